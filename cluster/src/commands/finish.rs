@@ -5,10 +5,10 @@ use std::path::Path;
 use migration::check::Scene;
 use migration::cni::support::{Cni, Stage, Strategy};
 use migration::cni::values;
+use migration::config::Config;
 use migration::finish::lines::{self, Facts, Line, LineName, LineState, PolicyComparison};
 use migration::finish::{FinishPlan, Inventory, Pin, Record, plan};
 use migration::plan::canon;
-use migration::roll::run::State;
 use serde::Serialize;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
@@ -23,7 +23,7 @@ use crate::cli::exit::Failure;
 use crate::cli::finish::Finish as FinishArgs;
 use crate::cli::options::Global;
 use crate::input;
-use crate::live::{self, Approval, BackupFiles, FinishScene, FinishView, Patience};
+use crate::live::{self, Approval, BackupFiles, FinishInputs, FinishView, Patience};
 use crate::print::{Document, Progress, Report};
 
 /// Most bytes of a backup. *Source*: none; it is as much as a backup of policies may have.
@@ -80,40 +80,52 @@ pub(crate) fn finish(global: &Global, args: &FinishArgs) -> Result<FinishReport,
     let mut config = source::settings(global)?;
     // What the new CNI needs in the last stage is what this command is about.
     config.transition.phase = Stage::Finish;
-    let last = if is_live { live::last_run(&global.access).map_err(call_failure)? } else { None };
-    let named = args.from.zip(args.to);
-    let (from, to) =
-        named.or_else(|| last.as_ref().map(|(_, plan)| (plan.from, plan.to))).ok_or_else(unknown_pair)?;
-    let strategy = last.as_ref().map_or(Strategy::Double, |(_, plan)| plan.strategy);
-    let snapshot = source::snapshot(global, Some(&Migration { from, to, strategy }))?;
-    let (inputs, missing) = PolicyInputs::over(config, snapshot, from, to);
-    let scene = Scene { snapshot: &inputs.snapshot, config: &inputs.config, from, to, strategy };
-    if let Some(file) = &args.values {
-        write_values(&scene, file)?;
-    }
-    let policies = compared(&inputs, from, to, &missing);
-    let run_plan = last.as_ref().map(|(_, plan)| plan);
     let files = Directory(&args.backup);
-    let run = last.as_ref().map(|(run, _)| (run.id.as_str(), run.state == State::Done));
-    let finish = FinishScene { scene: &scene, policies: &policies, run, run_plan, files: &files };
     let progress = Progress::new();
     let mut report_step = |what: &str| progress.note(what);
     let patience = if args.take_over { Patience::UntilExpired } else { Patience::None };
-    let viewed = match &args.confirm {
-        Some(hash) => {
-            let removes =
-                args.remove.as_deref().map(|name| require_name(global, name)).transpose()?.is_some();
-            let approval = Approval { hash: hash.clone(), removes, patience };
-            live::apply_finish(&global.access, &finish, &approval, &mut report_step)
+    let named = args.from.zip(args.to);
+    let own = global.clone();
+    let viewed = if let Some(hash) = &args.confirm {
+        let removes = args.remove.as_deref().map(|name| require_name(global, name)).transpose()?.is_some();
+        let approval = Approval { hash: hash.clone(), removes, patience };
+        let gather = move || gather(&own, config, named).map_err(first_problem);
+        live::apply_finish(&global.access, gather, &files, &approval, &mut report_step)
+    } else if args.undo {
+        let gather = move || gather(&own, config, named).map_err(first_problem);
+        live::undo_finish(&global.access, gather, &files, patience, &mut report_step)
+    } else {
+        let inputs = gather(global, config, named)?;
+        if let Some(file) = &args.values {
+            write_values(&inputs.scene(), file)?;
         }
-        None if args.undo => live::undo_finish(&global.access, &finish, patience, &mut report_step),
-        None if is_live => live::view_finish(&global.access, &finish, &mut report_step),
-        None => Ok(offline(&scene, &policies)),
+        if is_live {
+            live::view_finish(&global.access, &inputs, &files, &mut report_step)
+        } else {
+            Ok(offline(&inputs.scene(), &inputs.policies))
+        }
     };
     let FinishView { lines, plan, record } = viewed.map_err(call_failure)?;
     let hash = plan.hash();
     let next = next_command(global, args, &lines, &hash);
-    Ok(FinishReport { from, to, lines, hash, plan, record, next })
+    Ok(FinishReport { from: plan.from, to: plan.to, lines, hash, plan, record, next })
+}
+
+/// Reads the last run, what the cluster has, and how the policies of both CNIs compare.
+///
+/// # Errors
+/// The snapshot cannot be read, or nothing says between which CNIs the cluster was moved.
+fn gather(global: &Global, config: Config, named: Option<(Cni, Cni)>) -> Result<FinishInputs, Failure> {
+    let is_live = global.snapshot.is_empty();
+    let last_run = if is_live { live::last_run(&global.access).map_err(call_failure)? } else { None };
+    let pair = named.or_else(|| last_run.as_ref().map(|(_, plan)| (plan.from, plan.to)));
+    let (from, to) = pair.ok_or_else(unknown_pair)?;
+    let strategy = last_run.as_ref().map_or(Strategy::Double, |(_, plan)| plan.strategy);
+    let snapshot = source::snapshot(global, Some(&Migration { from, to, strategy }))?;
+    let (inputs, missing) = PolicyInputs::over(config, snapshot, from, to);
+    let policies = compared(&inputs, from, to, &missing);
+    let PolicyInputs { config, snapshot, .. } = inputs;
+    Ok(FinishInputs { config, snapshot, from, to, policies, last_run })
 }
 
 /// What a snapshot says.
@@ -182,6 +194,12 @@ fn unknown_pair() -> Failure {
         Exit::Usage,
         Problem::new(what).with_place("--from").fix("name them: --from CNI --to CNI"),
     )
+}
+
+/// A live cluster that cannot be read is one problem.
+fn first_problem(failure: Failure) -> (Exit, Problem) {
+    let problem = failure.problems.into_iter().next();
+    (failure.exit, problem.unwrap_or_else(|| Problem::new("the cluster cannot be read")))
 }
 
 /// The command that does the next line; empty if this program does nothing for it.

@@ -9,15 +9,18 @@ use jiff::Timestamp;
 use migration::backup::file::Backup;
 use migration::check::Scene;
 use migration::cni::footprint::Part;
+use migration::cni::support::{Cni, Strategy};
+use migration::config::Config;
 use migration::finish::lines::{self, Facts, Line, LineName, LineState, PolicyComparison};
 use migration::finish::managed_objects::managers;
 use migration::finish::removal::{self, Removal};
 use migration::finish::{CLOSED, FENCE, FinishPlan, Inventory, Record, backup};
 use migration::plan::Plan;
 use migration::plan::canon::{self, Prefix, sha256};
-use migration::roll::run::State;
+use migration::roll::run::{Run, State};
 use serde::Serialize;
 use serde_json::{Value, json};
+use snapshot::model::Snapshot;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
@@ -59,18 +62,40 @@ pub(crate) trait BackupFiles {
     fn save(&self, name: &str, bytes: &[u8]) -> Result<(), Problem>;
 }
 
-/// What is known before the objects of the old CNI are read.
-#[derive(Clone, Copy)]
-pub(crate) struct FinishScene<'a> {
-    /// The cluster and the migration.
-    pub scene: &'a Scene<'a>,
+/// What is read of the settings and the cluster before the objects of the old CNI.
+pub(crate) struct FinishInputs {
+    pub config: Config,
+    pub snapshot: Snapshot,
+    /// The CNI that goes.
+    pub from: Cni,
+    /// The CNI that stays.
+    pub to: Cni,
     /// How the policies of both CNIs compare.
-    pub policies: &'a PolicyComparison,
+    pub policies: PolicyComparison,
+    /// The last run with its plan; none if there was none.
+    pub last_run: Option<(Run, Plan)>,
+}
+
+impl FinishInputs {
+    /// The cluster and the migration.
+    pub(crate) fn scene(&self) -> Scene<'_> {
+        let strategy = self.last_run.as_ref().map_or(Strategy::Double, |(_, plan)| plan.strategy);
+        Scene { snapshot: &self.snapshot, config: &self.config, from: self.from, to: self.to, strategy }
+    }
+}
+
+/// The same, with where backups are.
+#[derive(Clone, Copy)]
+struct FinishScene<'a> {
+    /// The cluster and the migration.
+    scene: &'a Scene<'a>,
+    /// How the policies of both CNIs compare.
+    policies: &'a PolicyComparison,
     /// The last run, and whether it is over; none if there was none.
-    pub run: Option<(&'a str, bool)>,
+    run: Option<(&'a str, bool)>,
     /// The plan of that run.
-    pub run_plan: Option<&'a Plan>,
-    pub files: &'a dyn BackupFiles,
+    run_plan: Option<&'a Plan>,
+    files: &'a dyn BackupFiles,
 }
 
 /// How far the end of a migration is.
@@ -105,7 +130,13 @@ struct JournalLine<'a> {
     outcome: &'a str,
 }
 
-impl FinishScene<'_> {
+impl<'a> FinishScene<'a> {
+    fn new(inputs: &'a FinishInputs, scene: &'a Scene<'a>, files: &'a dyn BackupFiles) -> Self {
+        let last = inputs.last_run.as_ref();
+        let run = last.map(|(run, _)| (run.id.as_str(), run.state == State::Done));
+        Self { scene, policies: &inputs.policies, run, run_plan: last.map(|(_, plan)| plan), files }
+    }
+
     fn open_run(&self) -> Option<&str> {
         self.run.filter(|(_, is_over)| !is_over).map(|(id, _)| id)
     }
@@ -146,12 +177,13 @@ impl FinishScene<'_> {
 /// A request failed.
 pub(crate) fn view_finish(
     access: &Access,
-    scene: &FinishScene<'_>,
+    inputs: &FinishInputs,
+    files: &dyn BackupFiles,
     tell: &mut dyn FnMut(&str),
 ) -> Result<FinishView, Failure> {
     runtime()?.block_on(async {
         let session = Session::connect(access, Settings::default()).await?;
-        view_session(&session, scene, tell).await
+        view_session(&session, &FinishScene::new(inputs, &inputs.scene(), files), tell).await
     })
 }
 
@@ -169,81 +201,102 @@ async fn view_session(
     Ok(FinishView { lines, plan, record })
 }
 
-/// Carries the next lines out, until one waits or is refused.
+/// Carries the next lines out, until one waits or is refused. The inputs are gathered once the Lease is held: no run changes them then.
 ///
 /// # Errors
-/// The plan is another one, rights are missing, another holder has the Lease, or a request failed. What was done before stays done.
+/// The inputs cannot be read, the plan is another one, rights are missing, another holder has the Lease, or a request failed. What was done before stays done.
 pub(crate) fn apply_finish(
     access: &Access,
-    scene: &FinishScene<'_>,
+    gather: impl FnOnce() -> Result<FinishInputs, Failure> + Send + 'static,
+    files: &dyn BackupFiles,
     approval: &Approval,
     tell: &mut dyn FnMut(&str),
 ) -> Result<FinishView, Failure> {
-    with_lease(access, scene, approval.patience, tell, async |held, tell| held.apply(approval, tell).await)
-}
-
-/// Lets the old agents run again.
-///
-/// # Errors
-/// The removal has begun, another holder has the Lease, or a request failed.
-pub(crate) fn undo_finish(
-    access: &Access,
-    scene: &FinishScene<'_>,
-    patience: Patience,
-    tell: &mut dyn FnMut(&str),
-) -> Result<FinishView, Failure> {
-    with_lease(access, scene, patience, tell, async |holder, tell| holder.undo(tell).await)
-}
-
-fn with_lease<W>(
-    access: &Access,
-    scene: &FinishScene<'_>,
-    patience: Patience,
-    tell: &mut dyn FnMut(&str),
-    work: W,
-) -> Result<FinishView, Failure>
-where
-    W: AsyncFnOnce(&mut FinishHolder<'_>, &mut dyn FnMut(&str)) -> Result<FinishView, Failure>,
-{
     runtime()?.block_on(async {
         let mut session = Session::connect(access, Settings::default()).await?;
-        with_session(&mut session, scene, patience, tell, work).await
+        let lease = FinishLease { session: &mut session, patience: approval.patience, files };
+        lease.hold(gather, tell, async |holder, tell| holder.apply(approval, tell).await).await
     })
 }
 
-/// Takes the Lease, works, and gives it back.
-async fn with_session<W>(
-    session: &mut Session,
-    scene: &FinishScene<'_>,
+/// Lets the old agents run again. The inputs are gathered once the Lease is held.
+///
+/// # Errors
+/// The inputs cannot be read, the removal has begun, another holder has the Lease, or a request failed.
+pub(crate) fn undo_finish(
+    access: &Access,
+    gather: impl FnOnce() -> Result<FinishInputs, Failure> + Send + 'static,
+    files: &dyn BackupFiles,
     patience: Patience,
+    tell: &mut dyn FnMut(&str),
+) -> Result<FinishView, Failure> {
+    runtime()?.block_on(async {
+        let mut session = Session::connect(access, Settings::default()).await?;
+        let lease = FinishLease { session: &mut session, patience, files };
+        lease.hold(gather, tell, async |holder, tell| holder.undo(tell).await).await
+    })
+}
+
+/// What is needed to take the Lease and to work under it.
+struct FinishLease<'a> {
+    session: &'a mut Session,
+    patience: Patience,
+    files: &'a dyn BackupFiles,
+}
+
+impl FinishLease<'_> {
+    /// Takes the Lease, gathers, works, and gives the Lease back.
+    async fn hold<W>(
+        self,
+        gather: impl FnOnce() -> Result<FinishInputs, Failure> + Send + 'static,
+        tell: &mut dyn FnMut(&str),
+        work: W,
+    ) -> Result<FinishView, Failure>
+    where
+        W: AsyncFnOnce(&mut FinishHolder<'_>, &mut dyn FnMut(&str)) -> Result<FinishView, Failure>,
+    {
+        let Self { session, patience, files } = self;
+        let interrupt = Interrupt::new();
+        let mut waiting = |holder: &_, remaining| tell(&waits_for(holder, remaining).what);
+        let lease_taken = session.take_lease(patience, interrupt.wait(), &mut waiting).await;
+        lease_taken.map_err(|why| {
+            let is_held = matches!(why, AcquireError::Held(_));
+            let (exit, problem) = untaken(why);
+            (exit, if is_held { problem.fix(TAKE_OVER) } else { problem })
+        })?;
+        // In a thread of its own: the Lease is renewed meanwhile.
+        let gathered = tokio::task::spawn_blocking(gather).await;
+        let worked = match gathered.unwrap_or_else(|e| Err(unread(&e))) {
+            Ok(inputs) => {
+                let scene = inputs.scene();
+                let scene = FinishScene::new(&inputs, &scene, files);
+                work_as_holder(session, &scene, interrupt, tell, work).await
+            }
+            Err(failure) => Err(failure),
+        };
+        let released = session.release().await;
+        let view = worked?;
+        released.map(|()| view)
+    }
+}
+
+async fn work_as_holder<W>(
+    session: &Session,
+    scene: &FinishScene<'_>,
+    interrupt: Interrupt,
     tell: &mut dyn FnMut(&str),
     work: W,
 ) -> Result<FinishView, Failure>
 where
     W: AsyncFnOnce(&mut FinishHolder<'_>, &mut dyn FnMut(&str)) -> Result<FinishView, Failure>,
 {
-    let interrupt = Interrupt::new();
-    let mut waiting = |holder: &_, remaining| tell(&waits_for(holder, remaining).what);
-    let lease_taken = session.take_lease(patience, interrupt.wait(), &mut waiting).await;
-    lease_taken.map_err(|why| {
-        let is_held = matches!(why, AcquireError::Held(_));
-        let (exit, problem) = untaken(why);
-        (exit, if is_held { problem.fix(TAKE_OVER) } else { problem })
-    })?;
-    let worked = match FinishHolder::new(session, scene, interrupt).await {
-        Ok(mut holder) => {
-            let worked = work(&mut holder, tell).await;
-            // A journal is a history: what was done is done without it.
-            if let Err((_, problem)) = holder.journal.flush(true).await {
-                tell(&problem.to_string());
-            }
-            worked
-        }
-        Err(failure) => Err(failure),
-    };
-    let released = session.release().await;
-    let view = worked?;
-    released.map(|()| view)
+    let mut holder = FinishHolder::new(session, scene, interrupt).await?;
+    let worked = work(&mut holder, tell).await;
+    // A journal is a history: what was done is done without it.
+    if let Err((_, problem)) = holder.journal.flush(true).await {
+        tell(&problem.to_string());
+    }
+    worked
 }
 
 /// The one writer.
@@ -269,7 +322,7 @@ impl<'a> FinishHolder<'a> {
     ) -> Result<Self, Failure> {
         let hand = session.hand().ok_or_else(interrupted_failure)?;
         let store = session.held_store();
-        // What the scene says was read before the Lease was taken.
+        // The Lease may have been lost while the inputs were gathered.
         let run = store.run().await?.map(|stored| stored.run);
         if run.as_ref().map(|run| (run.id.as_str(), run.state == State::Done)) != scene.run {
             return Err(outrun(run.map(|run| run.id)));
@@ -545,6 +598,11 @@ fn outrun(run: Option<String>) -> Failure {
         Exit::TryLater,
         problem.fix("run the same command again; it reads the cluster anew, and nothing was changed"),
     )
+}
+
+fn unread(error: &tokio::task::JoinError) -> Failure {
+    let problem = Problem::new(format!("the cluster was not read to its end: {error}"));
+    (Exit::Failed, problem.with_place("the cluster").fix("run the same command again; nothing was changed"))
 }
 
 fn timeless() -> Failure {

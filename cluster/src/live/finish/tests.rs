@@ -4,10 +4,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use migration::cni::support::{Cni, Strategy};
-use migration::config::Config;
 use snapshot::Collector;
-use snapshot::model::{ALL_KINDS, Reading, Snapshot};
+use snapshot::model::{ALL_KINDS, Reading};
 
 use super::*;
 use crate::live::api::test_server::{Answer, RecordedRequest, Server, clock, run};
@@ -33,6 +31,8 @@ struct Api {
     denied: Arc<Mutex<Option<(&'static str, &'static str)>>>,
     /// What answers before the objects are looked at.
     hook: Arc<Mutex<Option<Hook>>>,
+    /// What happens when the command reads the cluster.
+    on_gather: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>,
     /// How far the clock of the command's machine is ahead.
     ahead: Arc<Mutex<jiff::SignedDuration>>,
     /// What the command says.
@@ -51,6 +51,7 @@ impl Api {
             writes: Arc::default(),
             denied: Arc::default(),
             hook: Arc::default(),
+            on_gather: Arc::default(),
             ahead: Arc::default(),
             notes: Arc::default(),
         };
@@ -334,6 +335,18 @@ fn config(soak_hours: u32) -> Config {
     config
 }
 
+/// The end of a migration from Calico to Flannel, without a run.
+fn inputs(soak_hours: u32) -> FinishInputs {
+    FinishInputs {
+        config: config(soak_hours),
+        snapshot: snapshot(),
+        from: Cni::Calico,
+        to: Cni::Flannel,
+        policies: PolicyComparison::default(),
+        last_run: None,
+    }
+}
+
 /// One call of the command.
 async fn called(
     api: &Api,
@@ -345,22 +358,18 @@ async fn called(
     let caller = Caller::new(server.client(), api.machine());
     let watcher = caller.with_client(server.client());
     let mut session = Session::open(caller, watcher, Settings::default()).await?;
-    let (snapshot, config) = (snapshot(), config(soak_hours));
-    let scene = Scene {
-        snapshot: &snapshot,
-        config: &config,
-        from: Cni::Calico,
-        to: Cni::Flannel,
-        strategy: Strategy::Double,
-    };
-    let policies = PolicyComparison::default();
-    let finish = FinishScene { scene: &scene, policies: &policies, run: None, run_plan: None, files };
     let without_mirror = async |holder: &mut FinishHolder<'_>, note: &mut dyn FnMut(&str)| {
         holder.journal = holder.store.journal(WITHOUT_RUN).await?.without_mirror();
         work(holder, note).await
     };
     let mut note = |what: &str| api.notes.lock().expect("notes").push(what.to_owned());
-    with_session(&mut session, &finish, Patience::UntilExpired, &mut note, without_mirror).await
+    let lease = FinishLease { session: &mut session, patience: Patience::UntilExpired, files };
+    let on_gather = api.on_gather.lock().expect("a hook").take();
+    let gather = move || {
+        on_gather.into_iter().for_each(|look| look());
+        Ok(inputs(soak_hours))
+    };
+    lease.hold(gather, &mut note, without_mirror).await
 }
 
 fn approval(hash: &str, removes: bool) -> Approval {
@@ -369,14 +378,8 @@ fn approval(hash: &str, removes: bool) -> Approval {
 
 /// The hash that finish prints for what is there.
 async fn hash(api: &Api, soak_hours: u32) -> String {
-    let (snapshot, config) = (snapshot(), config(soak_hours));
-    let scene = Scene {
-        snapshot: &snapshot,
-        config: &config,
-        from: Cni::Calico,
-        to: Cni::Flannel,
-        strategy: Strategy::Double,
-    };
+    let inputs = inputs(soak_hours);
+    let scene = inputs.scene();
     let inventory = gather::inventory(&api.server().caller(), &scene, None).await.expect("an inventory");
     FinishPlan::new(&scene, &inventory).hash()
 }

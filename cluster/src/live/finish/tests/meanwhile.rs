@@ -43,6 +43,45 @@ fn record(api: &Api) -> Record {
     found.expect("a record")
 }
 
+/// The holder of the Lease; empty if it has none.
+fn lease_holder(api: &Api) -> String {
+    let objects = api.objects.lock().expect("objects");
+    let lease = objects.iter().find(|(path, _)| path.starts_with(LEASES)).map(|(_, lease)| lease);
+    lease.and_then(|lease| lease["spec"]["holderIdentity"].as_str()).unwrap_or_default().to_owned()
+}
+
+/// What decides an act is of a time in which no run changes it.
+#[test]
+fn the_cluster_is_read_once_the_lease_is_held() {
+    run(async {
+        let (api, files) = (Api::with_calico(), Files::default());
+        let hash = hash(&api, 24).await;
+        let (reading, holders) = (api.clone(), Arc::<Mutex<Vec<String>>>::default());
+        let found = holders.clone();
+        *api.on_gather.lock().expect("a hook") = Some(Box::new(move || {
+            found.lock().expect("holders").push(lease_holder(&reading));
+        }));
+        confirmed(&api, &files, 24, &hash, true).await.expect("carried out");
+        let holders = holders.lock().expect("holders").clone();
+        assert!(holders.len() == 1 && !holders[0].is_empty(), "{holders:?}");
+    });
+}
+
+/// Without what the cluster has nothing is decided, and the Lease is free again.
+#[test]
+fn a_cluster_that_cannot_be_read_is_left_as_it_is() {
+    run(async {
+        let (api, files) = (Api::with_calico(), Files::default());
+        let hash = hash(&api, 24).await;
+        *api.on_gather.lock().expect("a hook") = Some(Box::new(|| panic!("no answer")));
+        let (exit, problem) = confirmed(&api, &files, 24, &hash, true).await.expect_err("unread");
+        assert_eq!(exit, Exit::Failed);
+        assert!(problem.what.contains("was not read to its end"), "{problem:?}");
+        assert!(is_open(&api) && !api.has(RECORD) && files.0.borrow().is_empty());
+        assert_eq!(lease_holder(&api), "");
+    });
+}
+
 #[test]
 fn a_run_that_began_after_the_cluster_was_read_ends_the_call() {
     run(async {
@@ -231,19 +270,13 @@ fn an_api_server_that_says_no_time_begins_no_soak() {
         let caller = Caller::new(server.client(), api.machine());
         let watcher = caller.with_client(server.client());
         let mut session = Session::open(caller, watcher, Settings::default()).await.expect("a session");
-        let (snapshot, config) = (snapshot(), config(24));
-        let (from, to, strategy) = (Cni::Calico, Cni::Flannel, Strategy::Double);
-        let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
-        let policies = PolicyComparison::default();
-        let finish =
-            FinishScene { scene: &scene, policies: &policies, run: None, run_plan: None, files: &files };
         let approval = approval(&hash, true);
         let work = async |holder: &mut FinishHolder<'_>, tell: &mut dyn FnMut(&str)| {
             holder.apply(&approval, tell).await
         };
-        let (exit, problem) = with_session(&mut session, &finish, Patience::UntilExpired, &mut |_| {}, work)
-            .await
-            .expect_err("no time");
+        let lease = FinishLease { session: &mut session, patience: Patience::UntilExpired, files: &files };
+        let held = lease.hold(|| Ok(inputs(24)), &mut |_| {}, work).await;
+        let (exit, problem) = held.expect_err("no time");
         assert_eq!(exit, Exit::Failed);
         assert!(problem.what.contains("no header Date"), "{problem:?}");
     });
