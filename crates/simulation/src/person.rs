@@ -206,6 +206,13 @@ impl History {
         foreign.into_iter().for_each(|id| self.delete(id));
     }
 
+    /// DNS pods on a node come up elsewhere.
+    fn delete_dns(&mut self, index: usize) {
+        let is_dns = |id: &u32| self.truth.pods.get(id).is_some_and(|pod| pod.api.has_trait(Trait::Dns));
+        let dns: Vec<u32> = self.truth.nodes[index].pods.iter().copied().filter(is_dns).collect();
+        dns.into_iter().for_each(|id| self.delete(id));
+    }
+
     /// A node that a pipeline replaces is of a phase that this pass forbids.
     fn is_foreign_to_pass(&self, index: usize) -> bool {
         let Some(run) = self.truth.run().filter(|_| self.replacing().is_some()) else { return false };
@@ -318,8 +325,12 @@ impl History {
                 let name = wait.help.split(' ').nth(1).unwrap_or_default();
                 if let Some(index) = self.truth.node_by_name(name) {
                     self.cordon(index);
-                    self.delete_all(index);
-                    self.schedule_within(SECOND, MINUTE, Event::Remove(index));
+                    if wait.help.contains(" delete pod ") {
+                        self.delete_dns(index);
+                    } else {
+                        self.delete_all(index);
+                        self.schedule_within(SECOND, MINUTE, Event::Remove(index));
+                    }
                 }
             }
             Reason::DnsNeeded if self.random.chance(200) => {

@@ -240,6 +240,11 @@ pub(super) fn turn_wait(view: &View<'_>, pod: &Pod) -> Option<Wait> {
             "node {name} has pods of that phase, which this pass forbids: kubectl drain {name} --ignore-daemonsets; then: {replace}"
         )));
     }
+    if let Some(Pod { namespace, name, node, .. }) = unreachable_dns(view, pod) {
+        return Some(wait.help(format!(
+            "node {node} has a DNS pod that these pods do not reach, in a phase that this pass forbids: kubectl cordon {node}; then: kubectl -n {namespace} delete pod {name}"
+        )));
+    }
     Some(match &pod.owner {
         Some(Owner { kind, namespace, name }) => {
             let kind = kind.to_lowercase();
@@ -258,6 +263,22 @@ fn stranded_node<'a>(view: &View<'a>, pod: &Pod) -> Option<&'a NodeStatus<'a>> {
         *status.name != pod.node && view.plan.rotates(&status.node.pool) && status.possible_phases.has(phase)
     };
     view.nodes().find(has_such)
+}
+
+/// Another DNS pod, on a node of a pool that is replaced, in a phase that this pass forbids: pods that need this one do not reach it. More replicas may come to such
+/// nodes as well, as long as these take pods.
+fn unreachable_dns<'a>(view: &View<'a>, pod: &Pod) -> Option<&'a Pod> {
+    phase_without_dns(view, pod)?;
+    let is_foreign = |phase: &Phase| *phase != view.run.from && *phase != view.target;
+    let is_unreachable = |other: &&Pod| {
+        let rotates = view.world.nodes.get(&other.node).is_some_and(|node| view.plan.rotates(&node.pool));
+        let phases = phases_of_pod(view, other);
+        rotates
+            && !other.owner.as_ref().is_some_and(Owner::is_daemon_set)
+            && !phases.is_empty()
+            && phases.iter().all(is_foreign)
+    };
+    view.ready_dns().find(is_unreachable)
 }
 
 /// Whether pods of its workload move one after the other.

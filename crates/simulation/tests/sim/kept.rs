@@ -135,6 +135,11 @@ const ROTATIONS: &[(u64, Choice, &str)] = &[
         Choice::Some,
         "a pipeline asked for three nodes at once, and the first had the scouts' only place and a DNS pod that pods on another of them needed",
     ),
+    (
+        163_029,
+        Choice::Some,
+        "the pipeline wanted the node with the only DNS pod that old pods reached, and all new replicas went to nodes of a forbidden phase",
+    ),
 ];
 
 #[test]

@@ -67,6 +67,29 @@ fn pods_that_stay_keep_the_dns_pod_that_they_need() {
     assert!(needed.help.contains("kubectl drain c"), "{needed:?}");
 }
 
+/// The only DNS pod that they reach is on the node that the pipeline wants, and another one is where no pod of this pass may be: a replica more may go there, too.
+#[test]
+fn a_dns_pod_in_a_forbidden_phase_is_named_where_no_other_one_is_reached() {
+    let mut rotation = pass(Phase::Old, Phase::BothOld);
+    rotation.gain("d", new("uid-d"));
+    for (uid, node) in [("1", "a"), ("2", "d")] {
+        rotation.world.pods.put(dns(uid, node));
+    }
+    let mut daemon = dns("0", "d");
+    daemon.owner = Some(Owner { kind: "DaemonSet".into(), ..daemon.owner.unwrap_or_default() });
+    rotation.world.pods.put(daemon);
+    rotation.ask(&["a"]);
+    let decided = rotation.go_for(30);
+    assert!(rotation.permitted().is_empty(), "{:?}", rotation.permitted());
+    let needed = wait(&decided, Reason::DnsNeeded, "Pod/kube-system/dns-1").expect("a wait");
+    assert!(needed.help.contains("kubectl cordon d"), "{needed:?}");
+    assert!(needed.help.contains("kubectl -n kube-system delete pod dns-2"), "{needed:?}");
+    rotation.world.pods.remove("2");
+    let decided = rotation.go_for(30);
+    let needed = wait(&decided, Reason::DnsNeeded, "Pod/kube-system/dns-1").expect("a wait");
+    assert!(needed.help.contains("kubectl -n kube-system scale"), "{needed:?}");
+}
+
 /// It was booted from its image, and some of its pods are of the phase before. The run moves no pods of a node that is to be replaced, so a person has to.
 #[test]
 fn a_node_with_pods_of_an_earlier_pass_waits_for_a_person() {
