@@ -36,7 +36,8 @@ pub use cli::Cli;
 // The tests drive these by themselves.
 pub use cli::access::Access;
 pub use live::{
-    ACTING, AcquireError, Journal, MANAGING, Outcome, PERMITTING, Patience, Rule, Session, Settings, apply,
+    ACTING, AcquireError, Journal, MANAGING, Outcome, PERMITTING, Patience, Rule, SEEING_DRIFT, Session,
+    Settings, apply,
 };
 
 /// The program: one command.

@@ -26,7 +26,7 @@ pub use policies::apply;
 pub(crate) use policies::{
     ApplyReport, PolicyEvent, Scope, WriteOutcome, WriteReport, apply_steps, gather_policies,
 };
-pub use rights::{ACTING, MANAGING, PERMITTING, Rule};
+pub use rights::{ACTING, MANAGING, PERMITTING, Rule, SEEING_DRIFT};
 pub use session::calls::Outcome;
 pub use session::{Session, Settings};
 pub(crate) use snapshot::{Event, gather};

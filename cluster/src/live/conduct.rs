@@ -298,10 +298,14 @@ async fn load_by_plan(
 /// Looks until something is known.
 async fn look_until_known(session: &mut Session, run: &Run, plan: &Plan) -> Result<Arc<World>, Failure> {
     let world = session.look(run, plan, FIRST_LOOK).await.map_err(|blind| blind_spot_failure(&blind))?;
-    if session.find_machines(run, plan).await? {
+    let has_machines = session.find_machines(run, plan).await?;
+    let has_node_claims = session.find_node_claims(plan).await?;
+    if !has_machines {
+        require_unheld(&world, run, plan)?;
+    }
+    if has_machines || has_node_claims {
         return session.look(run, plan, FIRST_LOOK).await.map_err(|blind| blind_spot_failure(&blind));
     }
-    require_unheld(&world, run, plan)?;
     Ok(world)
 }
 

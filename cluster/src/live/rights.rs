@@ -131,6 +131,16 @@ pub const ACTING: [Rule; 9] = [
     },
 ];
 
+/// What a run needs where Karpenter replaces nodes, beside what a viewer reads.
+pub const SEEING_DRIFT: [Rule; 1] = [Rule {
+    why: "Which nodes Karpenter finds drifted: the run releases no other one.",
+    group: "karpenter.sh",
+    resources: &["nodeclaims"],
+    names: &[],
+    verbs: &["watch"],
+    is_own: false,
+}];
+
 /// What a pipeline needs that asks for nodes: none of it changes a Node. The manifest `deploy/cluster/rbac-permit.yaml` is made of it.
 pub const PERMITTING: [Rule; 3] = [
     Rule {
@@ -173,6 +183,11 @@ pub const MANAGING: [Rule; 1] = [Rule {
 pub(super) async fn missing_to_manage(client: &Client, namespace: &str) -> Vec<String> {
     let of_namespace = |right| ResourceAttributes { namespace: Some(namespace.to_owned()), ..right };
     missing_rights(client, MANAGING.iter().flat_map(acting).map(of_namespace)).await
+}
+
+/// The rights that a run needs where Karpenter replaces nodes, and the credential does not have.
+pub(super) async fn missing_to_see_drift(client: &Client) -> Vec<String> {
+    missing_rights(client, SEEING_DRIFT.iter().flat_map(acting)).await
 }
 
 /// The rights that the end of a migration needs and the credential does not have: to read and to delete each object of a plan, to fence agents, and to record

@@ -10,6 +10,7 @@ mod epochs;
 pub(super) mod gates;
 pub(super) mod health;
 mod machines;
+mod node_claims;
 pub(super) mod outage;
 pub(super) mod state;
 mod watches;
@@ -34,6 +35,7 @@ use self::calls::LeasedCaller;
 use self::clock::Clock;
 use self::health::BlindSpot;
 use self::machines::Management;
+use self::node_claims::NodeClaims;
 use self::state::{ClusterState, Event, WatchScope};
 use super::lease::{self, AcquireError, HeldLease, Identity, Patience};
 use super::rights;
@@ -68,6 +70,8 @@ pub struct Session {
     settings: Settings,
     /// The management cluster of Cluster API, if the operator named one.
     management: Option<Management>,
+    /// Where the NodeClaims of Karpenter are; none before they were found, or if the plan has nothing of Karpenter.
+    node_claims: Option<NodeClaims>,
     evictions: Evictions,
     lease: Option<HeldLease>,
     keeper: Option<JoinHandle<()>>,
@@ -120,6 +124,7 @@ impl Session {
             watcher,
             settings,
             management: None,
+            node_claims: None,
             evictions,
             lease: None,
             keeper: None,

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use clap::ValueEnum as _;
-use cluster::{ACTING, MANAGING, PERMITTING, Rule};
+use cluster::{ACTING, MANAGING, PERMITTING, Rule, SEEING_DRIFT};
 use migration::backup::KINDS;
 use migration::cni::footprint::{self, Class};
 use migration::cni::support::Cni;
@@ -222,7 +222,8 @@ fn operator() -> String {
     let viewer = rendered();
     let rules = viewer.strip_prefix(HEAD).expect("a head");
     let read = "  # What a viewer may read (rbac-viewer.yaml).\n";
-    format!("{OPERATOR}{}{read}{rules}{OWN}{}", self::rules(&ACTING, false), self::rules(&ACTING, true))
+    let acting = [self::rules(&ACTING, false), self::rules(&SEEING_DRIFT, false)].concat();
+    format!("{OPERATOR}{acting}{read}{rules}{OWN}{}", self::rules(&ACTING, true))
 }
 
 fn pipeline() -> String {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use migration::drive::gate::{Shortages, decide, dns};
-use migration::drive::objects::{ObservedMachine, ObservedNode};
+use migration::drive::objects::{ObservedMachine, ObservedNode, ObservedNodeClaim};
 use migration::plan::{GateSource, Plan};
 use migration::roll::run::Run;
 use migration::roll::world::{
@@ -41,6 +41,8 @@ pub(in crate::live) enum WatchScope {
     Permits,
     /// The Machines of the run's nodes, in the management cluster.
     Machines,
+    /// The NodeClaims of Karpenter.
+    NodeClaims,
 }
 
 #[derive(Debug)]
@@ -53,6 +55,7 @@ pub(in crate::live) enum Event {
     Run(Change<Result<StoredRun, UnreadableRun>>),
     Permits(Change<Permits>),
     Machines(Change<ObservedMachine>),
+    NodeClaims(Change<ObservedNodeClaim>),
     /// A Machine as the answer to an own patch shows it.
     Hooked(ObservedMachine),
     /// The run as this holder has just written it.
@@ -75,6 +78,8 @@ pub(in crate::live) struct ClusterState {
     permits: Permits,
     /// The Machines, by the names of their Nodes.
     machines: Arc<BTreeMap<Text, Machine>>,
+    /// The UIDs of the NodeClaims that are drifted, by the names of their Nodes.
+    drifted: BTreeMap<Text, Text>,
     /// Verdicts of commands.
     verdicts: BTreeMap<String, Verdict>,
     /// What makes pods that a node in transit has, or had, and how many pods it wanted when it had all of them last, or when that was first seen; none if nothing
@@ -103,6 +108,7 @@ impl std::fmt::Display for WatchScope {
             Self::Run => f.write_str("ConfigMap crossfade-run"),
             Self::Permits => f.write_str("ConfigMap crossfade-permits"),
             Self::Machines => f.write_str("Machines of the management cluster"),
+            Self::NodeClaims => f.write_str("NodeClaims"),
         }
     }
 }
@@ -148,6 +154,10 @@ impl ClusterState {
             Event::Machines(change) => {
                 let is_back = self.sync(&WatchScope::Machines, &change, now);
                 self.machines(change) || is_back
+            }
+            Event::NodeClaims(change) => {
+                let is_back = self.sync(&WatchScope::NodeClaims, &change, now);
+                self.node_claims(change) || is_back
             }
             Event::Hooked(object) => self.machine(object),
             Event::Patched(object) => self.node(object),
@@ -315,6 +325,27 @@ impl ClusterState {
         has_changed
     }
 
+    /// Which Nodes are drifted. Karpenter writes its NodeClaims more often than that changes.
+    fn node_claims(&mut self, change: Change<ObservedNodeClaim>) -> bool {
+        match change {
+            Change::All(all) => {
+                let drifted = all.into_iter().filter(|claim| claim.is_drifted);
+                self.drifted = drifted.map(|claim| (claim.node, claim.uid)).collect();
+                true
+            }
+            Change::Put(ObservedNodeClaim { node, uid, is_drifted: true }) => {
+                self.drifted.insert(node, uid.clone()).is_none_or(|before| before != uid)
+            }
+            // A NodeClaim of an earlier Node of this name says nothing of this one.
+            Change::Put(ObservedNodeClaim { node, uid, .. })
+            | Change::Gone(ObservedNodeClaim { node, uid, .. }) => {
+                let is_same = self.drifted.get(&node).is_some_and(|current| *current == uid);
+                is_same && self.drifted.remove(&node).is_some()
+            }
+            Change::InSync | Change::Lost(_) | Change::Expired => false,
+        }
+    }
+
     /// The Nodes that a run moves, this one or another.
     pub(in crate::live) fn nodes_in_transit(&self) -> impl Iterator<Item = &Text> {
         self.world.nodes.iter().filter(|(_, node)| is_in_transit(node)).map(|(name, _)| name)
@@ -342,7 +373,8 @@ impl ClusterState {
             | WatchScope::Dns
             | WatchScope::Run
             | WatchScope::Permits
-            | WatchScope::Machines => false,
+            | WatchScope::Machines
+            | WatchScope::NodeClaims => false,
         };
         let of_nodes = self.pods.iter().filter(move |(scope, _)| is_in_transit(scope));
         of_nodes.flat_map(|(_, pods)| pods.values())
@@ -394,6 +426,8 @@ impl ClusterState {
         world.permits.clone_from(&self.permits);
         let is_managed = self.health.contains_key(&WatchScope::Machines);
         world.machines = is_managed.then(|| Arc::clone(&self.machines));
+        let sees_drift = self.health.contains_key(&WatchScope::NodeClaims);
+        world.drifted = sees_drift.then(|| Arc::new(self.drifted.keys().cloned().collect()));
         self.shortages.observe(&world.owners, |owner| run.missing_replicas(owner), now);
         let patience = Duration::from_secs(plan.limits.owners_seconds.into());
         let verdict = |source: &GateSource, name: &String| match source {

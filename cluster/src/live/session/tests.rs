@@ -1,4 +1,5 @@
 mod machines;
+mod node_claims;
 
 use migration::roll::step::{Act, Change, Patch, PodId};
 use migration::roll::world::Trait;

@@ -56,9 +56,11 @@ impl Session {
         let permits = plan.takes_requests().then_some(WatchScope::Permits);
         let is_managed = self.management.as_ref().is_some_and(|management| management.machines.is_some());
         let machines = is_managed.then_some(WatchScope::Machines);
+        let node_claims = self.node_claims.map(|_| WatchScope::NodeClaims);
         standing
             .into_iter()
             .chain(machines)
+            .chain(node_claims)
             .chain(counted)
             .chain(dns)
             .chain(permits)
@@ -97,6 +99,7 @@ impl Session {
                 let caller = self.management.as_ref().map_or(&self.watcher, |management| &management.watcher);
                 self.watch_through(caller.clone(), source, Box::new(objects::machine), Event::Machines)
             }
+            WatchScope::NodeClaims => self.watch(source, Box::new(objects::node_claim), Event::NodeClaims),
             WatchScope::Pending | WatchScope::Dns | WatchScope::OnNode(_) => {
                 let (about, place) = (Arc::clone(about), place.clone());
                 let read: Read<Pod> = Box::new(move |json| objects::pod(json, &about).map(Some));
@@ -146,7 +149,7 @@ impl Session {
         }
     }
 
-    /// What is watched at a place; none where no Machines were found.
+    /// What is watched at a place; none where no Machines or NodeClaims were found.
     fn source(&self, place: &WatchScope, about: &PodClassifier) -> Option<Source> {
         const PODS: &str = "/api/v1/pods";
         Some(match place {
@@ -162,6 +165,7 @@ impl Session {
             }
             WatchScope::Run => Source::new(config_maps()).fields(format!("metadata.name={RUN}")),
             WatchScope::Machines => self.management.as_ref()?.machines.as_ref()?.source(),
+            WatchScope::NodeClaims => self.node_claims?.source(),
             WatchScope::Permits => {
                 Source::new(config_maps()).fields(format!("metadata.name={}", permit::NAME))
             }

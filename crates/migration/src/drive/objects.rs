@@ -3,12 +3,14 @@
 mod counted_pod;
 mod machine;
 mod node;
+mod node_claim;
 mod pod;
 mod workload;
 
 pub use counted_pod::count_pod;
 pub use machine::{HOOK, ObservedMachine, machine};
 pub use node::{FENCE, ObservedNode, READINESS, node};
+pub use node_claim::{ObservedNodeClaim, node_claim};
 pub use pod::{PodClassifier, pod, pod_of};
 pub use workload::workload;
 

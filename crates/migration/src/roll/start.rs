@@ -14,7 +14,7 @@
 //! | as many nodes as may be are in transit or in trouble | `InTransit` | [`places`](places) |
 //! | as many nodes as may be started within the hour | `Pace` | [`start_nodes`] |
 //! | the other nodes have no room for its pods | `NoCapacity`, `Census` | [`Guard`] |
-//! | it is to be replaced, and its pipeline has not asked for it, or new nodes are late | `NotAsked`, `Leaving`, `Arriving`, `ReplacementMissing` | [`replacement`] |
+//! | it is to be replaced, and its pipeline has not asked for it, or new nodes are late | `NotAsked`, `NotDrifted`, `Leaving`, `Arriving`, `ReplacementMissing` | [`replacement`] |
 
 pub(super) mod places;
 pub(super) mod wave;

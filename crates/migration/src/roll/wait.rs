@@ -186,6 +186,8 @@ pub enum Reason {
     Unwatched,
     /// The node's pipeline has not asked to take it away.
     NotAsked,
+    /// Karpenter does not find the node drifted, so it would not replace it.
+    NotDrifted,
     /// The node's pipeline has not taken it away yet.
     Leaving,
     /// The new node is not proven yet.
@@ -195,7 +197,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 50] = [
         Self::NodeSilent,
         Self::PhaseNotFollowed,
         Self::PolicyUnknown,
@@ -242,6 +244,7 @@ impl Reason {
         Self::LeaseHeld,
         Self::Unwatched,
         Self::NotAsked,
+        Self::NotDrifted,
         Self::Leaving,
         Self::Arriving,
         Self::ReplacementMissing,

@@ -43,6 +43,8 @@ pub struct World {
     pub permits: Permits,
     /// The Machines of Cluster API, by the names of their Nodes; none where no management cluster was named.
     pub machines: Option<Arc<BTreeMap<Text, Machine>>>,
+    /// The Nodes that Karpenter finds drifted, by their names; none where no NodeClaims are read.
+    pub drifted: Option<Arc<BTreeSet<Text>>>,
 }
 
 /// Requests of pipelines to take nodes away, as the ConfigMap `crossfade-permits` has them.

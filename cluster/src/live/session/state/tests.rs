@@ -199,6 +199,40 @@ fn what_pipelines_ask_for_comes_and_goes() {
     assert_eq!(requested(Change::Gone(permits_for("u"))), (true, vec![]));
 }
 
+/// A NodeClaim whose Node has the name of an earlier one may go after the new one has come.
+#[test]
+fn drifted_nodes_are_known_by_their_node_claims() {
+    let mut known = ClusterState::default();
+    look(&mut known, &[]);
+    assert_eq!(known.world.drifted, None, "nothing is known of a cluster without Karpenter");
+    known.begin(WatchScope::NodeClaims);
+    let claim = |node: &str, uid: &str, is_drifted| ObservedNodeClaim {
+        node: node.into(),
+        uid: uid.into(),
+        is_drifted,
+    };
+    let mut drifted = |change| {
+        let is_news = known.apply(Event::NodeClaims(change), NOW);
+        look(&mut known, &[]);
+        let names = known.world.drifted.iter().flat_map(|all| all.iter());
+        (is_news, names.map(ToString::to_string).collect::<Vec<_>>().join(" "))
+    };
+    let all = vec![claim("a", "1", true), claim("b", "2", false)];
+    assert_eq!(drifted(Change::All(all)), (true, "a".into()));
+    for (change, is_news, names) in [
+        (Change::Put(claim("b", "2", true)), true, "a b"),
+        (Change::Put(claim("b", "2", true)), false, "a b"),
+        (Change::Put(claim("b", "3", true)), true, "a b"),
+        (Change::Gone(claim("b", "2", true)), false, "a b"),
+        (Change::Put(claim("b", "3", false)), true, "a"),
+        (Change::Put(claim("b", "3", false)), false, "a"),
+        (Change::Gone(claim("a", "1", true)), true, ""),
+    ] {
+        let words = format!("{change:?}");
+        assert_eq!(drifted(change), (is_news, names.to_owned()), "{words}");
+    }
+}
+
 #[test]
 fn pods_come_from_all_places_and_the_node_knows_best() {
     let (on, mut known) = (WatchScope::OnNode("a".into()), ClusterState::default());

@@ -3,7 +3,7 @@
 //! | method | what holds an old node | what asks for it |
 //! |---|---|---|
 //! | `permit` | the pipeline, until it is answered | an entry of the ConfigMap `crossfade-permits` |
-//! | `karpenter` | `karpenter.sh/do-not-disrupt` on the Node | nothing: the run chooses |
+//! | `karpenter` | `karpenter.sh/do-not-disrupt` on the Node | nothing: the run chooses among the drifted ones |
 //! | `cluster-api` | a pre-drain hook on the Machine | the deletion of the Machine |
 //! | `follow` | nothing | nothing: the pipeline takes it |
 

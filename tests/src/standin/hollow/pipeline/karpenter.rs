@@ -23,6 +23,7 @@ const POOLS: &str = "/apis/karpenter.sh/v1/nodepools/web";
 const CLASS: &str = "/apis/karpenter.k8s.aws/v1/ec2nodeclasses/web";
 const UNDISTURBED: &str = "karpenter.sh/do-not-disrupt";
 const DISRUPTED: &str = "karpenter.sh/disrupted";
+const DRIFTED: &str = "Drifted";
 const FINALIZER: &str = "karpenter.sh/termination";
 /// A replacement that is not initialised by then is given up.
 const GIVE_UP: Duration = Duration::from_mins(10);
@@ -227,6 +228,22 @@ impl<'a> Karpenter<'a> {
         Ok(())
     }
 
+    /// Marks the claims whose nodes are not of the image that the class names.
+    fn mark_drift(&self, state: &mut State<'_>) -> Result<()> {
+        let image = self.machines.api.get(CLASS)?["status"]["amis"][0]["id"].clone();
+        for (node, claim) in &mut state.claims {
+            if claim["status"]["imageID"] == image || condition(claim, DRIFTED) == "True" {
+                continue;
+            }
+            let conditions = json!([{ "type": DRIFTED, "status": "True", "reason": "AMIDrift" }]);
+            let patch = json!({ "status": { "conditions": conditions } });
+            let path = format!("{CLAIMS}/c-{node}");
+            self.machines.settled(self.machines.api.client.patch(&path, MERGE, &patch)?)?;
+            claim["status"]["conditions"] = conditions;
+        }
+        Ok(())
+    }
+
     /// Begins with one drifted node, if the budget allows it: an empty one first, else the one that drifted first. Says whether there was one.
     fn disrupt(&mut self, state: &mut State<'_>) -> Result<bool> {
         let api = &self.machines.api;
@@ -234,7 +251,6 @@ impl<'a> Karpenter<'a> {
             .as_str()
             .context("a budget")?
             .parse()?;
-        let image = api.get(CLASS)?["status"]["amis"][0]["id"].clone();
         let mut leaving = self.leaving();
         let unready =
             state.nodes.iter().filter(|(name, node)| !leaving.contains(**name) && !is_initialized(node));
@@ -251,7 +267,7 @@ impl<'a> Karpenter<'a> {
             let pods = || state.pods.iter().filter(is_moved);
             let refuses = object["metadata"]["annotations"][UNDISTURBED] == "true"
                 || claim["spec"]["terminationGracePeriod"].is_null() && pods().any(is_undisturbed);
-            if claim["status"]["imageID"] != image && !leaving.contains(node) && !refuses {
+            if condition(claim, DRIFTED) == "True" && !leaving.contains(node) && !refuses {
                 candidates.push((pods().count() > 0, node.clone()));
             }
         }
@@ -291,6 +307,7 @@ impl Pipeline for Karpenter<'_> {
         self.replace(&state)?;
         self.terminate(&state)?;
         self.provide(&mut state)?;
+        self.mark_drift(&mut state)?;
         // A pass each, which Karpenter makes ten seconds apart.
         while self.disrupt(&mut state)? {}
         Ok(())

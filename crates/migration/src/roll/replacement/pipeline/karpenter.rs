@@ -1,6 +1,7 @@
 //! Karpenter, which replaces nodes that are drifted. The annotation `karpenter.sh/do-not-disrupt` on a Node holds it.
 //!
-//! The run puts the annotation only where there is none, and takes it away when it is the node's turn. Expiry, repair and the loss of a machine cannot be held.
+//! The run puts the annotation only where there is none, and takes it away when it is the node's turn and Karpenter finds the node drifted: one that is not yet would
+//! hold its place until a person looks. Expiry, repair and the loss of a machine cannot be held.
 //!
 //! *Source*: Karpenter 1.14, `pkg/controllers/state/statenode.go` (`ValidateNodeDisruptable`): on a Node only the value `true` counts.
 
@@ -42,14 +43,21 @@ impl PipelineRules for Karpenter {
         }
     }
 
-    fn obstacle(&self, _world: &World, _run: &Run, name: &Text, node: &Node) -> Option<Wait> {
+    fn obstacle(&self, world: &World, _run: &Run, name: &Text, node: &Node) -> Option<Wait> {
         let is_ours = node.step.as_ref().is_some_and(|step| step.undisturbed);
         let is_foreign = node.is_undisturbed && !is_ours;
         let what = "it had karpenter.sh/do-not-disrupt before the run, so Karpenter does not replace it";
         let help = format!(
             "kubectl annotate node {name} karpenter.sh/do-not-disrupt-; or leave it out: kubectl crossfade roll skip {name}"
         );
-        is_foreign.then(|| Wait::new_held(Subject::node(name), Reason::Undisturbed, what, help))
+        let object = Subject::node(name);
+        if is_foreign {
+            return Some(Wait::new_held(object, Reason::Undisturbed, what, help));
+        }
+        let is_drifted = world.drifted.as_ref().is_none_or(|drifted| drifted.contains(name));
+        let what = "Karpenter does not find it drifted, so it would not replace it";
+        let help = "have the NodeClass of its NodePool name the image of this pass; kubectl get nodeclaims -o yaml has the condition Drifted";
+        (!is_drifted).then(|| Wait::new(object, Reason::NotDrifted, what).help(help))
     }
 
     fn departure(&self, _world: &World, name: &Text) -> (&'static str, String) {

@@ -123,3 +123,17 @@ fn a_node_whose_dns_pod_is_needed_keeps_no_place_from_another_that_the_pipeline_
     let both = rotation.go_for(30);
     assert_eq!(rotation.permitted(), ["b"], "{:?}", both.waits);
 }
+
+/// Released before it is drifted, a node would hold its place until a person looks: Karpenter leaves it alone.
+#[test]
+fn karpenter_gets_no_node_that_is_not_drifted() {
+    let mut rotation = Rotation::new("karpenter");
+    rotation.world.drifted = Some(Arc::default());
+    let decided = rotation.go_for(30);
+    assert_eq!((rotation.permitted(), rotation.undisturbed()), (vec![], vec!["a", "b", "c", "d"]));
+    let waits = wait(&decided, Reason::NotDrifted, "Node/a").expect("a wait");
+    assert!(!waits.is_held && waits.help.contains("NodeClass"), "{waits:?}");
+    rotation.world.drifted = Some(Arc::new([Text::from("a")].into()));
+    rotation.go_for(30);
+    assert_eq!((rotation.permitted(), rotation.undisturbed()), (vec!["a"], vec!["b", "c", "d"]));
+}
