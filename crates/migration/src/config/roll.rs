@@ -37,6 +37,13 @@ pub struct Roll {
     /// Pools whose nodes go first within each wave, in this order, by their names, in which `*` stands for any text. Those of all other pools come after them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pool_order: Vec<String>,
+    /// How many nodes a managed node group of EKS takes away at once by its update configuration, which no Node shows: by the pool's name, in which `*` stands
+    /// for any text.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub max_unavailable: BTreeMap<String, u32>,
+    /// The same in percent of the group's nodes.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub max_unavailable_percentage: BTreeMap<String, u32>,
     /// The image that a rotation replaces nodes by: the phase of a migration image, or `final`; `new` without one. `both-new` needs no forwarding: the new
     /// network first joins the pods of nodes that have Crossfade. `both-old` needs neither. `final` is the image without Crossfade, once all nodes are in `new`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,6 +135,13 @@ impl Method {
     }
 }
 
+/// What a table has for a pool: by its name, or by the longest name with `*` that matches.
+fn of_pool<'a, T>(table: &'a BTreeMap<String, T>, pool: &str) -> Option<&'a T> {
+    let matching = table.iter().filter(|(name, _)| glob::matches(name, pool));
+    let longest = || matching.max_by_key(|(name, _)| name.len());
+    table.get(pool).or_else(|| longest().map(|(_, value)| value))
+}
+
 /// Nodes that no pass touches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "LeaveOut"))]
@@ -152,9 +166,15 @@ impl Roll {
     /// The method that the settings name for a pool: that of its own name, else that of the longest name with `*` that matches.
     #[must_use]
     pub fn method(&self, pool: &str) -> Option<Method> {
-        let matching = self.methods.iter().filter(|(name, _)| glob::matches(name, pool));
-        let longest = || matching.max_by_key(|(name, _)| name.len());
-        self.methods.get(pool).or_else(|| longest().map(|(_, method)| method)).copied()
+        of_pool(&self.methods, pool).copied()
+    }
+
+    /// How many of a pool's nodes its pipeline takes away at once; none if the settings do not say so. A part of a node counts as one.
+    #[must_use]
+    pub fn max_unavailable(&self, pool: &str, nodes: usize) -> Option<usize> {
+        let percent = of_pool(&self.max_unavailable_percentage, pool);
+        let share = percent.map(|percent| nodes.saturating_mul(*percent as usize).div_ceil(100));
+        of_pool(&self.max_unavailable, pool).map(|count| *count as usize).max(share)
     }
 
     /// The place of a pool among those of [`Roll::pool_order`]; that after the last of them for any other.
@@ -178,6 +198,15 @@ impl Roll {
         self.bridge.as_ref().map_or(Ok(()), |bridge| self.valid_bridge(bridge))?;
         if self.methods.contains_key("") {
             return Err("roll.methods: expected the name of a pool for a key, found nothing".into());
+        }
+        for (key, table) in [
+            ("maxUnavailable", &self.max_unavailable),
+            ("maxUnavailablePercentage", &self.max_unavailable_percentage),
+        ] {
+            // *Source*: Amazon EKS API, `NodegroupUpdateConfig`.
+            if let Some((pool, found)) = table.iter().find(|(_, most)| !(1..=100).contains(*most)) {
+                return Err(format!("roll.{key}.{pool}: expected a number from 1 to 100, found {found}"));
+            }
         }
         for (index, name) in self.pool_order.iter().enumerate() {
             if name.is_empty() || self.pool_order[..index].contains(name) {

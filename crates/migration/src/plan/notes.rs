@@ -13,7 +13,8 @@ use super::{Method, Plan, PlannedNode, Pool, Wave};
 use crate::check::finding::{Finding, Severity};
 use crate::check::{Scene, bridged_services};
 use crate::cni::reach::{self, Way};
-use crate::roll::replacement::pipeline;
+use crate::config::roll::Roll;
+use crate::roll::replacement::pipeline::{self, NodeGroup};
 use crate::workload::capacity::{Place, Request, Room, Shortage, State, barring};
 use crate::workload::{
     EKS_NODE_GROUP, Requests, agents, describe_images, image, is_dns, is_movable, look_alikes,
@@ -31,7 +32,7 @@ pub fn notes(scene: &Scene<'_>, survey: &Survey<'_>, plan: &Plan) -> Vec<String>
     notes.extend(returning(plan, survey));
     notes.extend(restarting(plan, survey));
     notes.extend(crowding(scene, plan, survey));
-    notes.extend(replacement_notes(plan, survey));
+    notes.extend(replacement_notes(&scene.config.roll, plan, survey));
     notes.extend(way_back(plan, survey));
     notes.extend(images(plan, survey));
     let stuck = survey.sites.iter().filter(|site| !site.is_plain()).filter(|site| {
@@ -93,13 +94,15 @@ fn returning(plan: &Plan, survey: &Survey<'_>) -> Option<String> {
 }
 
 /// What pipelines do that the run does not hold.
-fn replacement_notes(plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
+fn replacement_notes(settings: &Roll, plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
     let is_of_group = |pool: &Pool, site: &Site<'_>| {
         *site.pool == *pool.name && site.node.metadata.label(EKS_NODE_GROUP).is_some()
     };
     let note = |pool: &Pool| {
         let is_node_group = survey.sites.iter().any(|site| is_of_group(pool, site));
-        Some(pipeline::for_method(pool.method)?.note(pool, is_node_group))
+        let max_unavailable = settings.max_unavailable(&pool.name, pool.nodes as usize);
+        let group = is_node_group.then_some(NodeGroup { max_unavailable });
+        Some(pipeline::for_method(pool.method)?.note(pool, group))
     };
     let pools = || plan.pools.iter();
     pools().filter_map(note).chain(pools().filter_map(|pool| controlling(pool, survey))).collect()

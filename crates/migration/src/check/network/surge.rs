@@ -110,21 +110,30 @@ fn old_ranges(scene: &Scene<'_>) -> Vec<Range> {
     of_cluster.iter().copied().chain(of_flannel.map(|(range, _)| range)).collect()
 }
 
-/// How many nodes a rotation adds before old ones go: of a managed node group two for each zone, of all other nodes as many as move at once.
+/// How many nodes a rotation adds before old ones go: of a managed node group two for each zone, or its `maxUnavailable` if the settings name more; of all other
+/// nodes as many as move at once.
 pub(super) fn added_nodes(scene: &Scene<'_>) -> u64 {
     if scene.strategy != Strategy::Rotation {
         return 0;
     }
-    let mut zones: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut groups: BTreeMap<&str, (BTreeSet<&str>, usize)> = BTreeMap::new();
     let mut others: u64 = 0;
     for node in scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()) {
         match node.metadata.label(EKS_NODE_GROUP) {
-            Some(group) => drop(zones.entry(group).or_default().insert(node.zone())),
+            Some(name) => {
+                let (zones, nodes) = groups.entry(name).or_default();
+                zones.insert(node.zone());
+                *nodes += 1;
+            }
             None => others += 1,
         }
     }
-    let groups: usize = zones.values().map(|zones| 2 * zones.len()).sum();
-    u64::try_from(groups).unwrap_or(u64::MAX) + others.min(nodes_at_once(scene))
+    let surge = |(name, (zones, nodes)): (&&str, &(BTreeSet<&str>, usize))| {
+        let most = scene.config.roll.max_unavailable(name, *nodes);
+        most.unwrap_or_default().max(2 * zones.len())
+    };
+    let surges: usize = groups.iter().map(surge).sum();
+    u64::try_from(surges).unwrap_or(u64::MAX) + others.min(nodes_at_once(scene))
 }
 
 fn few_ranges(scene: &Scene<'_>, range: Range) -> Option<Finding> {
@@ -213,6 +222,12 @@ mod tests {
                 assert!(what.contains(words), "{what}");
             }
         }
+        let cluster = [nodes(10, group), network("10.244.0.0/20")].concat();
+        let case = Case::from_yaml(&cluster).pair(Cni::Flannel, Cni::Cilium).strategy(Strategy::Rotation);
+        let found = case
+            .config("roll: {maxUnavailable: {blue: 3}, maxUnavailablePercentage: {'b*': 65}}")
+            .found(&CHECK);
+        assert!(found.first().is_some_and(|finding| finding.what.contains("adds 7 before")), "{found:?}");
         let stays = Case::from_yaml(&[nodes(8, ""), network("10.244.0.0/21")].concat())
             .pair(Cni::Flannel, Cni::Cilium);
         assert!(stays.codes(&CHECK).is_empty(), "no node is added");

@@ -78,6 +78,8 @@ fn every_refusal_names_the_key_and_what_was_expected() {
         ("  methods: {a: surge}", "roll.methods.a"),
         ("  methods: {'': churn}", "roll.methods: expected the name of a pool"),
         ("  unenforced: [Networkpolicy]", "roll.unenforced[0]"),
+        ("  maxUnavailable: {a: 0}", "roll.maxUnavailable.a: expected a number from 1 to 100, found 0"),
+        ("  maxUnavailablePercentage: {a: 101}", "roll.maxUnavailablePercentage.a: expected a number"),
         ("  poolOrder: [a, '']", "roll.poolOrder[1]: expected the name of a pool"),
         (
             "  poolOrder: [a, a]",

@@ -165,14 +165,26 @@ fn the_plan_says_what_moves_the_nodes_of_each_pool() {
     pools.sort_unstable();
     pools.retain(|(name, _)| !["p", "q", "r"].contains(name));
     assert_eq!(pools, [("k", ""), ("l", "web"), ("m", "blue"), ("n", "web"), ("o", "fleet"), ("s", "stay")]);
-    let notes = notes(&case.scene(), &Survey::gather(&case.scene()), &plan);
+    let all = notes(&case.scene(), &Survey::gather(&case.scene()), &plan);
     for words in [
-        "starts 2 new nodes, or as many as its maxUnavailable if that is more,",
+        "starts 2 new nodes, or as many as its maxUnavailable if that is more (roll.maxUnavailable can name it),",
         "Karpenter replaces the 2 nodes of pool \"web\"",
         "Cluster API replaces the 1 nodes of pool \"fleet\"",
         "The pipeline of pool \"\" (1 nodes) must ask",
     ] {
-        assert!(notes.iter().any(|note| note.contains(words)), "{words}: {notes:#?}");
+        assert!(all.iter().any(|note| note.contains(words)), "{words}: {all:#?}");
+    }
+    for (most, words) in [
+        (
+            "1",
+            "starts 2 new nodes before it drains the first, then cordons all old nodes at once and drains 1 of them",
+        ),
+        ("7", "starts 7 new nodes before"),
+    ] {
+        let settings = format!("{ROUTER}, maxUnavailable: {{blue: {most}}}");
+        let case = rotation([of_group("m", "blue")], &settings);
+        let all = notes(&case.scene(), &Survey::gather(&case.scene()), &planned(&case));
+        assert!(all.iter().any(|note| note.contains(words)), "{words}: {all:#?}");
     }
 }
 

@@ -24,6 +24,13 @@ use crate::roll::step::Patch;
 use crate::roll::wait::Wait;
 use crate::roll::world::{Node, World};
 
+/// An EKS managed node group.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NodeGroup {
+    /// How many nodes it takes away at once; none if the settings do not say so.
+    pub(crate) max_unavailable: Option<usize>,
+}
+
 /// What replaces the nodes of a pool.
 pub(crate) trait PipelineRules: Debug + Sync {
     /// Whether the pipeline chooses which node of a pool goes next.
@@ -89,7 +96,7 @@ pub(crate) trait PipelineRules: Debug + Sync {
     }
 
     /// What an operator must know of the pipeline of a pool before the run begins; its nodes may be those of an EKS managed node group.
-    fn note(&self, pool: &Pool, is_node_group: bool) -> String;
+    fn note(&self, pool: &Pool, group: Option<NodeGroup>) -> String;
 
     /// Why the pipeline of this pool is never answered that a node may go; none if it may ask.
     fn refusal(&self, pool: &str) -> Option<String>;

@@ -12,7 +12,7 @@ use snapshot::model::Text;
 use types::api::step::Step;
 use types::text::quote::quote;
 
-use super::PipelineRules;
+use super::{NodeGroup, PipelineRules};
 use crate::config::roll::Method;
 use crate::plan::Pool;
 use crate::roll::replacement::{self, LEVERS, Turnover};
@@ -133,7 +133,7 @@ impl PipelineRules for ClusterApi {
         "kubectl get machinedeployments,machines -A in the management cluster shows what Cluster API launches"
     }
 
-    fn note(&self, pool: &Pool, _is_node_group: bool) -> String {
+    fn note(&self, pool: &Pool, _group: Option<NodeGroup>) -> String {
         format!(
             "Cluster API replaces the {} nodes of pool {:?} once its MachineDeployment names the new template. Have the run started before, with roll --management-context CONTEXT: it holds each node by a pre-drain hook on its Machine. Without that option nothing holds them, and the run only follows. New Machines come as fast as they get ready, maxSurge at once, since no Machine that is held counts as a replica. The hook does not hold a Machine whose Cluster is deleted or whose machine is lost.",
             pool.nodes, pool.name

@@ -7,7 +7,7 @@
 
 use snapshot::model::Text;
 
-use super::PipelineRules;
+use super::{NodeGroup, PipelineRules};
 use crate::plan::Pool;
 use crate::roll::run::Run;
 use crate::roll::wait::{Reason, Subject, Wait};
@@ -41,15 +41,23 @@ impl PipelineRules for Follow {
         ("its pipeline may take it away, and has not done so yet", "look at the pipeline".into())
     }
 
-    fn note(&self, pool: &Pool, is_node_group: bool) -> String {
-        let burst = if is_node_group {
+    fn note(&self, pool: &Pool, group: Option<NodeGroup>) -> String {
+        let surge = 2 * pool.zones.len().max(1);
+        let burst = group.map_or_else(String::new, |group| {
+            let (new, drains) = match group.max_unavailable {
+                Some(most) => (
+                    format!("{} new nodes", surge.max(most)),
+                    format!(" and drains {most} of them at once"),
+                ),
+                None => (
+                    format!("{surge} new nodes, or as many as its maxUnavailable if that is more (roll.maxUnavailable can name it),"),
+                    String::new(),
+                ),
+            };
             format!(
-                " An EKS managed node group starts {} new nodes, or as many as its maxUnavailable if that is more, before it drains the first, then cordons all old nodes at once, and cannot be paused: try the image on a group of one node before.",
-                2 * pool.zones.len().max(1)
+                " An EKS managed node group starts {new} before it drains the first, then cordons all old nodes at once{drains}, and cannot be paused: try the image on a group of one node before."
             )
-        } else {
-            String::new()
-        };
+        });
         format!(
             "The run cannot hold the pipeline of pool {:?} ({} nodes): it counts what goes and comes, and stops its own starts.{burst}",
             pool.name, pool.nodes

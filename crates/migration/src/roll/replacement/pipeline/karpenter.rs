@@ -8,7 +8,7 @@
 use snapshot::model::Text;
 use types::api::step::Step;
 
-use super::PipelineRules;
+use super::{NodeGroup, PipelineRules};
 use crate::plan::Pool;
 use crate::roll::run::Run;
 use crate::roll::step::Patch;
@@ -79,7 +79,7 @@ impl PipelineRules for Karpenter {
         "kubectl get nodeclaims shows what Karpenter launches"
     }
 
-    fn note(&self, pool: &Pool, _is_node_group: bool) -> String {
+    fn note(&self, pool: &Pool, _group: Option<NodeGroup>) -> String {
         format!(
             "Karpenter replaces the {} nodes of pool {:?} once its NodeClass names the image; have the run started before, since it holds them by karpenter.sh/do-not-disrupt. That does not hold a node that expires (expireAfter), is repaired, or loses its machine.",
             pool.nodes, pool.name

@@ -4,7 +4,7 @@
 
 use snapshot::model::Text;
 
-use super::PipelineRules;
+use super::{NodeGroup, PipelineRules};
 use crate::plan::Pool;
 use crate::roll::run::Run;
 use crate::roll::wait::{Reason, Subject, Wait};
@@ -52,7 +52,7 @@ impl PipelineRules for Permit {
         )
     }
 
-    fn note(&self, pool: &Pool, _is_node_group: bool) -> String {
+    fn note(&self, pool: &Pool, _group: Option<NodeGroup>) -> String {
         format!(
             "The pipeline of pool {:?} ({} nodes) must ask before it drains a node: kubectl crossfade permit NODE --wait SECONDS. What else ends its machines does not ask: suspend AZRebalance and scale-in of an Auto Scaling group for the run.",
             pool.name, pool.nodes
