@@ -1,0 +1,181 @@
+//! Results: what an agent tells its hub, and what a hub prints.
+
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
+
+use serde::{Deserialize, Serialize};
+
+use crate::class::Class;
+use crate::peer::{Kind, Peer};
+
+/// The most troubles of an agent, and of all agents, in one report.
+pub const MAX_TROUBLES: usize = 100;
+
+/// What became of the probes of one class, or of one stream, within an interval.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct Counts {
+    /// Probes that were answered within a second.
+    pub answered: u64,
+    /// Probes that were answered later, within ten seconds.
+    pub late: u64,
+    /// Probes that were not answered, though the target was there before and after.
+    pub lost: u64,
+    /// Probes that were not answered since the target ended.
+    pub restarting: u64,
+    /// Times of three seconds and more without any answer.
+    pub outages: u64,
+    /// Connections that ended unasked.
+    pub broken: u64,
+    /// The longest time from one answer to the next, where an answer was late or lost between; milliseconds.
+    pub longest_gap: u64,
+}
+
+impl Counts {
+    /// Probes of which the outcome is known and that tell something of the network.
+    #[must_use]
+    pub const fn judged(&self) -> u64 {
+        self.answered + self.late + self.lost
+    }
+
+    /// Whether every probe was answered in time.
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        self.late == 0 && self.lost == 0 && self.outages == 0 && self.broken == 0
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.answered = self.answered.saturating_add(other.answered);
+        self.late = self.late.saturating_add(other.late);
+        self.lost = self.lost.saturating_add(other.lost);
+        self.restarting = self.restarting.saturating_add(other.restarting);
+        self.outages = self.outages.saturating_add(other.outages);
+        self.broken = self.broken.saturating_add(other.broken);
+        self.longest_gap = self.longest_gap.max(other.longest_gap);
+    }
+}
+
+/// An agent in a trouble.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct End {
+    pub name: String,
+    pub node: String,
+    pub kind: Kind,
+}
+
+impl From<&Peer> for End {
+    fn from(peer: &Peer) -> Self {
+        Self { name: peer.name.clone(), node: peer.node.clone(), kind: peer.kind }
+    }
+}
+
+/// A stream between two agents with probes that were not answered in time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Trouble {
+    pub from: End,
+    /// `None` behind a cluster IP.
+    pub to: Option<End>,
+    pub class: Class,
+    pub counts: Counts,
+    /// Whether questions of the target arrive at the agent that asks.
+    pub hears_target: bool,
+    /// Whether the target says that questions of the agent arrive there; `None` if it says nothing.
+    pub heard_by_target: Option<bool>,
+}
+
+/// The probes of one class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassCounts {
+    pub class: Class,
+    pub counts: Counts,
+}
+
+/// What an agent sends to its hubs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub enum ToHub {
+    /// The first line of a connection.
+    Register(Peer),
+    /// What its probes of the last interval came to.
+    Summary { classes: Vec<ClassCounts>, troubles: Vec<Trouble> },
+    /// It ends because it was asked to.
+    Goodbye,
+}
+
+/// What a hub sends to an agent: whom it is to probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Targets {
+    pub peers: Vec<Peer>,
+}
+
+/// An agent that is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Departure {
+    pub agent: End,
+    /// It took its leave, or its process ended; otherwise it fell silent.
+    pub is_ended: bool,
+}
+
+/// The results of an interval, as a hub prints them: one line of JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Report {
+    /// The hub's name.
+    pub hub: String,
+    /// The number of this interval since the hub began.
+    pub interval: u64,
+    /// How long an interval is, in milliseconds.
+    pub length: u64,
+    /// Registered agents by kind.
+    pub agents: BTreeMap<Kind, usize>,
+    /// Every agent probes every other one; otherwise a sample of them.
+    pub is_full: bool,
+    pub classes: Vec<ClassCounts>,
+    /// The worst ones, at most [`MAX_TROUBLES`].
+    pub troubles: Vec<Trouble>,
+    /// Troubles that are not in the list.
+    pub more_troubles: usize,
+    pub arrived: Vec<End>,
+    pub departed: Vec<Departure>,
+}
+
+/// Results of several agents or intervals.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub classes: BTreeMap<Class, Counts>,
+    pub troubles: Vec<Trouble>,
+}
+
+impl Totals {
+    pub fn add(&mut self, classes: &[ClassCounts], troubles: Vec<Trouble>) {
+        for row in classes {
+            *self.classes.entry(row.class).or_default() += row.counts;
+        }
+        self.troubles.extend(troubles);
+    }
+
+    /// Every class with its counts.
+    #[must_use]
+    pub fn rows(&self) -> Vec<ClassCounts> {
+        self.classes.iter().map(|(class, counts)| ClassCounts { class: *class, counts: *counts }).collect()
+    }
+
+    /// The worst troubles first, and how many are left out.
+    #[must_use]
+    pub fn worst_troubles(mut self) -> (Vec<Trouble>, usize) {
+        self.troubles.sort_by_key(|trouble| {
+            let Counts { lost, late, longest_gap, broken, .. } = trouble.counts;
+            std::cmp::Reverse((lost, broken, longest_gap, late))
+        });
+        let more = self.troubles.len().saturating_sub(MAX_TROUBLES);
+        self.troubles.truncate(MAX_TROUBLES);
+        (self.troubles, more)
+    }
+}
