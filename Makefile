@@ -91,10 +91,10 @@ bench: setup build ## bare against through-the-shim, as ratios; MULTUS=FILE meas
 .PHONY: build
 build: ## the static release programs in target/dist/
 	@cargo fetch --quiet --locked --target $(TARGET) --target $(PLUGIN_TARGET)
-	@$(MAKE) --no-print-directory --jobs=$(shell nproc) program-of-operator plugin program-of-node
+	@$(MAKE) --no-print-directory --jobs=$(shell nproc) program-of-operator plugin program-of-node program-of-probe
 	@install -d target/dist
 # Programs that did not change are not touched: tests may be reading them.
-	@install --compare -m 0755 '$(PLUGIN)' '$(OUT)/crossfade-bootstrap' '$(OUT)/../operator/kubectl-crossfade' target/dist/
+	@install --compare -m 0755 '$(PLUGIN)' '$(OUT)/crossfade-bootstrap' '$(OUT)/crossfade-probe' '$(OUT)/../operator/kubectl-crossfade' target/dist/
 	@CNI_COMMAND=VERSION target/dist/crossfade >&2 && echo >&2
 
 # Package by package: building the workspace at once would unify the features of shared crates. The directories of this machine are not in
@@ -108,6 +108,10 @@ plugin:
 .PHONY: program-of-node
 program-of-node:
 	@$(RELEASE) build --release --locked --target $(TARGET) -p bootstrap
+
+.PHONY: program-of-probe
+program-of-probe:
+	@$(RELEASE) build --release --locked --target $(TARGET) -p probe
 
 .PHONY: program-of-operator
 program-of-operator:

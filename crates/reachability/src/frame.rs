@@ -17,7 +17,7 @@ pub struct Frame {
     pub sequence: u64,
     /// The agent that asks.
     pub asker: u64,
-    /// The agent that is asked, 0 where a Service is; in an answer, the agent that answers.
+    /// The agent that is asked, 0 where a Service is.
     pub target: u64,
 }
 
@@ -58,10 +58,10 @@ impl Frame {
         })
     }
 
-    /// The answer of the agent `id`.
+    /// The answer to this question.
     #[must_use]
-    pub const fn answer(self, id: u64) -> Self {
-        Self { is_answer: true, target: id, ..self }
+    pub const fn answer(self) -> Self {
+        Self { is_answer: true, ..self }
     }
 }
 
@@ -78,11 +78,8 @@ mod tests {
             assert_eq!(bytes.len(), length.max(LENGTH));
             assert_eq!(Frame::decode(&key, &bytes), Some(frame));
         }
-        let answer = frame.answer(9);
-        assert_eq!(
-            Frame::decode(&key, &answer.encode(&key, 0)),
-            Some(Frame { is_answer: true, target: 9, ..frame })
-        );
+        let answer = Frame { is_answer: true, ..frame };
+        assert_eq!(Frame::decode(&key, &frame.answer().encode(&key, 0)), Some(answer));
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod frame;
 pub mod key;
 pub mod peer;
 pub mod report;
+pub mod roster;
 pub mod sample;
 pub mod stream;
 
@@ -18,3 +19,4 @@ pub use class::{Class, Family, Packet, Place, Target};
 pub use key::Key;
 pub use peer::{Kind, Peer};
 pub use report::{Counts, Report, Trouble};
+pub use types::policy::Phase;

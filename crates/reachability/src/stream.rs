@@ -11,14 +11,16 @@ use crate::report::Counts;
 pub const IN_TIME: u64 = 1_000;
 /// A probe that is not answered within this time is lost; milliseconds.
 pub const LOST: u64 = 10_000;
-/// The shortest time without an answer that is an outage; milliseconds.
+/// The shortest time without an answer that is an outage, where probes are sent that often; milliseconds.
 pub const OUTAGE: u64 = 3_000;
 /// How long losses of a target that does not answer any more are held back; milliseconds.
 pub const GRACE: u64 = 15_000;
 
 /// See the module.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Stream {
+    /// The time from one probe to the next; milliseconds.
+    period: u64,
     sequence: u64,
     /// Probes without an answer, by number, with the time at which each was sent.
     pending: VecDeque<(u64, u64)>,
@@ -32,6 +34,25 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// A stream with a probe each `period` milliseconds.
+    #[must_use]
+    pub fn new(period: u64) -> Self {
+        Self {
+            period,
+            sequence: 0,
+            pending: VecDeque::new(),
+            answered_at: None,
+            held: Counts::default(),
+            is_outage_counted: false,
+            counts: Counts::default(),
+        }
+    }
+
+    /// The shortest time without an answer that is an outage of this stream: three probes.
+    fn outage(&self) -> u64 {
+        OUTAGE.max(3 * self.period)
+    }
+
     /// The number of the probe that is sent now.
     pub fn send(&mut self, now: u64) -> u64 {
         self.sequence += 1;
@@ -54,7 +75,7 @@ impl Stream {
         if has_failed {
             self.counts.longest_gap = self.counts.longest_gap.max(gap);
         }
-        if gap >= OUTAGE && !self.is_outage_counted {
+        if has_failed && gap >= self.outage() && !self.is_outage_counted {
             self.counts.outages += 1;
         }
         self.is_outage_counted = false;
@@ -77,7 +98,9 @@ impl Stream {
         if silence >= GRACE && !self.pending.is_empty() {
             self.counts += std::mem::take(&mut self.held);
             self.counts.longest_gap = self.counts.longest_gap.max(silence);
-            self.counts.outages += u64::from(!std::mem::replace(&mut self.is_outage_counted, true));
+            if silence >= self.outage() {
+                self.counts.outages += u64::from(!std::mem::replace(&mut self.is_outage_counted, true));
+            }
         }
     }
 
@@ -109,7 +132,7 @@ mod tests {
 
     /// Sends a probe each second from 0 on; `delay` says when the answer to each comes, if it does.
     fn play(seconds: u64, delay: impl Fn(u64) -> Option<u64>) -> (Stream, Counts) {
-        let (mut stream, mut answers, mut total) = (Stream::default(), Vec::new(), Counts::default());
+        let (mut stream, mut answers, mut total) = (Stream::new(1_000), Vec::new(), Counts::default());
         for now in (0..seconds * 1000).step_by(100) {
             if now % 1000 == 0 {
                 let sequence = stream.send(now);
@@ -171,8 +194,21 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_stream_has_no_outage_between_its_probes() {
+        let mut stream = Stream::new(10_000);
+        for second in 0..10 {
+            let sequence = stream.send(second * 10_000);
+            if second != 5 {
+                stream.answer(sequence, second * 10_000 + 10);
+            }
+            stream.advance(second * 10_000 + 9_999);
+        }
+        assert_eq!(stream.take(), Counts { answered: 9, lost: 1, longest_gap: 20_000, ..Counts::default() });
+    }
+
+    #[test]
     fn a_connection_that_breaks_counts_once_its_target_answers_again() {
-        let mut stream = Stream::default();
+        let mut stream = Stream::new(1_000);
         let first = stream.send(0);
         stream.answer(first, 10);
         stream.break_off();

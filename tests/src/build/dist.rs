@@ -34,6 +34,14 @@ pub fn kubectl() -> Result<PathBuf> {
     shipped("kubectl-crossfade")
 }
 
+/// The probing agent as it ships: `crossfade-probe`, found as [`crossfade`] is.
+///
+/// # Errors
+/// Not built; the message says how to.
+pub fn probe() -> Result<PathBuf> {
+    shipped("crossfade-probe")
+}
+
 /// The packages of a release and their `SHA256SUMS`: `$CROSSFADE_PACKAGES`, else `<workspace>/target/packages`.
 ///
 /// # Errors

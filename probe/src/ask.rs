@@ -1,0 +1,324 @@
+//! The questions of the agent: its streams, the datagrams it sends, and what it hears of others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use nix::libc;
+use nix::sys::socket::{setsockopt, sockopt};
+use reachability::class::{Class, Family, Packet, Place, Target};
+use reachability::frame::{Frame, LENGTH};
+use reachability::report::{ClassCounts, Counts, End, MAX_TROUBLES, Totals, Trouble};
+use reachability::stream::Stream;
+use reachability::{Key, Peer};
+
+use crate::answer::spawn;
+
+/// From one small datagram to the next; milliseconds.
+pub(crate) const PERIOD: u64 = 1_000;
+/// From one large datagram to the next; milliseconds.
+const LARGE_PERIOD: u64 = 10_000;
+/// Another agent is heard if a question of it came within this time; milliseconds.
+const HEARD: u64 = 3_000;
+/// Bytes of an IP and a UDP header.
+const HEADERS: [(Family, u32); 2] = [(Family::IPv4, 28), (Family::IPv6, 48)];
+
+nix::setsockopt_impl!(
+    Discover4,
+    libc::IPPROTO_IP,
+    libc::IP_MTU_DISCOVER,
+    libc::c_int,
+    sockopt::SetStruct<'_, libc::c_int>
+);
+nix::setsockopt_impl!(
+    Discover6,
+    libc::IPPROTO_IPV6,
+    libc::IPV6_MTU_DISCOVER,
+    libc::c_int,
+    sockopt::SetStruct<'_, libc::c_int>
+);
+#[derive(Debug, Clone, Copy)]
+struct Discover4;
+#[derive(Debug, Clone, Copy)]
+struct Discover6;
+
+/// A stream, by what it asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct StreamKey {
+    /// The agent, or 0 where a cluster IP is asked.
+    pub(crate) target: u64,
+    pub(crate) family: Family,
+    pub(crate) packet: Packet,
+    pub(crate) is_dns: bool,
+}
+
+/// A stream with its class and the time of its next probe.
+#[derive(Debug)]
+struct Probing {
+    stream: Stream,
+    class: Class,
+    due_at: u64,
+}
+
+/// What is heard of another agent.
+#[derive(Debug, Clone, Copy)]
+struct Hearing {
+    at: u64,
+    /// It said that it hears this agent.
+    hears_us: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    own: Option<Peer>,
+    targets: BTreeMap<u64, Peer>,
+    streams: BTreeMap<StreamKey, Probing>,
+    heard: BTreeMap<u64, Hearing>,
+    /// Results of streams that have ended.
+    ended: Totals,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    began: Instant,
+    pub(crate) key: Key,
+    port: u16,
+    service: Vec<IpAddr>,
+    sockets: Vec<(Family, UdpSocket)>,
+    /// Send packets that must not be fragmented.
+    whole: Vec<(Family, UdpSocket)>,
+    state: Mutex<State>,
+}
+
+/// A datagram to be sent.
+struct Datagram {
+    key: StreamKey,
+    to: SocketAddr,
+    frame: Frame,
+    length: usize,
+}
+
+impl Asker {
+    /// # Errors
+    /// Where no socket is to be had.
+    pub(crate) fn start(
+        key: Key,
+        port: u16,
+        service: Vec<IpAddr>,
+        families: &BTreeSet<Family>,
+    ) -> Result<Arc<Self>> {
+        let open = |family: &Family| -> Result<(Family, UdpSocket)> {
+            let any: IpAddr = match family {
+                Family::IPv4 => Ipv4Addr::UNSPECIFIED.into(),
+                Family::IPv6 => Ipv6Addr::UNSPECIFIED.into(),
+            };
+            Ok((*family, UdpSocket::bind((any, 0)).with_context(|| format!("a socket for {family}"))?))
+        };
+        let sockets = families.iter().map(open).collect::<Result<Vec<_>>>()?;
+        let whole = families.iter().map(open).collect::<Result<Vec<_>>>()?;
+        for (family, socket) in &whole {
+            // Neither the agent nor what it has learnt of the path makes the packet smaller.
+            match family {
+                Family::IPv4 => setsockopt(socket, Discover4, &libc::IP_PMTUDISC_PROBE),
+                Family::IPv6 => setsockopt(socket, Discover6, &libc::IPV6_PMTUDISC_PROBE),
+            }
+            .context("forbid fragments")?;
+        }
+        let began = Instant::now();
+        let asker = Arc::new(Self { began, key, port, service, sockets, whole, state: Mutex::default() });
+        for (packet, sockets) in [(Packet::Udp, &asker.sockets), (Packet::LargeUdp, &asker.whole)] {
+            for (family, socket) in sockets {
+                let (asker, socket, family) = (Arc::clone(&asker), socket.try_clone()?, *family);
+                spawn(move || asker.receive(&socket, family, packet))?;
+            }
+        }
+        Ok(asker)
+    }
+
+    /// Milliseconds since the agent began.
+    pub(crate) fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A question of another agent came.
+    pub(crate) fn hear(&self, question: &Frame) {
+        let hearing = Hearing { at: self.now(), hears_us: question.is_heard };
+        let mut state = self.state();
+        if state.targets.contains_key(&question.asker) {
+            state.heard.insert(question.asker, hearing);
+        }
+    }
+
+    /// Probes these agents from now on, as `own`.
+    pub(crate) fn aim(&self, own: &Peer, targets: &[Peer]) {
+        let mut state = self.state();
+        let is_another_kind = state.own.as_ref().is_some_and(|before| before.kind != own.kind);
+        state.own = Some(own.clone());
+        let targets: BTreeMap<u64, Peer> = targets.iter().map(|peer| (peer.id, peer.clone())).collect();
+        let is_same = |id: &u64, state: &State| {
+            state.targets.get(id).map(|peer| peer.kind) == targets.get(id).map(|peer| peer.kind)
+        };
+        let gone: Vec<StreamKey> = state
+            .streams
+            .keys()
+            .filter(|key| is_another_kind || (key.target != 0 && !is_same(&key.target, &state)))
+            .copied()
+            .collect();
+        gone.iter().for_each(|key| state.end(key));
+        state.heard.retain(|id, _| targets.contains_key(id));
+        state.targets = targets;
+    }
+
+    /// Notes that a probe of this stream is sent, and returns its number.
+    pub(crate) fn send(&self, key: StreamKey, class: Class, period: u64) -> u64 {
+        let now = self.now();
+        let mut state = self.state();
+        let probing = state.streams.entry(key).or_insert_with(|| Probing {
+            stream: Stream::new(period),
+            class,
+            due_at: 0,
+        });
+        probing.stream.send(now)
+    }
+
+    /// Notes an answer.
+    pub(crate) fn answer(&self, key: StreamKey, sequence: u64) {
+        let now = self.now();
+        if let Some(probing) = self.state().streams.get_mut(&key) {
+            probing.stream.answer(sequence, now);
+        }
+    }
+
+    /// Notes that the connection of a stream ended unasked.
+    pub(crate) fn break_off(&self, key: StreamKey) {
+        if let Some(probing) = self.state().streams.get_mut(&key) {
+            probing.stream.break_off();
+        }
+    }
+
+    fn receive(&self, socket: &UdpSocket, family: Family, packet: Packet) {
+        let mut buffer = vec![0; usize::from(u16::MAX)];
+        loop {
+            let Ok((length, _)) = socket.recv_from(&mut buffer) else { continue };
+            let Some(frame) = Frame::decode(&self.key, &buffer[..length]).filter(|frame| frame.is_answer)
+            else {
+                continue;
+            };
+            let key = StreamKey { target: frame.target, family, packet, is_dns: false };
+            self.answer(key, frame.sequence);
+        }
+    }
+
+    /// Sends the datagrams that are due.
+    pub(crate) fn advance(&self) {
+        let now = self.now();
+        let due = self.state().due(now, self.port, &self.service);
+        for datagram in due {
+            let sockets = if datagram.key.packet == Packet::LargeUdp { &self.whole } else { &self.sockets };
+            if let Some((_, socket)) = sockets.iter().find(|(family, _)| *family == datagram.key.family) {
+                // What cannot be sent is not answered, and counts as lost.
+                let _ = socket.send_to(&datagram.frame.encode(&self.key, datagram.length), datagram.to);
+            }
+        }
+    }
+
+    /// The results since the last call.
+    pub(crate) fn take(&self) -> (Vec<ClassCounts>, Vec<Trouble>) {
+        let now = self.now();
+        let mut state = self.state();
+        let mut totals = std::mem::take(&mut state.ended);
+        let State { own, targets, streams, heard, .. } = &mut *state;
+        for (key, probing) in streams {
+            probing.stream.advance(now);
+            let counts = probing.stream.take();
+            if counts == Counts::default() {
+                continue;
+            }
+            let mut troubles = Vec::new();
+            if let Some(own) = own.as_ref().filter(|_| !counts.is_clean()) {
+                let hearing =
+                    heard.get(&key.target).filter(|hearing| now.saturating_sub(hearing.at) <= HEARD);
+                troubles.push(Trouble {
+                    from: End::from(own),
+                    to: targets.get(&key.target).map(End::from),
+                    class: probing.class,
+                    counts,
+                    hears_target: hearing.is_some(),
+                    heard_by_target: hearing.map(|hearing| hearing.hears_us),
+                });
+            }
+            totals.add(&[ClassCounts { class: probing.class, counts }], troubles);
+        }
+        let rows = totals.rows();
+        let (mut troubles, _) = totals.worst_troubles();
+        troubles.truncate(MAX_TROUBLES);
+        (rows, troubles)
+    }
+}
+
+impl State {
+    /// A target is gone, or has become another kind.
+    fn end(&mut self, key: &StreamKey) {
+        let Some(probing) = self.streams.remove(key) else { return };
+        let (class, counts) = (probing.class, probing.stream.end());
+        self.ended.add(&[ClassCounts { class, counts }], Vec::new());
+    }
+
+    /// Notes what is due as sent.
+    fn due(&mut self, now: u64, port: u16, service: &[IpAddr]) -> Vec<Datagram> {
+        let Some(own) = self.own.clone() else { return Vec::new() };
+        let mut due = Vec::new();
+        let State { targets, streams, heard, .. } = self;
+        let mut plan =
+            |key: StreamKey, class: Class, to: SocketAddr, length: usize, period: u64, is_heard: bool| {
+                // Streams begin at different times, so that packets are spread over the period.
+                let start = now + key.target % period;
+                let probing = streams.entry(key).or_insert_with(|| Probing {
+                    stream: Stream::new(period),
+                    class,
+                    due_at: start,
+                });
+                if now >= probing.due_at {
+                    probing.due_at = now.max(probing.due_at + period);
+                    let sequence = probing.stream.send(now);
+                    let frame =
+                        Frame { is_answer: false, is_heard, sequence, asker: own.id, target: key.target };
+                    due.push(Datagram { key, to, frame, length });
+                }
+            };
+        for peer in targets.values() {
+            let is_heard = heard.get(&peer.id).is_some_and(|hearing| now.saturating_sub(hearing.at) <= HEARD);
+            for address in &peer.addresses {
+                let (family, to) = (Family::of_address(*address), SocketAddr::new(*address, port));
+                let class = |packet| Class {
+                    from: own.kind,
+                    to: Target::Agent(peer.kind),
+                    place: Place::between(&own, peer),
+                    family,
+                    packet,
+                };
+                let key = |packet| StreamKey { target: peer.id, family, packet, is_dns: false };
+                plan(key(Packet::Udp), class(Packet::Udp), to, LENGTH, PERIOD, is_heard);
+                let headers =
+                    HEADERS.iter().find(|(header, _)| *header == family).map_or(0, |(_, bytes)| *bytes);
+                let length = own.mtu.min(peer.mtu).saturating_sub(headers);
+                let length = usize::try_from(length).unwrap_or(LENGTH);
+                plan(key(Packet::LargeUdp), class(Packet::LargeUdp), to, length, LARGE_PERIOD, is_heard);
+            }
+        }
+        for address in service {
+            let (family, packet) = (Family::of_address(*address), Packet::Udp);
+            let class = Class { from: own.kind, to: Target::Service, place: Place::Any, family, packet };
+            let key = StreamKey { target: 0, family, packet, is_dns: false };
+            plan(key, class, SocketAddr::new(*address, port), LENGTH, PERIOD, false);
+        }
+        due
+    }
+}

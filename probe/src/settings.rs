@@ -1,0 +1,153 @@
+//! What the environment says: the pod, its node, the other agents' hubs and the networks.
+
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use reachability::Key;
+use reachability::peer::Ranges;
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) pod: String,
+    pub(crate) node: String,
+    pub(crate) zone: String,
+    /// The primary address of each family.
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) is_hub: bool,
+    pub(crate) is_host: bool,
+    pub(crate) key: Key,
+    pub(crate) hubs: Vec<SocketAddr>,
+    pub(crate) port: u16,
+    pub(crate) hub_port: u16,
+    pub(crate) ranges: Ranges,
+    pub(crate) service: Vec<IpAddr>,
+    pub(crate) dns: Vec<IpAddr>,
+}
+
+/// The most hubs, and the most addresses of a Service.
+const MAX_ADDRESSES: usize = 8;
+
+impl Settings {
+    /// # Errors
+    /// The first variable that is missing or not understood.
+    pub(crate) fn from_environment() -> Result<Self> {
+        Self::read(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    }
+
+    fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let required = |name: &str| variable(name).with_context(|| format!("{name} is not set (--help)"));
+        let optional = |name: &str| variable(name).unwrap_or_default();
+        let port = |name: &str| {
+            let text = required(name)?;
+            text.parse::<u16>()
+                .ok()
+                .filter(|port| *port != 0)
+                .with_context(|| format!("{name}={text}: expected a port"))
+        };
+        let addresses = list::<IpAddr>("POD_IPS", &required("POD_IPS")?)?;
+        ensure!(!addresses.is_empty(), "POD_IPS is empty: expected the pod's addresses");
+        let role = required("CROSSFADE_PROBE_ROLE")?;
+        ensure!(
+            ["agent", "hub"].contains(&role.as_str()),
+            "CROSSFADE_PROBE_ROLE={role}: expected agent or hub"
+        );
+        let hubs = list::<SocketAddr>("CROSSFADE_PROBE_HUBS", &required("CROSSFADE_PROBE_HUBS")?)?;
+        ensure!(!hubs.is_empty(), "CROSSFADE_PROBE_HUBS is empty: expected ADDRESS:PORT");
+        let named = |name: &'static str| move |why: String| anyhow!("{name}: {why}");
+        Ok(Self {
+            pod: required("POD_NAME")?,
+            node: required("NODE_NAME")?,
+            zone: optional("ZONE"),
+            addresses: first_of_each_family(&addresses),
+            is_hub: role == "hub",
+            is_host: optional("CROSSFADE_PROBE_HOST") == "true",
+            key: Key::parse(&required("CROSSFADE_PROBE_KEY")?).map_err(named("CROSSFADE_PROBE_KEY"))?,
+            hubs,
+            port: port("CROSSFADE_PROBE_PORT")?,
+            hub_port: port("CROSSFADE_PROBE_HUB_PORT")?,
+            ranges: Ranges::parse(&required("CROSSFADE_PROBE_NETWORKS")?)
+                .map_err(named("CROSSFADE_PROBE_NETWORKS"))?,
+            service: list("CROSSFADE_PROBE_SERVICE", &optional("CROSSFADE_PROBE_SERVICE"))?,
+            dns: list("CROSSFADE_PROBE_DNS", &optional("CROSSFADE_PROBE_DNS"))?,
+        })
+    }
+}
+
+fn list<T: std::str::FromStr>(name: &str, text: &str) -> Result<Vec<T>> {
+    let words: Vec<&str> = text.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
+    ensure!(
+        words.len() <= MAX_ADDRESSES,
+        "{name} has {} addresses: expected at most {MAX_ADDRESSES}",
+        words.len()
+    );
+    words
+        .into_iter()
+        .map(|word| word.parse().map_err(|_| anyhow!("{name}: {word:?} is no address")))
+        .collect()
+}
+
+fn first_of_each_family(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let first = |is_wanted: fn(&IpAddr) -> bool| addresses.iter().copied().find(is_wanted);
+    let first_address = addresses.first().copied();
+    let other = first(if first_address.is_some_and(|address| address.is_ipv6()) {
+        IpAddr::is_ipv4
+    } else {
+        IpAddr::is_ipv6
+    });
+    first_address.into_iter().chain(other).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(changes: &[(&str, &str)]) -> Result<Settings> {
+        Settings::read(|name| {
+            let usual = match name {
+                "POD_NAME" => "probe-x",
+                "NODE_NAME" => "n1",
+                "POD_IPS" => "10.244.1.2,fd00::2",
+                "CROSSFADE_PROBE_ROLE" => "agent",
+                "CROSSFADE_PROBE_KEY" => "000102030405060708090a0b0c0d0e0f",
+                "CROSSFADE_PROBE_HUBS" => "192.0.2.1:9798",
+                "CROSSFADE_PROBE_PORT" => "9797",
+                "CROSSFADE_PROBE_HUB_PORT" => "9798",
+                "CROSSFADE_PROBE_NETWORKS" => "old=10.244.0.0/16",
+                _ => "",
+            };
+            let changed = changes.iter().find(|(changed, _)| *changed == name).map(|(_, value)| *value);
+            Some(changed.unwrap_or(usual).to_owned()).filter(|value| !value.is_empty())
+        })
+    }
+
+    #[test]
+    fn the_first_address_of_each_family_is_probed() {
+        for (text, addresses) in [
+            ("10.244.1.2,fd00::2", &["10.244.1.2", "fd00::2"][..]),
+            ("fd00::2,10.244.1.2,10.244.1.3", &["fd00::2", "10.244.1.2"]),
+            ("10.244.1.2", &["10.244.1.2"]),
+        ] {
+            let read = settings(&[("POD_IPS", text)]).expect(text).addresses;
+            assert_eq!(read.iter().map(ToString::to_string).collect::<Vec<_>>(), addresses, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_variable_that_is_not_understood_is_named() {
+        for (name, value) in [
+            ("POD_IPS", "10.244.1"),
+            ("CROSSFADE_PROBE_ROLE", "master"),
+            ("CROSSFADE_PROBE_KEY", "secret"),
+            ("CROSSFADE_PROBE_HUBS", ""),
+            ("CROSSFADE_PROBE_HUBS", "192.0.2.1"),
+            ("CROSSFADE_PROBE_PORT", "0"),
+            ("CROSSFADE_PROBE_NETWORKS", "10.0.0.0/8"),
+            ("CROSSFADE_PROBE_DNS", "kube-dns"),
+        ] {
+            let why = format!("{:#}", settings(&[(name, value)]).expect_err(name));
+            assert!(why.contains(name), "{name}={value}: {why}");
+            assert!(value != "secret" || !why.contains(value), "a key is never printed: {why}");
+        }
+    }
+}
