@@ -33,8 +33,8 @@ impl Agent {
     /// What keeps it from answering or asking.
     pub(crate) fn start(settings: &Arc<Settings>) -> Result<Self> {
         let id = RandomState::new().hash_one(&settings.pod).max(1);
-        let own =
-            interface::describe(settings, id).map_err(|why| anyhow!("CROSSFADE_PROBE_NETWORKS: {why}"))?;
+        let own = interface::describe(settings, id, interface::mtu(settings))
+            .map_err(|why| anyhow!("CROSSFADE_PROBE_NETWORKS: {why}"))?;
         let own = Arc::new(Mutex::new(own));
         let families: BTreeSet<Family> =
             settings.addresses.iter().map(|address| Family::of_address(*address)).collect();
@@ -84,7 +84,7 @@ impl Agent {
     /// Registers again if a network has joined or left.
     fn look_at_interfaces(&self) {
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        match interface::describe(&self.settings, own.id) {
+        match interface::describe(&self.settings, own.id, own.mtu) {
             Ok(now) if now != *own => {
                 *own = now.clone();
                 self.hubs.send(&ToHub::Register(now));

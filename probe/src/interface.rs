@@ -1,32 +1,36 @@
 //! The agent's interfaces: their addresses, and how large a packet they send.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use nix::ifaddrs::getifaddrs;
-use nix::sys::socket::SockaddrStorage;
+use nix::libc;
+use nix::sys::socket::{SockaddrStorage, getsockopt, sockopt};
 use reachability::{Kind, Peer};
 
 use crate::settings::Settings;
 
-/// The MTU of an interface of which it is not known.
+/// The MTU of an interface of which it is not known, in bytes.
 const DEFAULT_MTU: u32 = 1500;
+
+nix::getsockopt_impl!(Mtu4, libc::IPPROTO_IP, libc::IP_MTU, libc::c_int, sockopt::GetStruct<libc::c_int>);
+nix::getsockopt_impl!(Mtu6, libc::IPPROTO_IPV6, libc::IPV6_MTU, libc::c_int, sockopt::GetStruct<libc::c_int>);
+#[derive(Debug, Clone, Copy)]
+struct Mtu4;
+#[derive(Debug, Clone, Copy)]
+struct Mtu6;
 
 /// The agent as it is now: a network may have joined or left its pod.
 ///
 /// # Errors
 /// One line, where its addresses are of neither network.
-pub(crate) fn describe(settings: &Settings, id: u64) -> Result<Peer, String> {
-    let interfaces = own_addresses();
+pub(crate) fn describe(settings: &Settings, id: u64, mtu: u32) -> Result<Peer, String> {
     let kind = match settings.is_host {
         true => Kind::Host,
         false => {
-            let others = interfaces.iter().map(|(_, address)| *address);
-            let all: Vec<IpAddr> = settings.addresses.iter().copied().chain(others).collect();
+            let all: Vec<IpAddr> = settings.addresses.iter().copied().chain(own_addresses()).collect();
             settings.ranges.kind(&all)?
         }
     };
-    let primary = interfaces.iter().find(|(_, address)| settings.addresses.contains(address));
-    let mtu = primary.and_then(|(name, _)| mtu(name)).unwrap_or(DEFAULT_MTU);
     Ok(Peer {
         name: settings.pod.clone(),
         node: settings.node.clone(),
@@ -38,11 +42,9 @@ pub(crate) fn describe(settings: &Settings, id: u64) -> Result<Peer, String> {
     })
 }
 
-/// Every address with the name of its interface.
-fn own_addresses() -> Vec<(String, IpAddr)> {
+fn own_addresses() -> Vec<IpAddr> {
     let Ok(interfaces) = getifaddrs() else { return Vec::new() };
-    let named = interfaces.filter_map(|interface| Some((interface.interface_name, ip(&interface.address?)?)));
-    named.collect()
+    interfaces.filter_map(|interface| ip(&interface.address?)).collect()
 }
 
 fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
@@ -50,6 +52,18 @@ fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
     v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::from(address.ip())))
 }
 
-fn mtu(interface: &str) -> Option<u32> {
-    std::fs::read_to_string(format!("/sys/class/net/{interface}/mtu")).ok()?.trim().parse().ok()
+/// The largest packet that leaves by the way to a hub, in bytes. It is asked for once: what the agent learns of a path later must not make its large
+/// packets smaller.
+pub(crate) fn mtu(settings: &Settings) -> u32 {
+    let ask = |hub: &SocketAddr| -> Option<u32> {
+        let any: IpAddr =
+            if hub.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+        let socket = UdpSocket::bind((any, 0)).ok()?;
+        socket.connect(hub).ok()?;
+        let mtu = if hub.is_ipv6() { getsockopt(&socket, Mtu6) } else { getsockopt(&socket, Mtu4) };
+        u32::try_from(mtu.ok()?).ok()
+    };
+    // The way to an own address is the loopback interface.
+    let others = settings.hubs.iter().filter(|hub| !settings.addresses.contains(&hub.ip()));
+    others.filter_map(ask).next().unwrap_or(DEFAULT_MTU)
 }
