@@ -126,10 +126,12 @@ fn explain(from: &str, to: &str, evidence: &Evidence, back: Option<&Evidence>) -
     if evidence.lost.contains(&Packet::LargeUdp) {
         return Some(Diagnosis::LargePackets { from, to });
     }
-    if evidence.broken || !evidence.lost.is_empty() {
-        return Some(Diagnosis::Connections { from, to });
+    // A connection that is not made within a second is given up, so late answers explain it.
+    if evidence.late {
+        return Some(Diagnosis::Late { from, to });
     }
-    evidence.late.then_some(Diagnosis::Late { from, to })
+    let has_failed = evidence.broken || !evidence.lost.is_empty();
+    has_failed.then_some(Diagnosis::Connections { from, to })
 }
 
 #[cfg(test)]
@@ -226,6 +228,9 @@ mod tests {
             words(&[trouble("a", "b", Packet::Udp, late, true, None)]),
             ["a -> b: answers take more than a second"]
         );
+        let given_up = trouble("a", "b", Packet::Connect, LOST, true, None);
+        let slow = trouble("a", "b", Packet::Udp, late, true, None);
+        assert_eq!(words(&[given_up, slow]), ["a -> b: answers take more than a second"]);
     }
 
     #[test]
