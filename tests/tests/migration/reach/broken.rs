@@ -60,14 +60,16 @@ pub(crate) fn answers_come_late() -> Result<()> {
     let first = ring.wait_until_sound(3)?;
     let agent = ring.agents[2].as_ref().context("the agent")?;
     let expected = [1, 2].map(|from| Diagnosis::Late { from: named(from), to: named(3) });
-    until("late answers", NAMED, || {
+    let mut last = Default::default();
+    let named = until("late answers", NAMED, || {
         agent.signal(Signal::SIGSTOP)?;
         std::thread::sleep(std::time::Duration::from_millis(2_200));
         agent.resume()?;
         std::thread::sleep(std::time::Duration::from_millis(800));
-        let causes = ring.causes(first)?;
-        Ok(expected.iter().all(|cause| causes.contains(cause)).then_some(()))
-    })
+        last = ring.causes(first)?;
+        Ok(expected.iter().all(|cause| last.contains(cause)).then_some(()))
+    });
+    named.with_context(|| format!("named: {last:?}"))
 }
 
 pub(crate) fn a_node_falls_silent() -> Result<()> {

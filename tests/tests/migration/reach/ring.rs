@@ -116,10 +116,10 @@ impl Ring {
         })
     }
 
-    /// What the first hub's reports from `first` on name.
+    /// What the first hub's reports from `first` on name, of the last half minute.
     pub(crate) fn causes(&self, first: usize) -> Result<BTreeSet<Diagnosis>> {
         let reports = self.reports(0)?;
-        let later = reports.get(first..).unwrap_or_default();
+        let later = reports.get(first.max(reports.len().saturating_sub(6))..).unwrap_or_default();
         let troubles: Vec<_> = later.iter().flat_map(|report| report.troubles.clone()).collect();
         let departures: Vec<_> = later.iter().flat_map(|report| report.departed.clone()).collect();
         Ok(diagnose(&troubles, &departures))
