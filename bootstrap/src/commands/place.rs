@@ -8,7 +8,7 @@ use types::command::problem::Problem;
 use crate::change::outcome::{ChangeReport, finish};
 use crate::cli::{Global, Place};
 use crate::host::root::Root;
-use crate::node::plugins::packaged_plugin;
+use crate::node::plugins;
 use crate::node::switch;
 use convergence::change::obstacles::Obstacles;
 use convergence::failure::Failure;
@@ -33,5 +33,5 @@ pub(crate) fn place(global: &Global, args: &Place) -> Result<ChangeReport, Failu
         obstacles.add(problem.with_place(PACKAGED_PLUGIN).fix("install the package whole"));
     }
     obstacles.refuse()?;
-    finish(global, packaged_plugin::gather(&root.join(PACKAGED_PLUGIN), &args.bin_dirs).changes(), Vec::new())
+    finish(global, plugins::gather(&root.join(PACKAGED_PLUGIN), &args.bin_dirs).changes(), Vec::new())
 }

@@ -9,8 +9,8 @@ use shim::node::layout::PACKAGED_PLUGIN;
 
 use crate::node::conf::root_path;
 use crate::node::networks;
+use crate::node::plugins;
 use crate::node::plugins::bin_dirs::BinDirSources;
-use crate::node::plugins::packaged_plugin;
 use convergence::node::facts::NodeFacts;
 
 /// What the command line says of the plugin.
@@ -39,8 +39,8 @@ pub(crate) fn gather(node: &NodeFacts, choice: PluginChoice<'_>) -> CniFacts {
             .map_err(|e| format!("conf dir {}: {e}", dirs.conf_dir.display())),
         networks: node.policy().map_or_else(Vec::new, |policy| networks::load_all(root, policy, &bin_dirs)),
         plugins: match choice.plugin {
-            Some(plugin) => packaged_plugin::gather(plugin, &bin_dirs),
-            None => packaged_plugin::gather(&root.join(PACKAGED_PLUGIN), &bin_dirs),
+            Some(plugin) => plugins::gather(plugin, &bin_dirs),
+            None => plugins::gather(&root.join(PACKAGED_PLUGIN), &bin_dirs),
         },
     }
 }

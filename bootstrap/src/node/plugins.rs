@@ -1,7 +1,10 @@
-//! Plugins on a node: whether a binary can be used, and which types a network lacks.
+//! Plugins on a node: whether a binary can be used, which types a network lacks, and Crossfade's own plugin in the runtime's directories, compared with
+//! the package's.
+//!
+//! A runtime's directory may change at any time: k3s unpacks its plugins anew with every release, and an image's tool may replace
+//! `/opt/cni/bin` as a whole. Without the plugin every new pod fails, so Crossfade copies it from the package's place again.
 
 pub(crate) mod bin_dirs;
-pub(crate) mod packaged_plugin;
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +15,9 @@ use shim::host::trust;
 use shim::node::layout::{PACKAGED_PLUGIN, PLUGIN};
 use types::command::problem::Problem;
 use types::json::raw::RawObject;
+
+use convergence::node::plugins::bin_dirs::BinDir;
+use convergence::node::plugins::packaged_plugin::Plugins;
 
 use crate::host::root::Root;
 
@@ -75,4 +81,17 @@ pub(crate) fn plugin(path: &Path) -> Result<Vec<u8>, Problem> {
         return Err(problem(format!("plugin to install {}: it is empty", path.display())));
     }
     Ok(bytes)
+}
+
+/// Reads the plugin at `file`, usually the package's, and inspects `dirs`.
+#[must_use]
+pub(crate) fn gather(file: &Path, dirs: &[PathBuf]) -> Plugins {
+    let packaged = plugin(file);
+    let sound = packaged.as_deref().ok();
+    Plugins { dirs: dirs.iter().map(|dir| bin_dirs::gather(dir, sound)).collect(), packaged }
+}
+
+/// Files whose change makes `watch` observe again.
+pub(crate) fn files(plugins: &Plugins, root: &Root) -> impl Iterator<Item = PathBuf> {
+    plugins.dirs.iter().map(BinDir::plugin_file).chain([root.join(PACKAGED_PLUGIN)])
 }

@@ -29,7 +29,7 @@ use crate::node::cni::{self, PluginChoice};
 use crate::node::conf::foreign;
 use crate::node::facts::{self, ConfDirChoice, NodeQuery};
 use crate::node::networks::probe;
-use crate::node::plugins::packaged_plugin;
+use crate::node::plugins;
 use crate::node::{identity, settings, switch};
 use crate::runtime::conf_reading;
 use crate::watch::observe::networks::lives;
@@ -182,7 +182,7 @@ pub(crate) fn files(facts: &Observation) -> Vec<PathBuf> {
         }));
     }
     files.extend(plugins.paths());
-    files.extend(packaged_plugin::files(plugins, root));
+    files.extend(plugins::files(plugins, root));
     files
 }
 
