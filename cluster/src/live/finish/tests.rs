@@ -32,12 +32,15 @@ struct Api {
     /// What answers before the objects are looked at.
     hook: Arc<Mutex<Option<Hook>>>,
     /// What happens when the command reads the cluster.
-    on_gather: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>,
+    on_gather: Arc<Mutex<Option<OnGather>>>,
     /// How far the clock of the command's machine is ahead.
     ahead: Arc<Mutex<jiff::SignedDuration>>,
     /// What the command says.
     notes: Arc<Mutex<Vec<String>>>,
 }
+
+/// What others do, or a test looks at, when the command reads the cluster.
+type OnGather = Box<dyn FnOnce() + Send>;
 
 /// Answers a request by its method and path, or changes the objects before it is answered.
 type Hook = Box<dyn FnMut(&str, &str, &mut BTreeMap<String, Value>) -> Option<Answer> + Send>;
