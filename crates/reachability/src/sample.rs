@@ -169,9 +169,9 @@ mod tests {
         let cluster = cluster(320);
         let peers: Vec<&Peer> = cluster.iter().collect();
         let rounds = peers.len().div_ceil(ROTATING) as u64;
-        let asked: BTreeSet<u64> =
+        let targets: BTreeSet<u64> =
             (0..rounds).flat_map(|round| draw(&peers, peers[7], round)).map(|peer| peer.id).collect();
-        assert_eq!(asked.len(), peers.len() - 1);
+        assert_eq!(targets.len(), peers.len() - 1);
     }
 
     #[test]
