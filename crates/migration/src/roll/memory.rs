@@ -1,6 +1,8 @@
 //! The memory of a holder between two steps: since when a node is in its state, what became of evictions and patches, and which nodes agreed with a count of
 //! all pods. It is lost with the holder, and the next one begins anew, so that a deadline is never shorter than its length.
 
+mod timer;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use types::api::eviction::Answer;
 use types::api::step::State;
 use types::policy::Phase;
 
+use self::timer::Timer;
 use super::run::Run;
 use super::step::{Patch, PodId};
 use super::view::{is_later, is_of_pass};
@@ -37,20 +40,6 @@ pub struct Memory {
     later: BTreeMap<Text, (Text, Duration)>,
     /// When a node of each pool was seen to be gone last.
     departures: BTreeMap<Text, Duration>,
-}
-
-/// Since when a node is as it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Timer {
-    uid: Text,
-    pool: Text,
-    step: Option<(String, State)>,
-    /// Since when it bears this step.
-    since: Duration,
-    /// Since when it is in the phase that it is brought to, Ready, and both its agents are.
-    steady: Option<Duration>,
-    /// Since when it is not Ready.
-    down_since: Option<Duration>,
 }
 
 /// The last eviction of a pod, and its answer.
@@ -238,6 +227,22 @@ impl Memory {
         Some(now.saturating_sub(since))
     }
 
+    /// How long another program has been taking the node away.
+    pub(super) fn going_for(&self, node: &str, now: Duration) -> Duration {
+        self.nodes
+            .get(node)
+            .and_then(|timer| timer.going_since)
+            .map_or(Duration::ZERO, |since| now.saturating_sub(since))
+    }
+
+    /// How long the node has been Ready without a report in its boot.
+    pub(super) fn unreported_for(&self, node: &str, now: Duration) -> Duration {
+        self.nodes
+            .get(node)
+            .and_then(|timer| timer.unreported_since)
+            .map_or(Duration::ZERO, |since| now.saturating_sub(since))
+    }
+
     /// The last eviction of a pod, and its answer.
     #[must_use]
     pub fn answer(&self, uid: &str) -> Option<&EvictionAttempt> {
@@ -269,38 +274,9 @@ impl Memory {
     }
 }
 
-impl Timer {
-    /// Of a node that is seen for the first time.
-    fn start(node: &Node, now: Duration, is_steady: bool) -> Self {
-        let (steady, down_since) = (is_steady.then_some(now), (!node.is_ready).then_some(now));
-        let (uid, pool) = (node.uid.clone(), node.pool.clone());
-        Self { uid, pool, step: borne_step(node), since: now, steady, down_since }
-    }
-
-    /// Takes up how the node is now.
-    fn observe(&mut self, node: &Node, now: Duration, is_steady: bool) {
-        if !self.bears(node) {
-            (self.step, self.since) = (borne_step(node), now);
-        }
-        self.steady = is_steady.then(|| self.steady.unwrap_or(now));
-        self.down_since = (!node.is_ready).then(|| self.down_since.unwrap_or(now));
-    }
-
-    /// Whether the node bears the same step as before.
-    fn bears(&self, node: &Node) -> bool {
-        let current = self.step.as_ref().map(|(claim, state)| (claim.as_str(), *state));
-        current == node.step.as_ref().map(|step| (step.claim.as_str(), step.state))
-    }
-}
-
 /// The node bears a step of the present pass that says that it is done.
 fn is_done_step(node: &Node, run: &Run) -> bool {
     node.step.as_ref().is_some_and(|step| step.state == State::Done && is_of_pass(step, run))
-}
-
-/// The claim and the state of a node's step.
-fn borne_step(node: &Node) -> Option<(String, State)> {
-    node.step.as_ref().map(|step| (step.claim.clone(), step.state))
 }
 
 /// The node is in the phase, Ready, has a network, and its agents are Ready. One without Crossfade has the old network, or the new one where a run does not leave

@@ -30,7 +30,7 @@ use types::api::observed::NodeObservation;
 use types::api::step::{State, Step};
 use types::policy::Phase;
 
-use self::arrival::{is_arriving, is_proven, shortfall};
+use self::arrival::{arrival_limit, is_arriving, is_proven, shortfall};
 use self::pipeline::{PipelineRules, cluster_api};
 use super::budget::turn_wait;
 use super::run::Run;
@@ -565,8 +565,12 @@ pub(super) fn is_requested(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
 /// A wait for a node that has reported nothing in this boot, so that it may be of the image that comes: another machine may be under its Node by now. None if its
 /// pipeline takes it away whatever it is.
 pub(super) fn unknown_image_wait(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Wait> {
-    let is_final = view.pipeline(status.node).is_final(view.world, status.name);
-    if is_final { None } else { arrival::outdated_report(view, status) }
+    if view.pipeline(status.node).is_final(view.world, status.name) {
+        return None;
+    }
+    let (now, limit) = (view.world.now, arrival_limit(view));
+    let since = view.memory.unreported_for(status.name, now);
+    arrival::outdated_report(view, status).map(|wait| wait.limited(since, limit, now))
 }
 
 /// Why a node that is to be replaced may not go yet, beside what keeps every node from starting; none if it is its turn.

@@ -22,6 +22,7 @@ use super::drain::{PodMoves, decide_moves};
 use super::memory::Memory;
 use super::replacement;
 use super::run::NodeRequest;
+use super::start::places::going_wait;
 use super::start::{self, next_try, short_workloads, unmet_gates};
 use super::step::{Act, Change, Patch};
 use super::view::{View, is_done, is_of_pass, is_ours, set_state};
@@ -135,7 +136,7 @@ pub(super) fn decide_next(view: &View<'_>, name: &Text, node: &Node, step: &Step
     }
     let transit = TransitNode { view, name, node, step };
     if node.is_going && !matches!(step.state, State::Claimed | State::Held | State::Done) {
-        return transit.wait(Reason::NodeGoing, "another program takes it away", None);
+        return NextStep::wait(going_wait(view, name));
     }
     if view.run.requests.contains_key(name)
         && let Some(next) = transit.apply_request()

@@ -348,6 +348,13 @@ impl Node {
         self.observed.is_none() && self.label.is_none()
     }
 
+    /// Whether the node is Ready and has a trace of Crossfade, and reports nothing in its boot. Any client may have set the label.
+    #[must_use]
+    pub fn is_unreported(&self) -> bool {
+        let is_earlier = |observed: &NodeObservation| *observed.boot_id != *self.boot;
+        self.is_ready && self.observed.as_ref().map_or(self.label.is_some(), is_earlier)
+    }
+
     /// The phase that the node says it is in, in whatever boot.
     #[must_use]
     pub fn phase(&self) -> Option<Phase> {

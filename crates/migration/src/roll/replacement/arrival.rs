@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use snapshot::model::Text;
 use types::api::node_keys;
-use types::api::observed::{self, NodeObservation};
+use types::api::observed;
 use types::api::step::{State, Step};
 use types::policy::Phase;
 
@@ -49,6 +49,14 @@ pub(in crate::roll) fn shortfall(view: &View<'_>, status: &NodeStatus<'_>) -> Op
         return Some(format!(
             "it does not report in this boot that it is in phase {}, and all that is on it: {text}",
             view.target
+        ));
+    }
+    let follows =
+        |phase: &Phase| node.observed.as_ref().is_some_and(|observed| observed.follows.contains(phase));
+    if let Some(desired) = node.desired.filter(|desired| *desired != view.target && follows(desired)) {
+        let (name, key) = (status.name, node_keys::DESIRED);
+        return Some(format!(
+            "its annotation {key} names {desired}, and it may follow that again; to remove it: kubectl annotate node {name} {key}-"
         ));
     }
     let is_foreign = |pod: &&Pod| pod.has_trait(Trait::OtherNetwork) && !pod.has_trait(Trait::Finished);
@@ -98,7 +106,7 @@ fn missing_agent(view: &View<'_>, name: &str) -> Option<Cni> {
 }
 
 /// How long a new node may take until it is proven.
-fn arrival_limit(view: &View<'_>) -> Duration {
+pub(super) fn arrival_limit(view: &View<'_>) -> Duration {
     let limits = &view.plan.limits;
     Duration::from_secs(u64::from(limits.flip_seconds) + u64::from(limits.prove_seconds))
 }
@@ -148,8 +156,7 @@ pub(in crate::roll) fn waits(view: &View<'_>) -> Vec<Wait> {
 /// cannot report leaves the same.
 pub(in crate::roll) fn outdated_report(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Wait> {
     let NodeStatus { name, node, .. } = *status;
-    let is_earlier = |seen: &NodeObservation| *seen.boot_id != *node.boot;
-    if !node.is_ready || !view.plan.rotates(&node.pool) || !node.observed.as_ref().is_some_and(is_earlier) {
+    if !view.plan.rotates(&node.pool) || !node.is_unreported() {
         return None;
     }
     let look = "on the node: systemctl status crossfade-watch";
@@ -161,6 +168,10 @@ pub(in crate::roll) fn outdated_report(view: &View<'_>, status: &NodeStatus<'_>)
                 observed::KEY,
                 node_keys::PHASE
             ),
+        ),
+        Some(Direction::Forth) | None if node.observed.is_none() => (
+            "it has the label crossfade/phase and no report, so it may be of the new image: nothing takes it away before it reports",
+            look.to_owned(),
         ),
         Some(Direction::Forth) | None => (
             "its report is of an earlier boot, so it may be of the new image by now: nothing takes it away before it reports",

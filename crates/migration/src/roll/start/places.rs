@@ -1,10 +1,14 @@
 //! Places among nodes in transit: how many there are, which nodes take one, and why.
 
+use std::time::Duration;
+
+use snapshot::model::Text;
+use types::api::step::State;
+
 use crate::roll::replacement::{self, Turnover, arrival};
 use crate::roll::view::{NodeStatus, Standing, View, is_of_run, is_ours};
 use crate::roll::wait::{Reason, Subject, Wait};
 use crate::roll::world::Color;
-use types::api::step::State;
 
 /// Nodes that take a place among those in transit, and how many places there are.
 #[derive(Debug)]
@@ -159,7 +163,7 @@ pub(in crate::roll) fn trouble_wait(view: &View<'_>, status: &NodeStatus<'_>) ->
     let name = status.name;
     let object = Subject::node(name);
     Some(match trouble_reason(view, status)? {
-        Reason::NodeGoing => Wait::new(object, Reason::NodeGoing, "another program takes it away"),
+        Reason::NodeGoing => going_wait(view, name),
         Reason::NodeNotReady => Wait::new(object, Reason::NodeNotReady, "it is not Ready"),
         reason => {
             let help =
@@ -167,6 +171,19 @@ pub(in crate::roll) fn trouble_wait(view: &View<'_>, status: &NodeStatus<'_>) ->
             Wait::new_held(object, reason, "another client cordoned it", help)
         }
     })
+}
+
+/// A wait for the end of a node that another program takes away. A program that ends in the middle may leave its mark, so that the node stays: a person has
+/// to look after one that is there for longer than a drain may take.
+#[must_use]
+pub(in crate::roll) fn going_wait(view: &View<'_>, name: &Text) -> Wait {
+    let (now, limit) = (view.world.now, Duration::from_secs(view.plan.limits.move_seconds.into()));
+    let help = format!(
+        "kubectl describe node {name} shows the mark; where nothing takes the node away: remove the mark and kubectl uncordon {name}, \
+         or drain and remove the node"
+    );
+    let wait = Wait::new(Subject::node(name), Reason::NodeGoing, "another program takes it away").help(help);
+    wait.limited(view.memory.going_for(name, now), limit, now)
 }
 
 /// A wait for a place among those in transit.

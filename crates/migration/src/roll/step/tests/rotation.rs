@@ -103,6 +103,15 @@ fn new(uid: &str) -> Node {
     }
 }
 
+/// A node with Crossfade in the old phase.
+fn old_with_crossfade(uid: &str) -> Node {
+    let mut node = Node { label: Some(Phase::Old), ..new(uid) };
+    let report = node.observed.as_mut().expect("a report");
+    (report.phase, report.mints) = (Some(Phase::Old), vec![Phase::Old]);
+    report.attached = serde_json::from_value(json!({"old": 1})).ok();
+    node
+}
+
 /// A run of the plan, the cluster that it moves, and what its holder remembers.
 struct Rotation {
     plan: Plan,

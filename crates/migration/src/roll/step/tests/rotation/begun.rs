@@ -129,3 +129,49 @@ fn dns_pods_without_a_node_show_which_one_is_cordoned() {
     let node = wait(&decided, Reason::ForeignCordon, "Node/e").expect("a wait");
     assert!(pod.is_held && node.help.contains("kubectl uncordon e"), "{:?}", decided.waits);
 }
+
+/// A pipeline that ends in the middle leaves its mark on a node, and may ask for others from then on.
+#[test]
+fn a_node_that_stays_marked_asks_a_person() {
+    let mut rotation = Rotation::new("permit");
+    rotation.plan.limits.in_transit = 1;
+    rotation.go_for(10);
+    rotation.ask(&["a"]);
+    let limit = u64::from(rotation.plan.limits.move_seconds);
+    let is_held = |decided: &Decision| wait(decided, Reason::NodeGoing, "Node/d").map(|wait| wait.is_held);
+    for _ in 0..2 {
+        begin(&mut rotation, &["d"]);
+        assert_eq!(is_held(&rotation.go_for(limit - 10)), Some(false), "a drain may take that long");
+        rotation.world.node("d").is_going = false;
+        rotation.world.node("b").is_ready = false;
+        rotation.go_for(5);
+        rotation.world.node("b").is_ready = true;
+    }
+    begin(&mut rotation, &["d"]);
+    let decided = rotation.go_for(limit + 10);
+    assert_eq!(is_held(&decided), Some(true), "{:?}", decided.waits);
+    let wait = wait(&decided, Reason::NodeGoing, "Node/d").expect("a wait");
+    assert!(wait.help.contains("kubectl uncordon d"), "{wait:?}");
+    rotation.world.node("d").is_going = false;
+    rotation.go_for(30);
+    assert_eq!(rotation.permitted(), ["a"]);
+}
+
+/// `watch` does not run on it, or its image is the new one by now; or a person set its label.
+#[test]
+fn a_node_that_reports_nothing_in_its_boot_asks_a_person() {
+    let changes: [fn(&mut Node); 2] = [|node| node.boot = "another".into(), |node| node.observed = None];
+    for change in changes {
+        let mut rotation = Rotation::new("permit");
+        rotation.gain("a", old_with_crossfade("uid-a"));
+        let limits = &rotation.plan.limits;
+        let limit = u64::from(limits.flip_seconds) + u64::from(limits.prove_seconds);
+        rotation.go_for(limit + 10);
+        change(rotation.world.node("a"));
+        rotation.ask(&["a"]);
+        let is_held = |decided: &Decision| wait(decided, Reason::Arriving, "Node/a").map(|wait| wait.is_held);
+        assert_eq!(is_held(&rotation.go_for(limit - 10)), Some(false), "it may still report");
+        assert_eq!(is_held(&rotation.go_for(20)), Some(true));
+        assert_eq!(rotation.permitted(), [""; 0]);
+    }
+}

@@ -192,7 +192,12 @@ fn a_new_node_is_proven_by_all_that_it_says() {
     let report = |node: &mut Node, attached: Value| {
         node.observed.as_mut().expect("a report").attached = serde_json::from_value(attached).ok();
     };
-    let changes: [(&str, Edit<'_>); 4] = [
+    let desires_old = |node: &mut Node| {
+        node.desired = Some(Phase::Old);
+        node.observed.as_mut().expect("a report").follows = vec![Phase::Old];
+    };
+    let changes: [(&str, Edit<'_>); 5] = [
+        ("its annotation crossfade/desired names old", &desires_old),
         ("another program takes it away", &|node| node.is_going = true),
         ("it is not Ready", &|node| node.is_ready = false),
         ("it does not report in this boot", &|node| node.boot = "another".into()),

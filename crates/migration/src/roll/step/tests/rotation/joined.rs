@@ -71,7 +71,7 @@ fn a_node_that_moved_in_place_is_done_whatever_the_gates_say() {
 #[test]
 fn a_pipeline_may_ask_first_for_a_node_that_joined_later() {
     let mut rotation = Rotation::new("permit");
-    rotation.gain("j", Node { label: Some(Phase::Old), ..old("uid-j") });
+    rotation.gain("j", old_with_crossfade("uid-j"));
     rotation.ask(&["j"]);
     rotation.go_for(30);
     assert_eq!(rotation.permitted(), ["j"]);
@@ -90,7 +90,7 @@ fn a_node_that_waits_for_its_turn_keeps_no_place_that_another_one_has_taken() {
         rotation.gain(name, new(&format!("uid-{name}")));
     }
     for name in ["j", "k"] {
-        rotation.gain(name, Node { label: Some(Phase::Old), ..old(&format!("uid-{name}")) });
+        rotation.gain(name, old_with_crossfade(&format!("uid-{name}")));
     }
     rotation.go_for(90);
     for name in ["j", "k", "a"] {
