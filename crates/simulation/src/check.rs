@@ -326,13 +326,13 @@ impl History {
             self.truth.living_nodes().filter(|(other, node)| *other != index && !self.is_left_out(&node.name))
         };
         let zone = &self.truth.nodes[index].api.zone;
-        let all = others().filter(|(_, node)| takes(node)).count()
-            + self.count_open_places(flight.nodes_seen, run)
-            + self.hidden_drains(flight.nodes_seen);
+        let open = self.count_open_places(flight.nodes_seen, run) + self.hidden_drains(flight.nodes_seen);
+        let all = others().filter(|(_, node)| takes(node)).count() + open;
         let of_zone = || others().filter(|(_, node)| node.api.zone == *zone);
         let in_zone = of_zone().filter(|(_, node)| takes(node)).count();
         let names =
             |nodes: Vec<&Node>| nodes.iter().map(|node| node.name.to_string()).collect::<Vec<_>>().join(", ");
+        let everywhere = names(others().filter(|(_, node)| takes(node)).map(|(_, node)| node).collect());
         let those = names(of_zone().filter(|(_, node)| takes(node)).map(|(_, node)| node).collect());
         // The zone's share is that of the nodes which the run knew of.
         let went = |node: &&Node| {
@@ -346,7 +346,10 @@ impl History {
         }
         let name = &self.truth.nodes[index].name;
         if all >= most {
-            self.broken("R2", format!("{name} is one too many: {all} others are in transit or in trouble"));
+            let why = format!(
+                "{name} is one too many: {all} others are in transit or in trouble, {open} of them places: {everywhere}"
+            );
+            self.broken("R2", why);
         } else if in_zone >= share.max(1) {
             self.broken("R2", format!("{name} is one too many of zone {zone}: {in_zone} others: {those}"));
         }

@@ -12,7 +12,7 @@ use super::history::History;
 use crate::cluster::truth::Reporter;
 use crate::history::event::Event;
 use crate::history::queue::{MINUTE, SECOND};
-use crate::pipeline::{Job, NEVER, Stage};
+use crate::pipeline::{DISRUPTED, Job, NEVER, Stage};
 
 impl History {
     /// A person looks at the run.
@@ -76,6 +76,8 @@ impl History {
                 self.help_rotation(index, wait.reason)
             }
             Reason::Arriving | Reason::Leaving | Reason::NotAsked => {}
+            Reason::NodeGoing if wait.is_held => self.help_marked(index),
+            Reason::NodeGoing => {}
             // It is in a forbidden phase, and only its end helps.
             Reason::WouldPart if self.is_foreign_to_pass(index) && self.random.chance(300) => {
                 self.cordon(index);
@@ -156,16 +158,36 @@ impl History {
         request == Some(&NodeRequest::Rollback)
     }
 
+    /// A person looks after a node that bears the mark of a pipeline and stays: its drain is stuck, or the pipeline has forgotten it.
+    fn help_marked(&mut self, index: usize) {
+        if self.truth.pipelines.iter().any(|acting| acting.has(index)) {
+            self.ease_drain(index);
+        } else if self.random.chance(500) {
+            self.cordon(index);
+            self.delete_all(index);
+            self.schedule_within(SECOND, MINUTE, Event::Remove(index));
+        } else {
+            let node = &mut self.truth.nodes[index].api;
+            node.is_going = false;
+            node.taints.retain(|key| **key != *DISRUPTED);
+            self.touch_node(index);
+            self.uncordon(index);
+        }
+    }
+
     /// A person looks after a node that a pipeline does not take away, or that does not come.
     fn help_rotation(&mut self, index: usize, reason: Reason) {
         let now = self.now;
+        let is_new = self.replacing().is_none() || !self.is_left_behind(&self.truth.nodes[index]);
         let node = &mut self.truth.nodes[index];
         if reason == Reason::Undisturbed {
-            (node.api.is_undisturbed, node.undisturbed_by) = (false, None);
+            (node.api.is_undisturbed, node.undisturbed_by, node.released) = (false, None, now);
             self.touch_node(index);
             return;
         }
-        if reason == Reason::Arriving && (node.machine.works_from == NEVER || self.random.chance(200)) {
+        if reason == Reason::Arriving
+            && (node.machine.works_from == NEVER || is_new && self.random.chance(200))
+        {
             self.tally.count("a new node that a person deletes");
             self.remove(index);
             return;

@@ -18,6 +18,13 @@ use crate::history::History;
 use crate::history::event::Flight;
 use crate::history::queue::Millis;
 
+/// What a node is, and what it says, in words.
+fn describe(node: &Node) -> String {
+    let reported = node.api.observed.as_ref().and_then(|observed| observed.phase);
+    let ready = if node.api.is_ready { "Ready" } else { "not Ready" };
+    format!("in {} and {ready}, reported as {reported:?}, label {:?}", node.machine.phase, node.api.label)
+}
+
 impl History {
     /// Whether a node is of a pool whose nodes are replaced, and not of the image's phase.
     pub(crate) fn is_left_behind(&self, node: &Node) -> bool {
@@ -148,8 +155,10 @@ impl History {
                 is_there && is_other && (holds_place || fills())
             };
             let unreplaced = gone.saturating_sub(self.truth.nodes.iter().filter(is_new).count());
+            // One that may go has its place already, whatever a person made of it since.
             let is_coming = |(_, node): &(usize, &Node)| {
                 node.api.pool == pool.name
+                    && !Self::is_permitted(node, run)
                     && node.down_since.is_some_and(|since| since < observed_at)
                     && self.is_arriving(node, run)
                     && !run.skipped.contains_key(&node.name)
@@ -193,10 +202,10 @@ impl History {
             before.run == run.id && (before.state == State::Permitted || is_note)
         });
         if !is_excused && !is_held_again && !self.is_to_leave(node) {
-            let reported = node.api.observed.as_ref().and_then(|observed| observed.phase);
             let why = format!(
-                "{}, in {} and reported as {reported:?}, label {:?}, is kept from its pipeline, and nothing replaces it",
-                node.name, node.machine.phase, node.api.label
+                "{} is kept from its pipeline, and nothing replaces it: {}",
+                node.name,
+                describe(node)
             );
             self.broken("R10", why);
         }
@@ -224,7 +233,8 @@ impl History {
         }
         let node = &self.truth.nodes[index];
         if self.could_know(node, flight.nodes_seen) && !self.is_to_leave(node) {
-            self.broken("R10", format!("{name} may go, and nothing replaces it"));
+            let why = format!("{name} may go, and nothing replaces it: {}", describe(node));
+            self.broken("R10", why);
         }
         self.check_levers(flight, index, run);
         self.check_departures(flight, index, run);
@@ -241,7 +251,7 @@ impl History {
         let goes_back = self.truth.run().is_some_and(|run| run.target() == Some(Phase::Old));
         let is_free = |(other, node): &(usize, &Node)| {
             let is_new = node.created_at > observed_at
-                || node.opened >= observed_at
+                || node.opened.max(node.released) >= observed_at
                 || !self.could_know(node, observed_at);
             let is_counted = *other != index
                 && !is_new
@@ -322,7 +332,12 @@ impl History {
         // Where all of them are skipped, the plan has no scouts for those that joined: these go in a wave that is the run's to say.
         let Some(first) = self.plan.waves.iter().find(|wave| wave.nodes.iter().any(counts)) else { return };
         let most = first.at_once as usize;
-        let is_first = !self.truth.nodes.iter().any(|node| node.api.pool == *pool && node.gone_at.is_some());
+        // One that a person brought to the image's phase, and that counts as new, has its place filled by itself.
+        let is_replaced = |node: &Node| {
+            let is_done = |step: &Step| step.state == State::Done && is_of_pass(step, run);
+            node.gone_at.is_some() || self.is_planned(node) && node.api.step.as_ref().is_some_and(is_done)
+        };
+        let is_first = !self.truth.nodes.iter().any(|node| node.api.pool == *pool && is_replaced(node));
         if is_first && permitted + open >= most {
             let name = self.truth.nodes[index].name.clone();
             self.broken(
@@ -369,8 +384,11 @@ impl History {
         let is_planned = self.is_planned(node);
         let has_begun = self.truth.permitted.is_some_and(|(pass, _)| pass == run.pass);
         let is_fenced = self.plan.limits.fence && has_begun && is_planned && self.is_left_behind(node);
-        // One that a person had skipped is fenced as soon as the run sees it again.
-        let is_new = node.resumed > 0 && self.now < node.resumed + LONGEST;
+        // One that a person had skipped is fenced as soon as a holder sees it again.
+        let seen_from = node.resumed.max(self.truth.lease.taken_at);
+        let is_driven = self.holders.iter().any(|holder| holder.holds());
+        let is_unfenced = !node.api.is_fenced && node.resumed > 0;
+        let is_new = is_unfenced && (!is_driven || self.now < seen_from + LONGEST);
         if !is_fenced || is_new || run.skipped.contains_key(&node.name) || node.surprise.is_some() {
             return;
         }

@@ -111,6 +111,7 @@ impl Truth {
             resumed: 0,
             drained: 0,
             opened: 0,
+            released: 0,
             uncordoned_at: 0,
             room,
             requested: Request::default(),

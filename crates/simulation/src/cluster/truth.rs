@@ -86,6 +86,8 @@ pub(crate) struct Node {
     pub(crate) claimed: Millis,
     /// When it began to take pods again after it had not.
     pub(crate) opened: Millis,
+    /// When a person took away the annotation that kept Karpenter from it.
+    pub(crate) released: Millis,
     /// When a person uncordoned it last.
     pub(crate) uncordoned_at: Millis,
     /// When the run took it up again after a person had skipped it.
@@ -270,6 +272,8 @@ pub(crate) struct Lease {
     pub(crate) renewals: u64,
     /// It was taken by force from a holder that lived.
     pub(crate) was_forced: bool,
+    /// When it was taken last.
+    pub(crate) taken_at: Millis,
 }
 
 /// The run's ConfigMap.

@@ -68,6 +68,7 @@ impl History {
             let lease = &mut self.truth.lease;
             lease.was_forced |= lived;
             (lease.holder, lease.epoch, lease.renewals) = (Some(holder), lease.epoch + 1, lease.renewals + 1);
+            lease.taken_at = now;
             let epoch = lease.epoch;
             let driver = &mut self.holders[holder];
             (driver.epoch, driver.renewed_at) = (epoch, now);
