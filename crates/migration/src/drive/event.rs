@@ -267,6 +267,30 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// What became of a call, as reports count it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallResult {
+    Accepted,
+    Gone,
+    Budget,
+    Busy,
+    Failed,
+}
+
+impl CallResult {
+    /// Reads the text of an [`Outcome`] as a journal has it.
+    pub(crate) fn parse(outcome: &str) -> Self {
+        let begins = |begin: &str| outcome.starts_with(begin);
+        match outcome {
+            "Done" | "Answered(Accepted)" => Self::Accepted,
+            "Answered(Gone)" | "Conflict" => Self::Gone,
+            _ if begins("Answered(Budget(") || outcome == "Answered(TwoBudgets)" => Self::Budget,
+            _ if begins("Answered(Busy(") => Self::Busy,
+            _ => Self::Failed,
+        }
+    }
+}
+
 /// What became of a call, where there is more to say than that it was done.
 #[must_use]
 pub fn but(outcome: &Outcome) -> Option<String> {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::journal::{Entry, JournalEvent};
 use super::{AttachedCount, text};
-use crate::drive::event::ActRecord;
+use crate::drive::event::{ActRecord, CallResult};
 
 /// How many workloads and pods are counted by their names, which come from others.
 const NAMES: usize = 200_000;
@@ -47,30 +47,6 @@ pub struct WorkloadRestarts {
     pub most_of_one_pod: u64,
     /// Calls that a PodDisruptionBudget refused.
     pub refused_by_budgets: u64,
-}
-
-/// What became of a call, as a journal has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CallResult {
-    Accepted,
-    Gone,
-    Budget,
-    Busy,
-    Failed,
-}
-
-impl CallResult {
-    /// Reads the text of an [`Outcome`](crate::drive::Outcome).
-    pub(super) fn parse(outcome: &str) -> Self {
-        let begins = |begin: &str| outcome.starts_with(begin);
-        match outcome {
-            "Done" | "Answered(Accepted)" => Self::Accepted,
-            "Answered(Gone)" | "Conflict" => Self::Gone,
-            _ if begins("Answered(Budget(") || outcome == "Answered(TwoBudgets)" => Self::Budget,
-            _ if begins("Answered(Busy(") => Self::Busy,
-            _ => Self::Failed,
-        }
-    }
 }
 
 #[derive(Debug, Default)]

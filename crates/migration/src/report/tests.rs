@@ -5,12 +5,12 @@ use types::api::eviction::Answer;
 use types::api::step::State as NodeState;
 use types::policy::Phase;
 
-use super::evictions::CallResult;
 use super::journal::Piece;
 use super::measure::Measurements;
 use super::redact::redacted;
 use super::{Report, Sources, report};
 use crate::drive::Outcome;
+use crate::drive::event::CallResult;
 use crate::plan::Plan;
 use crate::roll::run::{Run, UnenforcedPolicies};
 use crate::roll::wait::Reason;
