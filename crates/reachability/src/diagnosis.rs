@@ -205,6 +205,15 @@ mod tests {
     }
 
     #[test]
+    fn ends_that_hear_each_other_are_not_apart() {
+        let there = trouble("a", "b", Packet::Udp, LOST, true, Some(true));
+        let back = trouble("b", "a", Packet::Udp, LOST, true, Some(true));
+        let expected =
+            ["a -> b: packets or their answers are lost", "b -> a: packets or their answers are lost"];
+        assert_eq!(words(&[there, back]), expected);
+    }
+
+    #[test]
     fn large_packets_alone_are_the_mtu() {
         let large = trouble("a", "b", Packet::LargeUdp, LOST, true, Some(true));
         let found = diagnose(std::slice::from_ref(&large), &[]);

@@ -92,6 +92,11 @@ mod tests {
             changed[place] ^= 1;
             assert_eq!(Frame::decode(&key, &changed), None, "byte {place}");
         }
+        let mut later_format = bytes.clone();
+        later_format[3] = b'2';
+        let mark = key.mark(&later_format[..32]);
+        later_format[32..LENGTH].copy_from_slice(&mark);
+        assert_eq!(Frame::decode(&key, &later_format), None);
         assert_eq!(Frame::decode(&key, &bytes[..LENGTH - 1]), None);
         assert_eq!(Frame::decode(&Key::parse(&"2".repeat(32)).expect("a key"), &bytes), None);
     }

@@ -207,6 +207,16 @@ mod tests {
     }
 
     #[test]
+    fn a_time_in_which_nothing_was_sent_is_no_outage() {
+        let mut stream = Stream::new(1_000);
+        for now in [0, 20_000] {
+            let sequence = stream.send(now);
+            stream.answer(sequence, now + 10);
+        }
+        assert_eq!(stream.take(), Counts { answered: 2, ..Counts::default() });
+    }
+
+    #[test]
     fn a_connection_that_breaks_counts_once_its_target_answers_again() {
         let mut stream = Stream::new(1_000);
         let first = stream.send(0);
