@@ -140,6 +140,45 @@ const ROTATIONS: &[(u64, Choice, &str)] = &[
         Choice::Some,
         "the pipeline wanted the node with the only DNS pod that old pods reached, and all new replicas went to nodes of a forbidden phase",
     ),
+    (
+        9_303_137,
+        Choice::Some,
+        "a pipeline ended in the middle and left its mark on a node, and the run waited for ever",
+    ),
+    (9_324_572, Choice::Some, "the same, in a pass that was the only one"),
+    (9_340_434, Choice::Some, "the same, on the way back"),
+    (
+        9_315_483,
+        Choice::Some,
+        "watch had ended on an old node that was booted: no pipeline might have the node, and no person was asked",
+    ),
+    (9_336_277, Choice::Some, "the same, with a bridge that a gate proves"),
+    (
+        9_336_827,
+        Choice::Some,
+        "a person set the label of a new node before it reported, and it was let go as an old one",
+    ),
+    (
+        9_309_212,
+        Choice::Some,
+        "a person edited the phase of an old node, which counted as new while it followed its desired phase again",
+    ),
+    (9_301_094, Choice::Some, "the check's own mistake: a node that might go counted twice"),
+    (
+        9_314_544,
+        Choice::Some,
+        "the check's own mistake: another node was let go in the moment in which a person took Karpenter's annotation away",
+    ),
+    (
+        9_345_457,
+        Choice::Some,
+        "the check's own mistake: a pod came to a node that a person had just taken up again, and no holder ran",
+    ),
+    (
+        9_349_498,
+        Choice::Some,
+        "the check's own mistake: a node that a person flipped fills its own place, so its pool's first wave was over",
+    ),
 ];
 
 #[test]
