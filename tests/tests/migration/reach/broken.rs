@@ -2,17 +2,10 @@
 
 use anyhow::{Context as _, Result};
 use lab::host::deadline::until;
-use lab::host::node::Node;
 use nix::sys::signal::Signal;
 use reachability::diagnosis::Diagnosis;
 
-use crate::ring::{NAMED, PORT, Ring};
-
-/// A rule of the firewall of a node.
-fn rule(node: &Node, rule: &str) -> Result<()> {
-    let line: Vec<&str> = ["iptables", "-w"].into_iter().chain(rule.split(' ')).collect();
-    node.run(&line).map(drop)
-}
+use crate::ring::{NAMED, PORT, Ring, rule};
 
 /// Drops packets of agents that come from `from` to `to`, but for those between agents and hubs.
 fn drop_packets(ring: &Ring, from: u8, to: u8) -> Result<()> {

@@ -164,3 +164,9 @@ pub(crate) fn reports(log: &Path) -> Result<Vec<Report>> {
 pub(crate) fn ip(text: &str) -> Result<IpAddr> {
     text.parse().with_context(|| text.to_owned())
 }
+
+/// A rule of the firewall of a node.
+pub(crate) fn rule(node: &Node, rule: &str) -> Result<()> {
+    let line: Vec<&str> = ["iptables", "-w"].into_iter().chain(rule.split(' ')).collect();
+    node.run(&line).map(drop)
+}
