@@ -110,7 +110,7 @@ impl Ring {
             let is_sound = |report: &Report| {
                 report.agents.values().sum::<usize>() == agents
                     && !report.classes.is_empty()
-                    && report.classes.iter().all(|row| row.counts.is_clean())
+                    && report.classes.iter().all(|row| is_lossless(&row.counts))
             };
             Ok(reports.last().is_some_and(is_sound).then_some(reports.len()))
         })
@@ -169,4 +169,9 @@ pub(crate) fn ip(text: &str) -> Result<IpAddr> {
 pub(crate) fn rule(node: &Node, rule: &str) -> Result<()> {
     let line: Vec<&str> = ["iptables", "-w"].into_iter().chain(rule.split(' ')).collect();
     node.run(&line).map(drop)
+}
+
+/// Nothing was lost. On a machine with more to do than it has processors, an answer may be late.
+pub(crate) fn is_lossless(counts: &Counts) -> bool {
+    (counts.lost, counts.outages, counts.broken) == (0, 0, 0)
 }
