@@ -71,7 +71,8 @@ impl Stream {
             false => self.counts.late += 1,
         }
         let gap = now.saturating_sub(self.answered_at.unwrap_or(now));
-        let has_failed = !is_in_time || self.held.lost > 0 || place > 0;
+        let is_overdue = |(_, sent_at): &(u64, u64)| now.saturating_sub(*sent_at) > IN_TIME;
+        let has_failed = !is_in_time || self.held.lost > 0 || self.pending.front().is_some_and(is_overdue);
         if has_failed {
             self.counts.longest_gap = self.counts.longest_gap.max(gap);
         }
@@ -214,6 +215,17 @@ mod tests {
             stream.answer(sequence, now + 10);
         }
         assert_eq!(stream.take(), Counts { answered: 2, ..Counts::default() });
+    }
+
+    #[test]
+    fn answers_in_another_order_are_no_gap() {
+        let mut stream = Stream::new(1_000);
+        let first = stream.send(0);
+        stream.answer(first, 10);
+        let [second, third] = [stream.send(2_000), stream.send(2_050)];
+        stream.answer(third, 2_060);
+        stream.answer(second, 2_070);
+        assert_eq!(stream.take(), Counts { answered: 3, ..Counts::default() });
     }
 
     #[test]
