@@ -63,6 +63,21 @@ pub(in crate::live) async fn groups(
     Ok(groups.into_iter().map(|group| (group.name, versions(group.versions))).collect())
 }
 
+/// The first of these versions that the API server serves of a group; none if it serves none of them.
+///
+/// # Errors
+/// As [`groups`].
+pub(in crate::live) async fn served_version(
+    client: &Client,
+    group: &str,
+    versions: &[&'static str],
+) -> Result<Option<&'static str>, (String, Meaning)> {
+    let served = groups(client).await?.into_iter().find(|(name, _)| name == group);
+    let served = served.map(|(_, versions)| versions).unwrap_or_default();
+    let is_served = |version: &&&str| served.iter().any(|served| *served == format!("{group}/{version}"));
+    Ok(versions.iter().find(is_served).copied())
+}
+
 /// The resources of a version such as `apps/v1`, by their plural names.
 ///
 /// # Errors

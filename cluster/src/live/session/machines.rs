@@ -208,12 +208,10 @@ async fn version(client: &kube::Client) -> Result<&'static str, Failure> {
                 .fix("check that kubectl get machines works with this context"),
         )
     };
-    let groups =
-        server::groups(client).await.map_err(|(path, meaning)| failed(&path, format!("{meaning:?}")))?;
-    let served =
-        groups.into_iter().find(|(name, _)| name == GROUP).map(|(_, versions)| versions).unwrap_or_default();
-    let is_served = |version: &&&str| served.iter().any(|served| *served == format!("{GROUP}/{version}"));
-    VERSIONS.iter().find(is_served).copied().ok_or_else(|| {
+    let served = server::served_version(client, GROUP, &VERSIONS)
+        .await
+        .map_err(|(path, meaning)| failed(&path, format!("{meaning:?}")))?;
+    served.ok_or_else(|| {
         let what = format!(
             "the API server of the management context serves no Machines ({GROUP}/{})",
             VERSIONS.join(", ")

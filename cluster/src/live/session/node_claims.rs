@@ -39,14 +39,11 @@ impl Session {
             return Ok(false);
         };
         let client = self.caller.client();
-        let groups = server::groups(client).await.map_err(|(path, meaning)| {
+        let served = server::served_version(client, GROUP, &VERSIONS).await.map_err(|(path, meaning)| {
             let problem = Problem::new(format!("{path}: {meaning:?}")).with_place("the API server");
             (Exit::TryLater, problem.fix("check that kubectl get nodeclaims works"))
         })?;
-        let served = groups.into_iter().find(|(name, _)| name == GROUP).map(|(_, versions)| versions);
-        let served = served.unwrap_or_default();
-        let is_served = |version: &&&str| served.iter().any(|served| *served == format!("{GROUP}/{version}"));
-        let Some(version) = VERSIONS.iter().find(is_served).copied() else {
+        let Some(version) = served else {
             let what = format!(
                 "Karpenter is to replace the nodes of pool {:?}, and the API server serves no NodeClaims ({GROUP}/{})",
                 pool.name,
