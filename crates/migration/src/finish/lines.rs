@@ -19,6 +19,7 @@ use super::removal::{self, Removal};
 use super::{CLOSED, FENCE};
 use crate::backup::file::Backup;
 use crate::check::Scene;
+use crate::check::finding::Subject;
 use crate::cni::footprint::{self, Part, Target};
 use crate::cni::support::{Cni, Stage};
 use crate::cni::values::{State as ValueState, command, required_value, rows};
@@ -324,18 +325,17 @@ pub struct Change {
 pub fn changes(scene: &Scene<'_>) -> Vec<Change> {
     let rows = rows(scene);
     let wrong = rows.iter().filter(|row| row.state == ValueState::Wrong);
-    let change = |row: &crate::cni::values::Row| Change {
-        key: row.rule.key.trim_start_matches('/'),
-        set: row.set,
-        now: row.now.clone().unwrap_or_default(),
-        becomes: required_value(scene, row.rule, Stage::Finish).unwrap_or(row.rule.absent),
-        value: row.rule.chart(required_value(scene, row.rule, Stage::Finish).unwrap_or(row.rule.absent)),
-        places: row
-            .subjects
-            .iter()
-            .filter(|subject| subject.kind == Kind::CILIUM_NODE_CONFIG.name())
-            .map(ToString::to_string)
-            .collect(),
+    let change = |row: &crate::cni::values::Row| {
+        let becomes = required_value(scene, row.rule, Stage::Finish).unwrap_or(row.rule.absent);
+        let is_node_config = |subject: &&Subject| subject.kind == Kind::CILIUM_NODE_CONFIG.name();
+        Change {
+            key: row.rule.key.trim_start_matches('/'),
+            set: row.set,
+            now: row.now.clone().unwrap_or_default(),
+            becomes,
+            value: row.rule.chart(becomes),
+            places: row.subjects.iter().filter(is_node_config).map(ToString::to_string).collect(),
+        }
     };
     wrong.map(change).collect()
 }
