@@ -1,7 +1,7 @@
 //! The questions of the agent: its streams, the datagrams it sends, and what it hears of others.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -22,8 +22,6 @@ pub(crate) const PERIOD: u64 = 1_000;
 const LARGE_PERIOD: u64 = 10_000;
 /// Another agent is heard if a question of it came within this time; milliseconds.
 const HEARD: u64 = 3_000;
-/// Bytes of an IP and a UDP header.
-const HEADERS: [(Family, u32); 2] = [(Family::IPv4, 28), (Family::IPv6, 48)];
 
 nix::setsockopt_impl!(
     Discover4,
@@ -111,11 +109,11 @@ impl Asker {
         families: &BTreeSet<Family>,
     ) -> Result<Arc<Self>> {
         let open = |family: &Family| -> Result<(Family, UdpSocket)> {
-            let any: IpAddr = match family {
-                Family::IPv4 => Ipv4Addr::UNSPECIFIED.into(),
-                Family::IPv6 => Ipv6Addr::UNSPECIFIED.into(),
-            };
-            Ok((*family, UdpSocket::bind((any, 0)).with_context(|| format!("a socket for {family}"))?))
+            Ok((
+                *family,
+                UdpSocket::bind((family.unspecified_address(), 0))
+                    .with_context(|| format!("a socket for {family}"))?,
+            ))
         };
         let sockets = families.iter().map(open).collect::<Result<Vec<_>>>()?;
         let whole = families.iter().map(open).collect::<Result<Vec<_>>>()?;
@@ -306,9 +304,7 @@ impl State {
                 };
                 let key = |packet| StreamKey { target: peer.id, family, packet, is_dns: false };
                 plan(key(Packet::Udp), class(Packet::Udp), to, LENGTH, PERIOD, is_heard);
-                let headers =
-                    HEADERS.iter().find(|(header, _)| *header == family).map_or(0, |(_, bytes)| *bytes);
-                let length = own.mtu.min(peer.mtu).saturating_sub(headers);
+                let length = own.mtu.min(peer.mtu).saturating_sub(family.datagram_headers());
                 let length = usize::try_from(length).unwrap_or(LENGTH);
                 plan(key(Packet::LargeUdp), class(Packet::LargeUdp), to, length, LARGE_PERIOD, is_heard);
             }

@@ -77,7 +77,7 @@ fn serve(
 ) -> Result<()> {
     let mut stream = TcpStream::connect_timeout(&hub, WAIT)?;
     stream.set_write_timeout(Some(WAIT))?;
-    // Results that nobody could be sent are no news any more.
+    // Results from a time without a connection are no news any more.
     while lines.try_recv().is_ok() {}
     let peer = own.lock().unwrap_or_else(PoisonError::into_inner).clone();
     stream.write_all(key.seal(&ToHub::Register(peer)).as_bytes())?;

@@ -1,7 +1,7 @@
 //! Questions to the cluster's DNS, at its cluster IPs.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::net::{IpAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,8 +25,7 @@ const OPEN: usize = 10;
 /// Where no thread or socket is to be had.
 pub(crate) fn start(servers: &[IpAddr], asker: &Arc<Asker>, own: &Arc<Mutex<Peer>>) -> Result<()> {
     for server in servers {
-        let any: IpAddr =
-            if server.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+        let any = Family::of_address(*server).unspecified_address();
         let socket = UdpSocket::bind((any, 0)).context("a socket for DNS")?;
         let (server, asker, own) = (*server, Arc::clone(asker), Arc::clone(own));
         spawn(move || ask(&socket, server, &asker, &own))?;

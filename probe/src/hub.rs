@@ -69,11 +69,13 @@ fn serve(listeners: &[TcpListener], key: &Key, name: String) {
                 (silent.agent, silent.is_over) = (None, true);
             });
         }
-        for (id, targets) in roster.draw(now) {
-            let line = key.seal(&targets);
-            let agents = connections.iter_mut().filter(|connection| connection.agent == Some(id));
-            agents.for_each(|connection| connection.unsent.extend_from_slice(line.as_bytes()));
-        }
+        roster.draw(now, |id, targets| {
+            let line = key.seal(targets);
+            for connection in connections.iter_mut().filter(|connection| connection.agent == Some(id)) {
+                connection.unsent.extend_from_slice(line.as_bytes());
+                connection.send();
+            }
+        });
         connections.iter_mut().for_each(Connection::send);
         connections.retain(|connection| {
             if connection.is_over {

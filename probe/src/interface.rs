@@ -1,11 +1,11 @@
 //! The agent's interfaces: their addresses, and how large a packet they send.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use nix::ifaddrs::getifaddrs;
 use nix::libc;
 use nix::sys::socket::{SockaddrStorage, getsockopt, sockopt};
-use reachability::{Kind, Peer};
+use reachability::{Family, Kind, Peer};
 
 use crate::settings::Settings;
 
@@ -56,8 +56,7 @@ fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
 /// packets smaller.
 pub(crate) fn mtu(settings: &Settings) -> u32 {
     let ask = |hub: &SocketAddr| -> Option<u32> {
-        let any: IpAddr =
-            if hub.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+        let any = Family::of_address(hub.ip()).unspecified_address();
         let socket = UdpSocket::bind((any, 0)).ok()?;
         socket.connect(hub).ok()?;
         let mtu = if hub.is_ipv6() { getsockopt(&socket, Mtu6) } else { getsockopt(&socket, Mtu4) };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::settings::Settings;
+use crate::settings::{HELP, Settings};
 
 mod agent;
 mod answer;
@@ -23,23 +23,6 @@ mod tcp;
 
 /// How often the agent looks what is due.
 const TICK: Duration = Duration::from_millis(50);
-
-const HELP: &str = "\
-crossfade-probe: sends packets to other agents and answers theirs (kubectl crossfade probe starts it)
-
-Environment:
-  POD_NAME, POD_IPS, NODE_NAME  of this pod, by the downward API
-  ZONE                          of its node, if it is known
-  CROSSFADE_PROBE_ROLE          agent, or hub: an agent that also hands out targets and prints reports
-  CROSSFADE_PROBE_HOST          true on the host network
-  CROSSFADE_PROBE_KEY           32 hexadecimal digits, the same for all agents
-  CROSSFADE_PROBE_HUBS          ADDRESS:PORT of each hub, by commas, the same order for all agents
-  CROSSFADE_PROBE_PORT          the port on which agents answer
-  CROSSFADE_PROBE_HUB_PORT      the port on which a hub is asked
-  CROSSFADE_PROBE_NETWORKS      old=CIDR,CIDR;new=CIDR: the ranges of pods' addresses
-  CROSSFADE_PROBE_SERVICE       cluster IPs of the agents' Service, by commas
-  CROSSFADE_PROBE_DNS           cluster IPs of the cluster's DNS, by commas
-";
 
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {

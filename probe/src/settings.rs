@@ -6,6 +6,24 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use reachability::Key;
 use reachability::peer::Ranges;
 
+/// The variables, for a person.
+pub(crate) const HELP: &str = "\
+crossfade-probe: sends packets to other agents and answers theirs (kubectl crossfade probe starts it)
+
+Environment:
+  POD_NAME, POD_IPS, NODE_NAME  of this pod, by the downward API
+  ZONE                          of its node, if it is known
+  CROSSFADE_PROBE_ROLE          agent, or hub: an agent that also hands out targets and prints reports
+  CROSSFADE_PROBE_HOST          true on the host network
+  CROSSFADE_PROBE_KEY           32 hexadecimal digits, the same for all agents
+  CROSSFADE_PROBE_HUBS          ADDRESS:PORT of each hub, by commas, the same order for all agents
+  CROSSFADE_PROBE_PORT          the port on which agents answer
+  CROSSFADE_PROBE_HUB_PORT      the port on which a hub is asked
+  CROSSFADE_PROBE_NETWORKS      old=CIDR,CIDR;new=CIDR: the ranges of pods' addresses
+  CROSSFADE_PROBE_SERVICE       cluster IPs of the agents' Service, by commas
+  CROSSFADE_PROBE_DNS           cluster IPs of the cluster's DNS, by commas
+";
+
 /// See the module.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {

@@ -1,7 +1,7 @@
 //! Classes of probes: from which kind to which, how far, over which family, and with what packet.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,24 @@ impl Family {
     #[must_use]
     pub const fn of_address(address: IpAddr) -> Self {
         if address.is_ipv6() { Self::IPv6 } else { Self::IPv4 }
+    }
+
+    /// The address that stands for all own addresses of the family.
+    #[must_use]
+    pub const fn unspecified_address(self) -> IpAddr {
+        match self {
+            Self::IPv4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            Self::IPv6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        }
+    }
+
+    /// Bytes of the headers of a datagram without options, IP and UDP.
+    #[must_use]
+    pub const fn datagram_headers(self) -> u32 {
+        match self {
+            Self::IPv4 => 20 + 8,
+            Self::IPv6 => 40 + 8,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! mean.
 //!
 //! An agent runs on the host network of a node, or in a pod of one. Each agent probes others; a *hub* among them hands out the targets and adds up the
-//! results. Times are milliseconds of the clock of whoever measures; no two clocks are compared.
+//! results. Times are milliseconds of the measuring agent's clock; no two clocks are compared.
 
 pub mod class;
 pub mod diagnosis;

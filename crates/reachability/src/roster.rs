@@ -24,7 +24,7 @@ struct Member {
     peer: Peer,
     arrived_at: u64,
     spoke_at: u64,
-    /// The targets that it was sent last.
+    /// The fingerprints of the targets that it was sent last.
     targets: BTreeSet<u64>,
 }
 
@@ -97,11 +97,12 @@ impl Roster {
         self.members.values().filter(is_silent).map(|member| member.peer.id).collect()
     }
 
-    /// The agents whose targets are others than they were sent, with these.
-    pub fn draw(&mut self, now: u64) -> Vec<(u64, Targets)> {
+    /// Calls `send` with each agent whose targets are others than it was sent, and with these. One list is made at a time, since all of them together are larger
+    /// than what a hub may take.
+    pub fn draw(&mut self, now: u64, mut send: impl FnMut(u64, &Targets)) {
         let round = now / ROUND;
         if now < WARM_UP || self.round == Some(round) {
-            return Vec::new();
+            return;
         }
         self.round = Some(round);
         let peers: Vec<&Peer> = self.members.values().map(|member| &member.peer).collect();
@@ -113,22 +114,18 @@ impl Roster {
             .collect();
         // When a hub begins, all have just come.
         let is_new = |peer: &Peer| newcomers.len() * 10 < peers.len() && newcomers.contains(&peer.id);
-        let drawn: Vec<(u64, Targets)> = self
-            .members
-            .values()
-            .map(|member| {
-                let targets = sample::targets(&member.peer, &peers, round, is_new);
-                (member.peer.id, Targets { peers: targets.into_iter().cloned().collect() })
-            })
-            .collect();
-        drawn.into_iter().filter(|(id, targets)| self.note(*id, targets)).collect()
-    }
-
-    /// Notes what an agent is sent; whether it is news to it.
-    fn note(&mut self, id: u64, targets: &Targets) -> bool {
-        let ids = targets.peers.iter().map(fingerprint).collect();
-        let Some(member) = self.members.get_mut(&id) else { return false };
-        std::mem::replace(&mut member.targets, ids) != member.targets
+        let mut sent: Vec<(u64, BTreeSet<u64>)> = Vec::new();
+        for member in self.members.values() {
+            let targets = sample::targets(&member.peer, &peers, round, is_new);
+            let fingerprints: BTreeSet<u64> = targets.iter().copied().map(fingerprint).collect();
+            if fingerprints != member.targets {
+                send(member.peer.id, &Targets { peers: targets.into_iter().cloned().collect() });
+                sent.push((member.peer.id, fingerprints));
+            }
+        }
+        for (id, fingerprints) in sent {
+            self.members.entry(id).and_modify(|member| member.targets = fingerprints);
+        }
     }
 
     /// The results since the last report.
@@ -184,21 +181,25 @@ mod tests {
         roster
     }
 
-    fn ids(drawn: &[(u64, Targets)]) -> Vec<(u64, Vec<u64>)> {
-        drawn.iter().map(|(id, targets)| (*id, targets.peers.iter().map(|peer| peer.id).collect())).collect()
+    fn draw(roster: &mut Roster, now: u64) -> Vec<(u64, Vec<u64>)> {
+        let mut drawn = Vec::new();
+        roster.draw(now, |id, targets| {
+            drawn.push((id, targets.peers.iter().map(|peer| peer.id).collect()));
+        });
+        drawn
     }
 
     #[test]
     fn targets_are_sent_once_and_again_if_agents_come_or_change() {
         let mut roster = roster(3);
-        assert!(roster.draw(WARM_UP - 1).is_empty(), "others may still register");
-        assert_eq!(ids(&roster.draw(WARM_UP)), [(1, vec![2, 3]), (2, vec![1, 3]), (3, vec![1, 2])]);
-        assert!(roster.draw(WARM_UP + 1).is_empty());
-        assert!(roster.draw(WARM_UP + ROUND).is_empty(), "a new round with the same targets");
+        assert!(draw(&mut roster, WARM_UP - 1).is_empty(), "others may still register");
+        assert_eq!(draw(&mut roster, WARM_UP), [(1, vec![2, 3]), (2, vec![1, 3]), (3, vec![1, 2])]);
+        assert!(draw(&mut roster, WARM_UP + 1).is_empty());
+        assert!(draw(&mut roster, WARM_UP + ROUND).is_empty(), "a new round with the same targets");
         roster.remove(3, true);
-        assert_eq!(ids(&roster.draw(30_000)), [(1, vec![2]), (2, vec![1])]);
+        assert_eq!(draw(&mut roster, 30_000), [(1, vec![2]), (2, vec![1])]);
         roster.register(peer(2, Kind::Pod(Phase::BothOld)), 30_000).expect("a network joined");
-        assert_eq!(ids(&roster.draw(30_001)), [(1, vec![2])]);
+        assert_eq!(draw(&mut roster, 30_001), [(1, vec![2])]);
     }
 
     #[test]

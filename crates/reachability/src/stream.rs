@@ -1,7 +1,7 @@
 //! The probes of one kind that an agent sends to one target, and what became of them.
 //!
 //! A loss is held back until it is certain whose it is: an answer that follows shows that the target was there, and the loss is the network's; a
-//! target that ends within [`GRACE`] was about to be restarted, and the loss is nobody's.
+//! target that ends within [`GRACE`] was about to be restarted, and its losses are counted apart.
 
 use std::collections::VecDeque;
 

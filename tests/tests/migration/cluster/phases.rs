@@ -25,10 +25,10 @@ pub(crate) fn a_node_goes_through_every_phase_and_back_by_annotation() -> Result
         }
         for pod in &made {
             let now = api.get(&pod_path(pod))?;
-            let of = |pod: &Value| {
+            let state = |pod: &Value| {
                 (pod["status"]["podIP"].clone(), pod["status"]["containerStatuses"][0]["containerID"].clone())
             };
-            ensure!(of(pod) == of(&now), "{} became {}", pod["status"], now["status"]);
+            ensure!(state(pod) == state(&now), "{} became {}", pod["status"], now["status"]);
         }
         let leases =
             (cluster.old.leases(&cluster.workers[0].node)?, cluster.new.leases(&cluster.workers[0].node)?);
@@ -130,7 +130,7 @@ pub(crate) fn runtime_and_kubelet_restart_in_every_phase() -> Result<()> {
         flip(&api, "n3", "old")?;
         for pod in &made {
             let now = api.get(&pod_path(pod))?;
-            let of = |pod: &Value| {
+            let state = |pod: &Value| {
                 let container = &pod["status"]["containerStatuses"][0];
                 (
                     pod["status"]["podIP"].clone(),
@@ -138,7 +138,7 @@ pub(crate) fn runtime_and_kubelet_restart_in_every_phase() -> Result<()> {
                     container["restartCount"].clone(),
                 )
             };
-            ensure!(of(pod) == of(&now), "{} became {}", pod["status"], now["status"]);
+            ensure!(state(pod) == state(&now), "{} became {}", pod["status"], now["status"]);
         }
         // One that lived through all of it still reaches another one.
         let newest = made.last().and_then(|pod| pod["status"]["podIP"].as_str()).unwrap_or_default();

@@ -64,7 +64,7 @@ pub(crate) fn an_agent_that_is_restarted_costs_no_loss() -> Result<()> {
     until("the agent that took its leave", NAMED, || departures(&ring, first, 1))?;
     ring.agents[2] = Some(ring.agent(3)?);
     ring.wait_until_sound(3)?;
-    // Probes that it does not answer before it ends are nobody's loss.
+    // Probes that it does not answer before it ends are counted apart.
     let drop_questions = format!("INPUT -p udp --dport {PORT} -j DROP");
     rule(ring.node(3), &format!("-I {drop_questions}"))?;
     std::thread::sleep(Duration::from_secs(3));
