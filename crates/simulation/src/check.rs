@@ -1,6 +1,6 @@
 //! The invariants, asked of the cluster as it is when a call takes effect.
 //!
-//! A run cannot know what has not reached it. So what the history itself did to a node or a pod excuses a call that was decided before its object told of
+//! A run cannot know what has not reached it. So what the history itself did to a node or a pod excuses a call that was decided before its object showed
 //! it, and nothing else does: neither what the run did, nor what it could have read and did not.
 
 mod eviction;
@@ -506,7 +506,7 @@ impl History {
     /// R8 of a whole pass.
     fn check_pass(&mut self, flight: &Flight, run: &Run) {
         let Some(target) = run.target() else { return };
-        // What nodes told after the count did not reach it.
+        // Reports of nodes after the count did not reach it.
         let is_late = flight.sent > flight.nodes_seen + 10 * SECOND;
         self.passed_late = is_late;
         let is_silent = |(_, node): &(usize, &Node)| {

@@ -3,11 +3,12 @@
 pub(crate) mod fault;
 mod machines;
 mod objects;
-pub(crate) mod people;
+mod people;
 
 use migration::roll::world::Color;
+use types::policy::Phase;
 
-use self::fault::Fault;
+use self::fault::{Fault, GateFault};
 use super::history::History;
 use crate::history::event::{Event, Repair};
 use crate::history::queue::{MINUTE, SECOND};
@@ -31,11 +32,42 @@ impl History {
         rate.into_iter().for_each(|mean| self.schedule_within(0, 2 * mean, Event::Disturb(fault)));
         self.tally.count(&format!("{fault:?}"));
         self.note(|_| format!("FAULT {fault:?}"));
-        let _ = self.hit_machine(fault)
-            || self.hit_object(fault)
-            || self.disturb_as_person(fault)
-            || self.hit_pipeline(fault)
-            || self.hit_gate(fault);
+        // A fault draws a node more often than it needs one, so that a seed stays the history that it was.
+        let node = self.any_node();
+        match fault {
+            Fault::Machine(fault) => node.into_iter().for_each(|index| self.hit_machine(fault, index)),
+            Fault::Object(fault) => self.hit_object(fault),
+            Fault::Node(fault) => {
+                let (node, phase) = self.any_node_and_phase();
+                node.into_iter().for_each(|index| self.hit_node(fault, index, phase));
+            }
+            Fault::Holder(fault) => {
+                self.any_node_and_phase();
+                self.hit_holder(fault);
+            }
+            Fault::Person(fault) => {
+                self.any_node_and_phase();
+                self.disturb_as_person(fault);
+            }
+            Fault::Pipeline(fault) => {
+                self.any_node_and_phase();
+                self.any_node();
+                self.hit_pipeline(fault);
+            }
+            Fault::Gate(fault) => {
+                self.any_node_and_phase();
+                self.any_node();
+                self.hit_gate(fault);
+            }
+            // It strikes calls as they are made.
+            Fault::Call(_) => {}
+        }
+    }
+
+    /// A node that is there, and a phase for it.
+    fn any_node_and_phase(&mut self) -> (Option<usize>, Option<Phase>) {
+        let node = self.any_node();
+        (node, node.and_then(|_| self.random.pick(&Phase::ALL).copied()))
     }
 
     /// A node that is there.
@@ -51,18 +83,17 @@ impl History {
         self.random.pick(&pods).copied()
     }
 
-    fn hit_gate(&mut self, fault: Fault) -> bool {
+    fn hit_gate(&mut self, fault: GateFault) {
         let color = match fault {
-            Fault::GateRed => Some(Color::Red),
-            Fault::GateUnknown => Some(Color::Unknown),
-            Fault::GateAmber => Some(Color::Amber),
-            Fault::GateSilent => None,
-            Fault::WindowClosed => {
+            GateFault::GateRed => Some(Color::Red),
+            GateFault::GateUnknown => Some(Color::Unknown),
+            GateFault::GateAmber => Some(Color::Amber),
+            GateFault::GateSilent => None,
+            GateFault::WindowClosed => {
                 self.truth.is_open = false;
                 self.schedule_within(10 * MINUTE, 60 * MINUTE, Event::Mend(Repair::Window));
-                return true;
+                return;
             }
-            _ => return false,
         };
         let gates = self.truth.gates.len() as u64;
         let gate = usize::try_from(self.random.number_below(gates)).unwrap_or_default();
@@ -70,7 +101,6 @@ impl History {
             gate_state.color = color;
             self.schedule_within(30 * SECOND, 20 * MINUTE, Event::Mend(Repair::Gate(gate)));
         }
-        true
     }
 
     /// What a fault broke is mended by itself.

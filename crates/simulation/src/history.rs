@@ -23,7 +23,7 @@ use super::draw::Scenario;
 use super::holder::Holder;
 use super::tamper::Tamper;
 use crate::cluster::truth::Truth;
-use crate::disturb::fault::{Fault, Faults};
+use crate::disturb::fault::{CallFault, Faults};
 use crate::draw::random::Random;
 
 /// How long a history may go on after its last fault.
@@ -367,7 +367,7 @@ impl History {
     }
 
     /// Whether a fault happens to this one call.
-    pub(super) fn strikes(&mut self, fault: Fault) -> bool {
+    pub(super) fn strikes(&mut self, fault: CallFault) -> bool {
         let often = self.faults.often(fault);
         often > 0 && !self.is_calm() && self.random.chance(often)
     }

@@ -27,7 +27,10 @@ mod pipeline;
 mod tamper;
 
 pub use cluster::truth::Truth;
-pub use disturb::fault::{Fault, Faults};
+pub use disturb::fault::{
+    CallFault, Fault, Faults, GateFault, HolderFault, MachineFault, NodeFault, ObjectFault, PersonFault,
+    PipelineFault,
+};
 pub use draw::{Choice, Scenario};
 pub use history::History;
 pub use history::outcome::{Outcome, Tally, Violation};

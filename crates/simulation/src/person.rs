@@ -127,7 +127,11 @@ impl History {
                     self.wish(RunRequest::Retry(name));
                 }
             }
-            Reason::WouldPart | Reason::AttachmentsUnknown if !wait.is_held => {
+            Reason::WouldPart => {
+                self.repair(index);
+                self.restart_watches();
+            }
+            Reason::AttachmentsUnknown if !wait.is_held => {
                 self.repair(index);
                 self.restart_watches();
             }
@@ -136,19 +140,60 @@ impl History {
                 phase.into_iter().for_each(|phase| self.join(phase));
             }
             Reason::NoCapacity => {}
-            _ if wait.is_held && !is_requested => {
-                // Some try again before they look.
-                if wait.reason == Reason::NodeSilent || self.random.chance(700) {
-                    self.repair(index);
+            Reason::NodeSilent
+            | Reason::PhaseNotFollowed
+            | Reason::PolicyUnknown
+            | Reason::Flipping
+            | Reason::Joining
+            | Reason::FlipTimeout
+            | Reason::MoveTimeout
+            | Reason::Proving
+            | Reason::ProofTimeout
+            | Reason::OwnersShort
+            | Reason::OwnersTimeout
+            | Reason::NodeNotReady
+            | Reason::AttachmentsUnknown
+            | Reason::InTransit
+            | Reason::WindowClosed
+            | Reason::Pace
+            | Reason::Soak
+            | Reason::GateRed
+            | Reason::GateUnknown
+            | Reason::PodsPending
+            | Reason::BudgetBlocks
+            | Reason::TwoBudgets
+            | Reason::ServerBusy
+            | Reason::CallFailed
+            | Reason::BarePod
+            | Reason::EmptyDir
+            | Reason::Undisturbed
+            | Reason::JobRunning
+            | Reason::StaticPod
+            | Reason::Terminating
+            | Reason::DnsNeeded
+            | Reason::OneAtATime
+            | Reason::Evicting
+            | Reason::Settling
+            | Reason::Census
+            | Reason::Paused
+            | Reason::LeaseStale
+            | Reason::LeaseHeld
+            | Reason::Unwatched
+            | Reason::NotDrifted
+            | Reason::ReplacementMissing => {
+                if wait.is_held && !is_requested {
+                    // Some try again before they look.
+                    if wait.reason == Reason::NodeSilent || self.random.chance(700) {
+                        self.repair(index);
+                    }
+                    let what = match self.random.number_below(20) {
+                        0 => RunRequest::Skip(name),
+                        1 => RunRequest::Rollback(name),
+                        _ => RunRequest::Retry(name),
+                    };
+                    self.wish(what);
                 }
-                let what = match self.random.number_below(20) {
-                    0 => RunRequest::Skip(name),
-                    1 => RunRequest::Rollback(name),
-                    _ => RunRequest::Retry(name),
-                };
-                self.wish(what);
             }
-            _ => {}
         }
     }
 
@@ -368,7 +413,51 @@ impl History {
                 let phase = self.truth.run().map(|run| run.from);
                 phase.into_iter().for_each(|phase| self.join(phase));
             }
-            _ => {}
+            Reason::NodeSilent
+            | Reason::PhaseNotFollowed
+            | Reason::PolicyUnknown
+            | Reason::Flipping
+            | Reason::Joining
+            | Reason::FlipTimeout
+            | Reason::MoveTimeout
+            | Reason::Proving
+            | Reason::ProofTimeout
+            | Reason::OwnersShort
+            | Reason::OwnersTimeout
+            | Reason::NodeNotReady
+            | Reason::NodeGoing
+            | Reason::ForeignCordon
+            | Reason::ForeignRun
+            | Reason::PlaceUnknown
+            | Reason::AttachmentsUnknown
+            | Reason::WouldPart
+            | Reason::InTransit
+            | Reason::WindowClosed
+            | Reason::Pace
+            | Reason::Soak
+            | Reason::GateRed
+            | Reason::GateUnknown
+            | Reason::NoCapacity
+            | Reason::BudgetBlocks
+            | Reason::TwoBudgets
+            | Reason::ServerBusy
+            | Reason::CallFailed
+            | Reason::JobRunning
+            | Reason::Terminating
+            | Reason::DnsNeeded
+            | Reason::OneAtATime
+            | Reason::Evicting
+            | Reason::Settling
+            | Reason::Census
+            | Reason::Paused
+            | Reason::LeaseStale
+            | Reason::LeaseHeld
+            | Reason::Unwatched
+            | Reason::NotAsked
+            | Reason::NotDrifted
+            | Reason::Leaving
+            | Reason::Arriving
+            | Reason::ReplacementMissing => {}
         }
     }
 

@@ -19,7 +19,7 @@ use snapshot::model::Text;
 use types::policy::Phase;
 
 use crate::cluster::truth::{Actor, Node};
-use crate::disturb::fault::Fault;
+use crate::disturb::fault::PipelineFault;
 use crate::history::History;
 use crate::history::event::Event;
 use crate::history::queue::{MINUTE, Millis, SECOND};
@@ -212,10 +212,9 @@ impl History {
         }
     }
 
-    /// A fault of a pipeline or of what it works with; whether it is such a fault.
-    pub(crate) fn hit_pipeline(&mut self, fault: Fault) -> bool {
+    pub(crate) fn hit_pipeline(&mut self, fault: PipelineFault) {
         match fault {
-            Fault::SpotLoss => {
+            PipelineFault::SpotLoss => {
                 let rotated: Vec<usize> = self
                     .truth
                     .living_nodes()
@@ -226,24 +225,22 @@ impl History {
                     self.lose(index);
                 }
             }
-            Fault::Expiry => {
+            PipelineFault::Expiry => {
                 let pipelines: Vec<usize> = (0..self.truth.pipelines.len()).collect();
-                let Some(pipeline) = self.random.pick(&pipelines).copied() else { return true };
+                let Some(pipeline) = self.random.pick(&pipelines).copied() else { return };
                 self.expire(pipeline);
             }
-            Fault::Autoscale => {
+            PipelineFault::Autoscale => {
                 let pipelines: Vec<usize> = (0..self.truth.pipelines.len()).collect();
-                let Some(pipeline) = self.random.pick(&pipelines).copied() else { return true };
+                let Some(pipeline) = self.random.pick(&pipelines).copied() else { return };
                 self.scale(pipeline);
             }
-            Fault::PipelineEnds => {
+            PipelineFault::PipelineEnds => {
                 let pipelines: Vec<usize> = (0..self.truth.pipelines.len()).collect();
-                let Some(pipeline) = self.random.pick(&pipelines).copied() else { return true };
+                let Some(pipeline) = self.random.pick(&pipelines).copied() else { return };
                 self.interrupt(pipeline);
             }
-            _ => return false,
         }
-        true
     }
 
     /// A machine is lost at once, and its Node with it.

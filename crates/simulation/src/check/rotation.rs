@@ -140,14 +140,15 @@ impl History {
             };
             let gone = planned.filter(is_gone).count();
             // One that went, that was flipped by hand, or whose Node another actor changed, since the run looked.
-            let fills_place = |of: &Text, step: Option<&Step>| {
+            let fills_place = |pool_name: &Text, step: Option<&Step>| {
                 let is_done = |step: &Step| step.state == State::Done && is_of_pass(step, run);
-                *of == pool.name && step.is_some_and(is_done)
+                *pool_name == pool.name && step.is_some_and(is_done)
             };
             let is_new = |node: &&Node| {
                 let is_there = node.gone_at.is_none_or(|gone| gone >= observed_at);
                 let before = node.forged.as_ref().filter(|(time, ..)| *time >= observed_at);
-                let did_before = || before.is_some_and(|(_, of, step)| fills_place(of, step.as_ref()));
+                let did_before =
+                    || before.is_some_and(|(_, pool_name, step)| fills_place(pool_name, step.as_ref()));
                 // On the way back, nodes of the image hold the places of those that have gone, as long as they are there.
                 let holds_place = is_back && node.pool == pool.name && !node.api.is_silent();
                 let is_other = !is_back || !self.is_planned(node);

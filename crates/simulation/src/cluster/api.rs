@@ -9,7 +9,7 @@ use types::api::step::State;
 
 use crate::cluster::controllers::number;
 use crate::cluster::truth::Actor;
-use crate::disturb::fault::Fault;
+use crate::disturb::fault::CallFault;
 use crate::history::History;
 use crate::history::event::{Event, Flight, Reply};
 use crate::history::queue::SECOND;
@@ -93,7 +93,7 @@ impl History {
     }
 
     fn evict(&mut self, flight: &Flight, id: &PodId) -> Answer {
-        if self.strikes(Fault::Busy) {
+        if self.strikes(CallFault::Busy) {
             self.tally.count("an eviction: 429, too much to do");
             let after = self.random.chance(500).then_some(1);
             return Answer::Busy(after);

@@ -4,7 +4,7 @@ use migration::roll::world::Trait;
 use types::policy::Phase;
 
 use crate::cluster::truth::{Attachment, Pod};
-use crate::disturb::fault::Fault;
+use crate::disturb::fault::CallFault;
 use crate::history::History;
 use crate::history::event::{Event, Sandbox, Turn};
 use crate::history::queue::{MINUTE, SECOND};
@@ -54,7 +54,7 @@ impl History {
             self.schedule_after((works_from - now + SECOND).min(5 * MINUTE), Event::Add(sandbox));
             return;
         }
-        let gap = if self.strikes(Fault::SlowAdd) { self.random.number_between(100, 2500) } else { 5 };
+        let gap = if self.strikes(CallFault::SlowAdd) { self.random.number_between(100, 2500) } else { 5 };
         self.schedule_after(gap, Event::Attach(sandbox, phase));
     }
 
@@ -64,7 +64,8 @@ impl History {
         let Some(pod) = self.pod_in_sandbox(sandbox) else { return };
         pod.attached = Some(Attachment::new(phase, since));
         let (start, node) = (pod.start, pod.node);
-        let late = if self.strikes(Fault::SlowAdd) { self.random.number_between(0, 2 * MINUTE) } else { 0 };
+        let late =
+            if self.strikes(CallFault::SlowAdd) { self.random.number_between(0, 2 * MINUTE) } else { 0 };
         self.schedule_after(start + late, Event::Ready(sandbox));
         if let Some(node) = node {
             self.poke(node);
@@ -137,8 +138,11 @@ impl History {
         match node {
             None => self.schedule_after(0, Event::End(id)),
             Some(node) if self.truth.nodes[node].answers() => {
-                let late =
-                    if self.strikes(Fault::SlowEnd) { self.random.number_between(1, 20) * MINUTE } else { 0 };
+                let late = if self.strikes(CallFault::SlowEnd) {
+                    self.random.number_between(1, 20) * MINUTE
+                } else {
+                    0
+                };
                 self.schedule_after(grace + late, Event::End(id));
             }
             // kubelet learns of it when it is back.

@@ -72,7 +72,7 @@ pub(crate) struct Node {
     pub(crate) shut_since: Option<Millis>,
     /// Since when its object says that it is being removed.
     pub(crate) going_since: Option<Millis>,
-    /// When its object told of its present boot; none if that is its first.
+    /// When its object showed its present boot; none if that is its first.
     pub(crate) booted_at: Option<Millis>,
     /// What the history did to it that a run may not know of yet.
     pub(crate) surprise: Option<Surprise>,

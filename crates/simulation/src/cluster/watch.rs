@@ -9,7 +9,7 @@ use types::api::observed::{AttachmentCounts, NAMED, NodeObservation, UID_CHARS};
 use types::policy::{Attach, Phase};
 
 use crate::cluster::truth::{Attachment, Pod, Reporter, Truth};
-use crate::disturb::fault::Fault;
+use crate::disturb::fault::CallFault;
 use crate::history::History;
 use crate::history::event::{Event, Turn};
 use crate::history::queue::{HOUR, MINUTE, Millis, SECOND};
@@ -191,7 +191,7 @@ impl History {
             }
             return;
         };
-        let refuses = self.strikes(Fault::JoinRefused);
+        let refuses = self.strikes(CallFault::JoinRefused);
         let Some(pod) = self.truth.pods.get_mut(&id) else { return };
         if refuses {
             pod.refuses = true;
@@ -208,7 +208,7 @@ impl History {
         if phase.meaning().0 == Attach::Both {
             return false;
         }
-        let lasts = if self.is_probed_first(id) && self.strikes(Fault::OldConnections) {
+        let lasts = if self.is_probed_first(id) && self.strikes(CallFault::OldConnections) {
             self.random.number_between(SECOND, 2 * HOUR)
         } else {
             0

@@ -3,65 +3,61 @@
 use types::policy::Phase;
 
 use crate::cluster::truth::{Attachment, Reporter};
-use crate::disturb::fault::Fault;
+use crate::disturb::fault::MachineFault;
 use crate::history::History;
 use crate::history::event::{Event, Repair};
 use crate::history::queue::{MINUTE, SECOND};
 
 impl History {
-    /// Does it to some machine; whether it is such a fault.
-    pub(super) fn hit_machine(&mut self, fault: Fault) -> bool {
-        let Some(index) = self.any_node() else { return false };
+    pub(super) fn hit_machine(&mut self, fault: MachineFault, index: usize) {
         let is_up = self.truth.nodes[index].answers();
         let is_plain = !self.truth.nodes[index].machine.has_crossfade;
         match fault {
-            Fault::Reboot | Fault::FreshBoot => {
+            MachineFault::Reboot | MachineFault::FreshBoot => {
                 let away = self.random.number_between(10 * SECOND, 6 * MINUTE);
                 if self.truth.nodes[index].machine.is_up {
-                    self.reboot(index, away, fault == Fault::FreshBoot);
+                    self.reboot(index, away, fault == MachineFault::FreshBoot);
                 }
             }
-            Fault::Disconnect if is_up => {
+            MachineFault::Disconnect if is_up => {
                 let away = self.random.number_between(5 * SECOND, 12 * MINUTE);
                 self.disconnect(index, away);
             }
-            Fault::Disconnect => {}
+            MachineFault::Disconnect => {}
             // There is no policy on it, and no `watch`.
-            Fault::DeadWatch
-            | Fault::SlowFlip
-            | Fault::RefusedFlip
-            | Fault::PolicyEdited
-            | Fault::PhaseEdited
+            MachineFault::DeadWatch
+            | MachineFault::SlowFlip
+            | MachineFault::RefusedFlip
+            | MachineFault::PolicyEdited
+            | MachineFault::PhaseEdited
                 if is_plain => {}
-            Fault::DeadWatch => {
+            MachineFault::DeadWatch => {
                 let machine = &mut self.truth.nodes[index].machine;
                 if machine.has_watch {
                     (machine.has_watch, machine.watch_ended) = (false, Some(self.now));
                 }
             }
-            Fault::SlowFlip => {
+            MachineFault::SlowFlip => {
                 self.truth.nodes[index].machine.flip = self.random.number_between(10 * SECOND, 6 * MINUTE);
                 self.schedule_within(5 * MINUTE, 60 * MINUTE, Event::Mend(Repair::Flip(index)));
             }
-            Fault::RefusedFlip => {
+            MachineFault::RefusedFlip => {
                 let machine = &mut self.truth.nodes[index].machine;
                 machine.follows = vec![machine.phase];
                 self.poke(index);
             }
-            Fault::PolicyEdited => {
+            MachineFault::PolicyEdited => {
                 self.truth.nodes[index].machine.base = "base-2".into();
                 self.surprise(index, Reporter::Watch);
                 self.poke(index);
             }
-            Fault::JoinHangs => {
+            MachineFault::JoinHangs => {
                 let long = self.random.number_between(MINUTE, 60 * MINUTE);
                 self.truth.nodes[index].machine.hangs_until = self.now + long;
             }
-            Fault::PhaseEdited => self.edit_phase(index),
-            Fault::Forgetful | Fault::Leftover => self.misjudge(index, fault),
-            _ => return false,
+            MachineFault::PhaseEdited => self.edit_phase(index),
+            MachineFault::Forgetful | MachineFault::Leftover => self.misjudge(index, fault),
         }
-        true
     }
 
     /// A person edits the phase of the node's policy.
@@ -74,14 +70,14 @@ impl History {
     }
 
     /// The node's records and its attachments differ.
-    fn misjudge(&mut self, index: usize, fault: Fault) {
+    fn misjudge(&mut self, index: usize, fault: MachineFault) {
         let now = self.now;
         let attached = |id: &u32| Some((*id, self.truth.pods.get(id)?.attached?));
         let pods: Vec<(u32, Attachment)> = self.truth.nodes[index].pods.iter().filter_map(attached).collect();
         let Some((id, attached)) = self.random.pick(&pods).copied() else { return };
         let machine = &mut self.truth.nodes[index].machine;
         machine.misjudged = Some(now);
-        if fault == Fault::Forgetful {
+        if fault == MachineFault::Forgetful {
             machine.forgets.insert(id);
         } else {
             machine.leftovers.push(attached.phase);

@@ -10,7 +10,7 @@ use types::policy::Phase;
 
 use crate::cluster::build::{NodeBlueprint, WorkloadBlueprint};
 use crate::cluster::truth::{Actor, Budget, Pod, Reporter};
-use crate::disturb::fault::Fault;
+use crate::disturb::fault::{Fault, NodeFault, ObjectFault};
 use crate::history::History;
 use crate::history::event::{Event, Repair, Sandbox};
 use crate::history::queue::{MINUTE, SECOND};
@@ -20,42 +20,35 @@ use crate::pipeline::{DISRUPTED, STARTUP};
 const MOST: usize = 90;
 
 impl History {
-    /// Does it to some object; whether it is such a fault.
-    pub(super) fn hit_object(&mut self, fault: Fault) -> bool {
+    pub(super) fn hit_object(&mut self, fault: ObjectFault) {
         match fault {
-            Fault::PodDeleted => self.delete_any_pod(),
-            Fault::PodCrash => self.crash_any_pod(),
-            Fault::Pinned => self.pin_any_pod(),
-            Fault::Budget | Fault::TwoBudgets => self.hit_budget(fault),
-            Fault::NodeJoins | Fault::Intruder => self.joins(fault),
-            Fault::Tenant => self.add_tenant(),
-            _ => {
-                let Some(index) = self.any_node() else { return false };
-                return self.hit_node(fault, index);
-            }
+            ObjectFault::PodDeleted => self.delete_any_pod(),
+            ObjectFault::PodCrash => self.crash_any_pod(),
+            ObjectFault::Pinned => self.pin_any_pod(),
+            ObjectFault::Budget | ObjectFault::TwoBudgets => self.hit_budget(fault),
+            ObjectFault::NodeJoins | ObjectFault::Intruder => self.joins(fault),
+            ObjectFault::Tenant => self.add_tenant(),
         }
-        true
     }
 
-    fn hit_node(&mut self, fault: Fault, index: usize) -> bool {
-        let phase = self.random.pick(&Phase::ALL).copied();
+    pub(super) fn hit_node(&mut self, fault: NodeFault, index: usize, phase: Option<Phase>) {
         let is_plain = !self.truth.nodes[index].machine.has_crossfade;
         match fault {
             // No actor works with Crossfade's keys on a node that has none of it.
-            Fault::DesiredEdited | Fault::LabelEdited | Fault::HostileNode if is_plain => {}
-            Fault::Cordon => self.cordon(index),
-            Fault::Uncordon => self.uncordon(index),
-            Fault::Recordon => {
+            NodeFault::DesiredEdited | NodeFault::LabelEdited | NodeFault::HostileNode if is_plain => {}
+            NodeFault::Cordon => self.cordon(index),
+            NodeFault::Uncordon => self.uncordon(index),
+            NodeFault::Recordon => {
                 self.uncordon(index);
                 let wait = self.random.number_between(1, 90 * SECOND);
-                self.schedule_after(wait, Event::Disturb(Fault::Cordon));
+                self.schedule_after(wait, Event::Disturb(Fault::Node(NodeFault::Cordon)));
                 self.recordon = Some(index);
             }
-            Fault::Drain => {
+            NodeFault::Drain => {
                 self.cordon(index);
                 self.delete_all(index);
             }
-            Fault::DesiredEdited => {
+            NodeFault::DesiredEdited => {
                 let node = &mut self.truth.nodes[index];
                 (node.api.desired, node.is_lured) = (phase, true);
                 self.surprise(index, Reporter::Watch);
@@ -63,12 +56,12 @@ impl History {
                 self.compare(index);
                 self.poke(index);
             }
-            Fault::LabelEdited => {
+            NodeFault::LabelEdited => {
                 self.truth.nodes[index].api.label = phase;
                 self.touch_node(index);
                 self.poke(index);
             }
-            Fault::StepRemoved => {
+            NodeFault::StepRemoved => {
                 let now = self.now;
                 let node = &mut self.truth.nodes[index];
                 node.forged = Some((now, node.api.pool.clone(), node.api.step.take()));
@@ -82,20 +75,18 @@ impl History {
                 self.touch_node(index);
                 self.poke(index);
             }
-            Fault::HostileNode => self.forge(index),
-            Fault::Touch => self.touch_node(index),
-            Fault::NodeGoes => {
+            NodeFault::HostileNode => self.forge(index),
+            NodeFault::Touch => self.touch_node(index),
+            NodeFault::NodeGoes => {
                 self.truth.nodes[index].api.is_going = true;
                 self.touch_node(index);
                 self.schedule_within(5 * SECOND, 5 * MINUTE, Event::Remove(index));
             }
-            Fault::NodeReplaced => {
+            NodeFault::NodeReplaced => {
                 self.remove(index);
                 self.schedule_within(SECOND, 5 * MINUTE, Event::Mend(Repair::Replacement(index)));
             }
-            _ => return false,
         }
-        true
     }
 
     /// A node writes on its own Node what no run has written, or takes away what its `watch` wrote.
@@ -182,7 +173,7 @@ impl History {
         let index = self.recordon.take().unwrap_or(index);
         let node = &mut self.truth.nodes[index];
         if !node.api.is_cordoned && node.gone_at.is_none() {
-            // Until the run has noted that its cordon was taken away, a new one cannot be told from its own.
+            // Until the run has noted that its cordon was taken away, a new one looks like its own.
             let is_noted = node.api.step.as_ref().is_none_or(|step| step.cordon != Some(Cordon::Ours));
             (node.api.is_cordoned, node.cordoned_by) =
                 (true, Some(if is_noted { Actor::Other } else { Actor::Run }));
@@ -227,24 +218,24 @@ impl History {
         self.touch_pod(id);
     }
 
-    fn hit_budget(&mut self, fault: Fault) {
+    fn hit_budget(&mut self, fault: ObjectFault) {
         let of_replicas = |(index, controller): (usize, &crate::cluster::truth::Workload)| {
             matches!(&*controller.blueprint.owner.kind, "Deployment" | "StatefulSet")
                 .then_some((index, controller.blueprint.replicas))
         };
         let workloads: Vec<_> = self.truth.workloads.iter().enumerate().filter_map(of_replicas).collect();
         let Some((workload, least)) = self.random.pick(&workloads).copied() else { return };
-        if fault == Fault::Budget {
+        if fault == ObjectFault::Budget {
             self.truth.budgets.retain(|budget| budget.workload != workload);
         }
         self.truth.budgets.push(Budget { workload, least });
     }
 
     /// A node joins, in a phase that the pass knows or in one that it forbids.
-    fn joins(&mut self, fault: Fault) {
+    fn joins(&mut self, fault: ObjectFault) {
         let Some(run) = self.truth.run() else { return };
         let of_pass = [Some(run.from), run.target()];
-        let is_of_pass = |phase: &Phase| of_pass.contains(&Some(*phase)) == (fault == Fault::NodeJoins);
+        let is_of_pass = |phase: &Phase| of_pass.contains(&Some(*phase)) == (fault == ObjectFault::NodeJoins);
         let phases: Vec<Phase> = Phase::ALL.into_iter().filter(is_of_pass).collect();
         if let Some(phase) = self.random.pick(&phases).copied() {
             self.join(phase);

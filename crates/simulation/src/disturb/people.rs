@@ -1,44 +1,30 @@
 //! Faults of those who drive a run: holders that end, sleep or are two, and people who ask for something else.
 
 use migration::roll::run::{RunRequest, Wish};
+use snapshot::model::Text;
 use types::policy::Phase;
 
-use crate::disturb::fault::Fault;
+use crate::disturb::fault::{HolderFault, PersonFault};
 use crate::history::History;
 use crate::history::event::Stream;
 use crate::history::queue::{MINUTE, SECOND};
 
-/// What befalls the holder of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HolderFault {
-    Away,
-    Deaf,
-    Suspend,
-    SilentWatch,
-    Interrupt,
-}
-
 impl History {
-    /// Does it to the run; whether it is such a fault.
-    pub(super) fn disturb_as_person(&mut self, fault: Fault) -> bool {
+    pub(super) fn disturb_as_person(&mut self, fault: PersonFault) {
         match fault {
-            Fault::Away => self.hit_holder(HolderFault::Away),
-            Fault::Deaf => self.hit_holder(HolderFault::Deaf),
-            Fault::Suspend => self.hit_holder(HolderFault::Suspend),
-            Fault::SilentWatch => self.hit_holder(HolderFault::SilentWatch),
-            Fault::Interrupt => self.hit_holder(HolderFault::Interrupt),
-            Fault::Replan => {
+            PersonFault::Replan => {
                 self.wants_replan = true;
                 self.hit_holder(HolderFault::Interrupt);
             }
-            Fault::SecondHolder => self.want_lease(false, 10 * MINUTE),
-            Fault::ForcedTakeover => self.want_lease(true, MINUTE),
-            _ => {
-                let Some(what) = self.draw_wish(fault) else { return false };
-                self.wish(what);
-            }
+            PersonFault::SecondHolder => self.want_lease(false, 10 * MINUTE),
+            PersonFault::ForcedTakeover => self.want_lease(true, MINUTE),
+            PersonFault::Pause => self.draw_wish(|_, _| Some(RunRequest::Pause)),
+            PersonFault::PauseNow => self.draw_wish(|_, _| Some(RunRequest::PauseNow)),
+            PersonFault::Abort => self.draw_wish(|history, _| history.draw_abort()),
+            PersonFault::Skip => self.draw_wish(|_, node| node.map(RunRequest::Skip)),
+            PersonFault::Retry => self.draw_wish(|_, node| node.map(RunRequest::Retry)),
+            PersonFault::Rollback => self.draw_wish(|_, node| node.map(RunRequest::Rollback)),
         }
-        true
     }
 
     pub(crate) fn hit_holder(&mut self, fault: HolderFault) {
@@ -65,32 +51,27 @@ impl History {
         }
     }
 
-    fn draw_wish(&mut self, fault: Fault) -> Option<RunRequest> {
+    /// A person asks the run for something, perhaps about some node.
+    fn draw_wish(&mut self, request: impl FnOnce(&mut Self, Option<Text>) -> Option<RunRequest>) {
         let node = self.any_node().map(|index| self.truth.nodes[index].name.clone());
-        Some(match fault {
-            Fault::Pause => RunRequest::Pause,
-            Fault::PauseNow => RunRequest::PauseNow,
-            Fault::Abort => {
-                // A node without Crossfade can be in no other phase, and is of the image only once it is replaced.
-                let image = self
-                    .plan
-                    .image
-                    .filter(|_| self.truth.nodes.iter().any(|node| !node.machine.has_crossfade));
-                let phases = image.map_or(Phase::ALL.to_vec(), |image| vec![Phase::Old, image]);
-                RunRequest::Abort(*self.random.pick(&phases)?)
-            }
-            Fault::Skip => RunRequest::Skip(node?),
-            Fault::Retry => RunRequest::Retry(node?),
-            Fault::Rollback => RunRequest::Rollback(node?),
-            _ => return None,
-        })
+        if let Some(request) = request(self, node) {
+            self.wish(request);
+        }
+    }
+
+    fn draw_abort(&mut self) -> Option<RunRequest> {
+        // A node without Crossfade can be in no other phase, and is of the image only once it is replaced.
+        let image =
+            self.plan.image.filter(|_| self.truth.nodes.iter().any(|node| !node.machine.has_crossfade));
+        let phases = image.map_or(Phase::ALL.to_vec(), |image| vec![Phase::Old, image]);
+        self.random.pick(&phases).copied().map(RunRequest::Abort)
     }
 
     /// A person asks the run for something.
     pub(crate) fn wish(&mut self, what: RunRequest) {
         let seq = self.truth.record.wishes.last().map_or(0, |wish| wish.seq) + 1;
         self.note(|_| format!("wish {seq}: {what:?}"));
-        self.truth.record.wishes.push(Wish { seq, operator: "somebody".into(), reason: "so".into(), what });
+        self.truth.record.wishes.push(Wish { seq, operator: "operator".into(), reason: "so".into(), what });
         self.touch_run();
     }
 }

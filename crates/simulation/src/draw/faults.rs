@@ -1,6 +1,8 @@
 //! Draws what goes wrong.
 
-use crate::disturb::fault::{Fault, Faults};
+use crate::disturb::fault::{
+    CallFault, Fault, Faults, HolderFault, MachineFault, NodeFault, ObjectFault, PersonFault,
+};
 use crate::draw::random::Random;
 use crate::history::queue::{HOUR, MINUTE};
 
@@ -29,13 +31,12 @@ pub(super) fn draw(random: &mut Random, choice: Choice) -> Faults {
             };
             let mut aside = random.fork();
             let is_drawn = |fault: &Fault| match fault {
-                Fault::Replan
-                | Fault::HostileNode
-                | Fault::Tenant
-                | Fault::SilentWatch
-                | Fault::JoinHangs
-                | Fault::JoinRefused
-                | Fault::OldConnections => aside.chance(often),
+                Fault::Person(PersonFault::Replan)
+                | Fault::Node(NodeFault::HostileNode)
+                | Fault::Object(ObjectFault::Tenant)
+                | Fault::Holder(HolderFault::SilentWatch)
+                | Fault::Machine(MachineFault::JoinHangs)
+                | Fault::Call(CallFault::JoinRefused | CallFault::OldConnections) => aside.chance(often),
                 _ => random.chance(often),
             };
             Fault::ALL
@@ -48,10 +49,16 @@ pub(super) fn draw(random: &mut Random, choice: Choice) -> Faults {
     let busy = random.number_between(1, 4);
     let rates = kinds.into_iter().map(|fault| {
         let rate = match fault {
-            Fault::CrashBefore | Fault::CrashAfter => random.number_between(5, 40),
-            Fault::Touch => random.number_between(5_000, 60_000),
-            _ if fault.is_of_calls() => random.number_between(20, 300),
-            _ => random.number_between(3 * MINUTE, 30 * MINUTE) * busy,
+            Fault::Call(CallFault::CrashBefore | CallFault::CrashAfter) => random.number_between(5, 40),
+            Fault::Node(NodeFault::Touch) => random.number_between(5_000, 60_000),
+            Fault::Call(_) => random.number_between(20, 300),
+            Fault::Machine(_)
+            | Fault::Node(_)
+            | Fault::Object(_)
+            | Fault::Holder(_)
+            | Fault::Person(_)
+            | Fault::Pipeline(_)
+            | Fault::Gate(_) => random.number_between(3 * MINUTE, 30 * MINUTE) * busy,
         };
         (fault, rate)
     });

@@ -35,7 +35,7 @@ mod tests {
 
     use super::*;
     use crate::cluster::build::{NodeBlueprint, WorkloadBlueprint};
-    use crate::disturb::fault::Fault;
+    use crate::disturb::fault::{CallFault, Fault};
     use crate::draw::{BASE, Choice, Scenario, plan};
     use crate::history::History;
     use crate::history::outcome::Outcome;
@@ -104,7 +104,8 @@ mod tests {
 
     #[test]
     fn a_leave_waits_for_connections_and_no_pod_is_restarted_for_it() {
-        let outcome = moved(&Side::BOTH, Phase::Old, Phase::New, Choice::Only(Fault::OldConnections));
+        let outcome =
+            moved(&Side::BOTH, Phase::Old, Phase::New, Choice::Only(Fault::Call(CallFault::OldConnections)));
         // A person may skip a node that is held, so that one of those that refuse goes with it.
         let [first, second, third] = by_pass(&outcome);
         assert_eq!((first, second), (3, 12));

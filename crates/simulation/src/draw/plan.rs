@@ -111,7 +111,7 @@ fn limits(random: &mut Random) -> Limits {
 }
 
 fn pods(random: &mut Random) -> Pods {
-    let listed = |is: bool, what: &str| if is { vec![what.to_owned()] } else { Vec::new() };
+    let listed = |is_listed: bool, what: &str| if is_listed { vec![what.to_owned()] } else { Vec::new() };
     Pods {
         delete: listed(random.chance(500), "default/bare"),
         delete_empty_dir: random.chance(800),

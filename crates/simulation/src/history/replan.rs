@@ -5,7 +5,7 @@ use std::rc::Rc;
 use migration::plan::Plan;
 use migration::roll::run::{Run, State};
 
-use crate::disturb::people::HolderFault;
+use crate::disturb::fault::HolderFault;
 use crate::history::History;
 
 impl History {

@@ -8,7 +8,7 @@ use migration::roll::step::{Act, FRESH};
 use super::LookBasis;
 use crate::cluster::api::LONGEST;
 use crate::cluster::truth::duration_of;
-use crate::disturb::fault::Fault;
+use crate::disturb::fault::CallFault;
 use crate::history::History;
 use crate::history::event::{Event, Flight, Reply};
 use crate::history::queue::SECOND;
@@ -47,14 +47,14 @@ impl History {
         if let Act::Record(run) = &flight.act {
             self.holders[holder].own_runs.push((**run).clone());
         }
-        if self.strikes(Fault::CrashBefore) {
+        if self.strikes(CallFault::CrashBefore) {
             self.crash(holder);
             return None;
         }
-        let is_lost = self.strikes(Fault::LostAnswer);
+        let is_lost = self.strikes(CallFault::LostAnswer);
         let longest = if is_lost { LONGEST } else { 150 };
         self.schedule_within(3, longest, Event::Arrive(Box::new(Flight { is_lost, ..flight })));
-        if self.strikes(Fault::CrashAfter) {
+        if self.strikes(CallFault::CrashAfter) {
             self.crash(holder);
         }
         None

@@ -8,7 +8,7 @@ use types::policy::Phase;
 use super::{Pipeline, STARTUP, Stage};
 use crate::cluster::build::NodeBlueprint;
 use crate::cluster::truth::{Node, Reporter};
-use crate::disturb::fault::Fault;
+use crate::disturb::fault::CallFault;
 use crate::history::History;
 use crate::history::event::{Event, Turn};
 use crate::history::queue::{MINUTE, Millis, SECOND};
@@ -93,7 +93,7 @@ impl History {
             room: node.room,
         };
         let index = self.truth.add_node(&built);
-        let is_bad = image.is_some() && self.strikes(Fault::BadLaunch);
+        let is_bad = image.is_some() && self.strikes(CallFault::BadLaunch);
         let (now, works) = (self.now, self.random.number_between(2 * SECOND, MINUTE));
         let node = &mut self.truth.nodes[index];
         node.created_at = now;

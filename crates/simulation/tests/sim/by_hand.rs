@@ -1,4 +1,4 @@
-//! What people and `make soak` start: one history, told in words, or random ones for a time.
+//! Histories that are started by hand and by `make soak`: one history with its journal, or random ones for a time.
 //!
 //! | variable | what it says |
 //! |---|---|
@@ -17,8 +17,8 @@ use crate::play::{Runs, all, name, named};
 
 /// How many histories are played before the time is looked at.
 const BATCH: u64 = 200;
-/// How many bad ones are told.
-const TOLD: usize = 20;
+/// How many bad ones are printed.
+const PRINTED: usize = 20;
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(format!("CROSSFADE_SIM_{name}")).ok().filter(|value| !value.is_empty())
@@ -80,10 +80,10 @@ fn many() {
         let seeds = (first + played..first + played + batch).collect();
         for (seed, outcome) in all(seeds, |seed| (*seed, runs.play(*seed, choice, None))) {
             tally.add(&outcome.tally);
-            if let Some(found) = outcome.violations.first() {
+            if let Some(violation) = outcome.violations.first() {
                 bad += 1;
-                if bad <= TOLD {
-                    println!("{}", runs.told(seed, choice, found));
+                if bad <= PRINTED {
+                    println!("{}", runs.describe(seed, choice, violation));
                 }
             }
         }

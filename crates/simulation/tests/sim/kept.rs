@@ -10,7 +10,7 @@ const KEPT: &[(u64, Choice, &str)] = &[
     (
         6300,
         Choice::Some,
-        "somebody cordoned a node while it settled: its workloads stayed short, and the hold did not say why",
+        "a person cordoned a node while it settled: its workloads stayed short, and the hold did not say why",
     ),
     (
         510_021,
@@ -25,7 +25,7 @@ const KEPT: &[(u64, Choice, &str)] = &[
     (
         1093,
         Choice::Some,
-        "the check's own mistake: somebody asked a node for another phase, and the run could not know of it yet; later, with other numbers drawn: the next \
+        "the check's own mistake: a person asked a node for another phase, and the run could not know of it yet; later, with other numbers drawn: the next \
          node started in the place of one that waited for room, and then both did",
     ),
     (
@@ -41,7 +41,7 @@ const KEPT: &[(u64, Choice, &str)] = &[
     (
         1_003_672,
         Choice::Some,
-        "somebody took the cordon of a node away that had just been claimed; noting it passed for another claim, and room was reckoned in two ways",
+        "a person took the cordon of a node away that had just been claimed; noting it passed for another claim, and room was reckoned in two ways",
     ),
     (
         1_001_093,

@@ -6,7 +6,7 @@
 //! | `stragglers` | the same of runs that fix stragglers |
 //! | `rotations` | the same of runs in which pipelines replace nodes |
 //! | `mutants` | runs that are blind to one thing, each of which must break an invariant |
-//! | `by_hand` | one history told in words, or as many as there is time for; not part of `cargo test` |
+//! | `by_hand` | one history with its journal, or as many as there is time for; not part of `cargo test` |
 
 #![allow(
     clippy::disallowed_methods,

@@ -1,6 +1,9 @@
 //! Each guard of a run is proven by a run that is blind to what the guard looks at: some history of it breaks an invariant, and none does if it sees.
 
-use simulation::{Choice, Fault, Tamper};
+use simulation::{
+    CallFault, Choice, Fault, GateFault, HolderFault, MachineFault, NodeFault, ObjectFault, PersonFault,
+    Tamper,
+};
 
 use crate::play::{all, name, play};
 
@@ -12,42 +15,71 @@ const SEEDS: u64 = 400;
 
 /// Those of which one of the first histories notices.
 const QUICK: [Row; 17] = [
-    (Tamper::Version, Choice::Only(Fault::LostAnswer), "R5", 0),
-    (Tamper::Epoch, Choice::Only(Fault::ForcedTakeover), "R1", 0),
-    (Tamper::Trouble, Choice::Only(Fault::Cordon), "R2", 0),
-    (Tamper::Echo, Choice::Both(Fault::DeadWatch, Fault::GateRed), "R8", 0),
-    (Tamper::Boot, Choice::Both(Fault::FreshBoot, Fault::GateUnknown), "R8", 27),
+    (Tamper::Version, Choice::Only(Fault::Call(CallFault::LostAnswer)), "R5", 0),
+    (Tamper::Epoch, Choice::Only(Fault::Person(PersonFault::ForcedTakeover)), "R1", 0),
+    (Tamper::Trouble, Choice::Only(Fault::Node(NodeFault::Cordon)), "R2", 0),
+    (
+        Tamper::Echo,
+        Choice::Both(Fault::Machine(MachineFault::DeadWatch), Fault::Gate(GateFault::GateRed)),
+        "R8",
+        0,
+    ),
+    (
+        Tamper::Boot,
+        Choice::Both(Fault::Machine(MachineFault::FreshBoot), Fault::Gate(GateFault::GateUnknown)),
+        "R8",
+        27,
+    ),
     (Tamper::Dns, Choice::Quiet, "R4", 0),
     (Tamper::Attachments, Choice::Quiet, "R8", 0),
-    (Tamper::Census, Choice::Only(Fault::Forgetful), "R8", 0),
-    (Tamper::Cordon, Choice::Only(Fault::Cordon), "R7", 0),
-    (Tamper::Freshness, Choice::Only(Fault::GateSilent), "R9", 0),
-    (Tamper::Reach, Choice::Only(Fault::Abort), "R3", 5),
-    (Tamper::Stop, Choice::Only(Fault::PauseNow), "R12", 15),
-    (Tamper::Undisturbed, Choice::Only(Fault::Pinned), "R5", 10),
-    (Tamper::Policy, Choice::Only(Fault::PolicyEdited), "R10", 0),
+    (Tamper::Census, Choice::Only(Fault::Machine(MachineFault::Forgetful)), "R8", 0),
+    (Tamper::Cordon, Choice::Only(Fault::Node(NodeFault::Cordon)), "R7", 0),
+    (Tamper::Freshness, Choice::Only(Fault::Gate(GateFault::GateSilent)), "R9", 0),
+    (Tamper::Reach, Choice::Only(Fault::Person(PersonFault::Abort)), "R3", 5),
+    (Tamper::Stop, Choice::Only(Fault::Person(PersonFault::PauseNow)), "R12", 15),
+    (Tamper::Undisturbed, Choice::Only(Fault::Object(ObjectFault::Pinned)), "R5", 10),
+    (Tamper::Policy, Choice::Only(Fault::Machine(MachineFault::PolicyEdited)), "R10", 0),
     (Tamper::Requests, Choice::Quiet, "R13", 0),
-    (Tamper::Silence, Choice::Both(Fault::SilentWatch, Fault::PodCrash), "R9", 900),
+    (
+        Tamper::Silence,
+        Choice::Both(Fault::Holder(HolderFault::SilentWatch), Fault::Object(ObjectFault::PodCrash)),
+        "R9",
+        900,
+    ),
     (Tamper::Joins, Choice::Quiet, "R14", 0),
 ];
 
 /// Those that take dozens or hundreds of histories; `make soak` plays them.
 const SLOW: [Row; 2] = [
-    (Tamper::Uid, Choice::Both(Fault::Deaf, Fault::PodDeleted), "R5", 0),
-    (Tamper::Lease, Choice::Both(Fault::Suspend, Fault::SecondHolder), "R1", 0),
+    (
+        Tamper::Uid,
+        Choice::Both(Fault::Holder(HolderFault::Deaf), Fault::Object(ObjectFault::PodDeleted)),
+        "R5",
+        0,
+    ),
+    (
+        Tamper::Lease,
+        Choice::Both(Fault::Holder(HolderFault::Suspend), Fault::Person(PersonFault::SecondHolder)),
+        "R1",
+        0,
+    ),
 ];
 
 /// How one of them came out: what is wrong, if something is.
 fn tried((tamper, choice, invariant, from): &Row) -> Option<String> {
     let with = name(*choice);
     for seed in *from..*from + SEEDS {
-        if let Some(found) = play(seed, *choice, None).violations.first() {
-            let (by, why) = (found.invariant, &found.why);
+        if let Some(violation) = play(seed, *choice, None).violations.first() {
+            let (broken, why) = (violation.invariant, &violation.why);
             return Some(format!(
-                "{tamper:?}: seed {seed}, {with}, breaks {by} though nothing is hidden: {why}"
+                "{tamper:?}: seed {seed}, {with}, breaks {broken} though nothing is hidden: {why}"
             ));
         }
-        if play(seed, *choice, Some(*tamper)).violations.iter().any(|found| found.invariant == *invariant) {
+        if play(seed, *choice, Some(*tamper))
+            .violations
+            .iter()
+            .any(|violation| violation.invariant == *invariant)
+        {
             println!("{tamper:?}: {invariant} by seed {seed} with {with}");
             return None;
         }

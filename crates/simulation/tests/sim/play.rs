@@ -4,7 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use simulation::{Choice, Fault, History, Outcome, Scenario, Tamper, Violation};
+use simulation::{
+    Choice, Fault, History, HolderFault, MachineFault, NodeFault, Outcome, Scenario, Tamper, Violation,
+};
 
 /// Which runs are played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +38,7 @@ impl Runs {
     pub(crate) fn must_end_well(self, histories: Vec<(u64, Choice)>) {
         let bad: Vec<String> = all(histories, |(seed, choice)| {
             let outcome = self.play(*seed, *choice, None);
-            outcome.violations.first().map(|found| self.told(*seed, *choice, found))
+            outcome.violations.first().map(|violation| self.describe(*seed, *choice, violation))
         })
         .into_iter()
         .flatten()
@@ -45,8 +47,8 @@ impl Runs {
     }
 
     /// A history that did not end well, and the command that plays it again.
-    pub(crate) fn told(self, seed: u64, choice: Choice, found: &Violation) -> String {
-        let why: String = found.why.chars().take(2000).collect();
+    pub(crate) fn describe(self, seed: u64, choice: Choice, violation: &Violation) -> String {
+        let why: String = violation.why.chars().take(2000).collect();
         let runs = match self {
             Self::Clusters => "",
             Self::Stragglers => "CROSSFADE_SIM_RUNS=stragglers ",
@@ -55,8 +57,8 @@ impl Runs {
         format!(
             "seed {seed}, {}, at {} s, {}: {why}\n  again: {runs}CROSSFADE_SIM_SEED={seed} CROSSFADE_SIM_FAULT={} cargo test -p simulation --test sim -- --ignored --exact by_hand::one --nocapture",
             name(choice),
-            found.occurred_at / 1000,
-            found.invariant,
+            violation.occurred_at / 1000,
+            violation.invariant,
             name(choice)
         )
     }
@@ -116,8 +118,8 @@ pub(crate) fn name(choice: Choice) -> String {
 /// The choice of this name.
 pub(crate) fn named(name: &str) -> Choice {
     let fault = |name: &str| {
-        let found = Fault::ALL.into_iter().find(|fault| format!("{fault:?}") == name);
-        found.unwrap_or_else(|| panic!("no fault is called {name}; there are {:?}", Fault::ALL))
+        let fault = Fault::ALL.into_iter().find(|fault| format!("{fault:?}") == name);
+        fault.unwrap_or_else(|| panic!("no fault is called {name}; there are {:?}", Fault::ALL))
     };
     match (name, name.split_once('+')) {
         ("Quiet", _) => Choice::Quiet,
@@ -129,8 +131,8 @@ pub(crate) fn named(name: &str) -> Choice {
 
 #[test]
 fn a_choice_has_one_name() {
-    let pair = Choice::Both(Fault::Reboot, Fault::Cordon);
-    for choice in [Choice::Quiet, Choice::Some, Choice::Only(Fault::Deaf), pair] {
+    let pair = Choice::Both(Fault::Machine(MachineFault::Reboot), Fault::Node(NodeFault::Cordon));
+    for choice in [Choice::Quiet, Choice::Some, Choice::Only(Fault::Holder(HolderFault::Deaf)), pair] {
         assert_eq!(named(&name(choice)), choice);
     }
 }

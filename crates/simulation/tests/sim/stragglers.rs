@@ -1,6 +1,6 @@
 //! Runs that bring stragglers to the phase that their cluster is in.
 
-use simulation::{Choice, Fault, Tamper};
+use simulation::{CallFault, Choice, Fault, GateFault, NodeFault, Tamper};
 
 use crate::play::{Runs, all};
 
@@ -37,7 +37,7 @@ fn the_same_whatever_goes_wrong() {
 
 #[test]
 fn the_same_where_holders_end_at_any_call() {
-    let crashes = [Fault::CrashBefore, Fault::CrashAfter];
+    let crashes = [Fault::Call(CallFault::CrashBefore), Fault::Call(CallFault::CrashAfter)];
     let histories =
         crashes.into_iter().flat_map(|fault| (0..CRASHING).map(move |seed| (seed, Choice::Only(fault))));
     Runs::Stragglers.must_end_well(histories.collect());
@@ -56,8 +56,8 @@ fn every_history_has_stragglers() {
 fn a_blind_run_is_noticed() {
     for (tamper, choice, invariant) in [
         (Tamper::Attachments, Choice::Quiet, "R8"),
-        (Tamper::Freshness, Choice::Only(Fault::GateSilent), "R9"),
-        (Tamper::Trouble, Choice::Only(Fault::Cordon), "R2"),
+        (Tamper::Freshness, Choice::Only(Fault::Gate(GateFault::GateSilent)), "R9"),
+        (Tamper::Trouble, Choice::Only(Fault::Node(NodeFault::Cordon)), "R2"),
         (Tamper::Requests, Choice::Quiet, "R13"),
     ] {
         let is_noticed = |seed: u64| {
@@ -65,7 +65,7 @@ fn a_blind_run_is_noticed() {
                 .play(seed, choice, Some(tamper))
                 .violations
                 .iter()
-                .any(|found| found.invariant == invariant)
+                .any(|violation| violation.invariant == invariant)
         };
         assert!((0..200).any(is_noticed), "{tamper:?}: no history of 200 breaks {invariant}");
     }
