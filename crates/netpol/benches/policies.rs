@@ -51,7 +51,7 @@ fn measured(policies: usize, pods: usize) -> Value {
     let equal = verdict::difference(&world, &before, &after);
     let done = began.elapsed();
     assert!(equal.is_none(), "{}", equal.map(|item| item.words(&world)).unwrap_or_default());
-    // The last policy is another one: that is seen, and told by a packet.
+    // The last policy is another one: the comparison finds it, and names a packet.
     new.pop();
     let other = verdict::difference(&world, &before, &kubernetes_of(&new, &world));
     json!({

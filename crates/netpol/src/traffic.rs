@@ -36,7 +36,7 @@ pub struct Space {
     all: Traffic,
 }
 
-/// A set of traffic: intervals of a [`Space`] in order, disjoint, and with a gap between each two. With every source port told apart, the row has 2^35
+/// A set of traffic: intervals of a [`Space`] in order, disjoint, and with a gap between each two. With every source port by itself, the row has 2^35
 /// points.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Traffic(Vec<(u64, u64)>);
@@ -69,7 +69,7 @@ impl Default for Space {
 }
 
 impl Space {
-    /// A space in which these ranges of source ports can be told apart.
+    /// A space in which these ranges of source ports are distinguished.
     #[must_use]
     pub fn new(sources: impl IntoIterator<Item = Ports>) -> Self {
         let mut begins = vec![0_u64];

@@ -31,7 +31,7 @@ use super::traffic::Space;
 
 #[derive(Debug)]
 pub struct World {
-    /// How traffic is told apart.
+    /// The traffic that policies distinguish.
     pub space: Space,
     parties: Vec<Party>,
     pods: Parties,
@@ -177,9 +177,9 @@ impl World {
     /// The pods for which a condition is true.
     #[must_use]
     pub fn select(&self, condition: &Expression) -> Parties {
-        let values = |owner: LabelOwner, key: &Text, is: &dyn Fn(&str) -> bool| {
+        let values = |owner: LabelOwner, key: &Text, matches: &dyn Fn(&str) -> bool| {
             let values = self.labels.get(&(owner, key.clone())).into_iter().flatten();
-            values.filter(|(value, _)| is(value)).fold(self.no_parties(), |all, (_, pods)| all.or(pods))
+            values.filter(|(value, _)| matches(value)).fold(self.no_parties(), |all, (_, pods)| all.or(pods))
         };
         match condition {
             Expression::Always => self.pods.clone(),

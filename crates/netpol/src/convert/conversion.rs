@@ -218,7 +218,7 @@ impl Round {
         let (now, applied) = (without_omissions(input.before, &unread), without_omissions(&applied, &unread));
         let applied = compare(input.cluster, &now, &applied, with_new_namespaces)?;
         let mixed = compare_mixed(&self.comparison, &self.before, &self.after)?;
-        // What stays different when all pods have moved is told by itself.
+        // A difference that stays when all pods have moved is reported by itself.
         let lasting: BTreeSet<_> = self.differences().map(Difference::rules).collect();
         let new: Vec<_> =
             mixed.new.iter().filter(|difference| !lasting.contains(&difference.rules())).cloned().collect();

@@ -59,7 +59,7 @@ fn covers(part: &str, field: &str) -> bool {
     field.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
-/// The fields of an object that hold a value of their own. Only rules are told apart by their number.
+/// The fields of an object that hold a value of their own. Rules alone are numbered.
 fn walk(value: &Value, location: &str, fields: &mut Vec<String>) {
     let rules = Direction::ALL.map(|direction| format!("spec.{}", direction.name().to_lowercase()));
     match value {

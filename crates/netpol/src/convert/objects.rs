@@ -180,7 +180,7 @@ pub struct ConvertedObjects {
 mod tests {
     use super::*;
 
-    fn draft(namespace: Option<&str>, wanted: &str, source: &str, part: usize) -> Draft {
+    fn draft(namespace: Option<&str>, preferred_name: &str, source: &str, part: usize) -> Draft {
         let source = Reference {
             kind: Kind::CALICO_GLOBAL_NETWORK_POLICY,
             namespace: Text::default(),
@@ -193,7 +193,7 @@ mod tests {
             api_version: "networking.k8s.io/v1",
             kind: "NetworkPolicy",
             namespace,
-            preferred_name: wanted.into(),
+            preferred_name: preferred_name.into(),
             tier: "t".into(),
             source,
             part,
@@ -228,7 +228,7 @@ mod tests {
         let other_kind = [(Kind::CALICO_NETWORK_POLICY, None, Text::from("a"))].into();
         assert_eq!(name_drafts(vec![plain.clone()], &other_kind)[0]["metadata"]["name"], "a");
         let long = "l".repeat(300);
-        let found = names(vec![draft(None, &long, "x", 0)], &[]);
-        assert_eq!(found[0].len(), LONGEST);
+        let drafted_names = names(vec![draft(None, &long, "x", 0)], &[]);
+        assert_eq!(drafted_names[0].len(), LONGEST);
     }
 }

@@ -56,7 +56,7 @@ fn known_to_cilium(node: &Object) -> Vec<String> {
 
 /// The addresses of devices that have a fixed place in a node's pod CIDRs.
 fn device_addresses(node: &Node) -> Vec<IpAddr> {
-    let has = |key: &str, is: fn(&str) -> bool| node.metadata.annotation(key).is_some_and(is);
+    let has = |key: &str, is_valid: fn(&str) -> bool| node.metadata.annotation(key).is_some_and(is_valid);
     let places = [(has(ANTREA, |_| true), 1), (has(FLANNEL, |kind| kind == "vxlan"), 0)];
     let ranges: Vec<Range> = node
         .pod_cidrs()
@@ -64,6 +64,6 @@ fn device_addresses(node: &Node) -> Vec<IpAddr> {
         .filter_map(|cidr| Range::read(cidr).ok())
         .map(|(range, _)| range)
         .collect();
-    let all = places.into_iter().filter(|(is, _)| *is);
+    let all = places.into_iter().filter(|(is_present, _)| *is_present);
     all.flat_map(|(_, place)| ranges.iter().filter_map(move |range| range.address(place))).collect()
 }

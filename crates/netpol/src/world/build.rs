@@ -321,9 +321,9 @@ impl WorldBuilder {
 
     fn build(self, space: Space) -> World {
         let count = self.parties.len();
-        let those = |is: &dyn Fn(&Party) -> bool| {
+        let those = |belongs: &dyn Fn(&Party) -> bool| {
             let mut parties = Parties::none(count);
-            for (number, _) in self.parties.iter().enumerate().filter(|(_, party)| is(party)) {
+            for (number, _) in self.parties.iter().enumerate().filter(|(_, party)| belongs(party)) {
                 parties.add(number);
             }
             parties

@@ -108,10 +108,10 @@ fn policies() -> impl Strategy<Value = Vec<Value>> {
     let base = (pods(), rules("from", true, BASE), rules("to", true, BASE)).prop_map(|(subject, ingress, egress)| {
         json!({"kind": "BaselineAdminNetworkPolicy", "spec": {"subject": subject, "ingress": ingress, "egress": egress}})
     });
-    let one = prop_oneof![3 => newer, 2 => admin];
+    let policy = prop_oneof![3 => newer, 2 => admin];
     // No two with one priority; the order of the list is not that of the priorities.
     let priorities = Just(vec![3_u64, 900, 17, 500]).prop_shuffle();
-    (prop::collection::vec(one, 1..4), prop::option::of(base), priorities).prop_map(
+    (prop::collection::vec(policy, 1..4), prop::option::of(base), priorities).prop_map(
         |(mut all, base, priorities)| {
             // The baseline of before has the priority 0, beside which no other may be.
             for (policy, priority) in all.iter_mut().zip(priorities) {

@@ -27,8 +27,9 @@ fn mixed_differences(from: Engine, to: Engine, object: &Value) -> [Vec<String>; 
     let comparison = compare(&town(), &before, &after, true).expect("selectors");
     assert!(comparison.differences.is_empty(), "{:?}", comparison.differences);
     let mixed = compare_mixed(&comparison, &before, &after).expect("selectors");
-    let words =
-        |found: &[Difference]| found.iter().map(|difference| difference.words(&mixed.world)).collect();
+    let words = |differences: &[Difference]| {
+        differences.iter().map(|difference| difference.words(&mixed.world)).collect()
+    };
     [words(&mixed.old), words(&mixed.new)]
 }
 

@@ -60,13 +60,13 @@ fn of_pair(world: &World, all: &Enforcement, subject: usize, peer: usize) -> Enf
 }
 
 /// A difference that is found is one.
-fn is_one(world: &World, both: [&Enforcement; 2], found: &Difference) -> Result<(), TestCaseError> {
-    let traffic = world.space.restrict_to_kind(&found.kind);
+fn is_one(world: &World, both: [&Enforcement; 2], difference: &Difference) -> Result<(), TestCaseError> {
+    let traffic = world.space.restrict_to_kind(&difference.kind);
     let [before, after] = both.map(|enforcement| {
-        Subject::new(enforcement, found.direction, found.subject).verdict(found.peer, &traffic)
+        Subject::new(enforcement, difference.direction, difference.subject).verdict(difference.peer, &traffic)
     });
-    prop_assert_ne!(before.allowed, after.allowed, "{}", found.words(world));
-    prop_assert_eq!((&before, &after), (&found.before, &found.after));
+    prop_assert_ne!(before.allowed, after.allowed, "{}", difference.words(world));
+    prop_assert_eq!((&before, &after), (&difference.before, &difference.after));
     Ok(())
 }
 
@@ -84,12 +84,14 @@ fn compared(written: &CalicoObjects, dropped: usize) -> Result<(), TestCaseError
         (enforcement_of(written).expect("policies"), enforcement_of(&fewer).expect("policies"));
     // Packets that no network carries are among those that are asked about.
     let all = || [world.space.all(), world.space.all()];
-    let found: Vec<Difference> = differences_among(&world, &before, &after, all()).collect();
-    for difference in &found {
+    let differences: Vec<Difference> = differences_among(&world, &before, &after, all()).collect();
+    for difference in &differences {
         is_one(&world, [&before, &after], difference)?;
     }
-    let seen: HashSet<_> =
-        found.iter().map(|difference| (difference.direction, world.v6().has(difference.subject))).collect();
+    let seen: HashSet<_> = differences
+        .iter()
+        .map(|difference| (difference.direction, world.v6().has(difference.subject)))
+        .collect();
     let packets: Vec<Traffic> =
         kinds(&world.space, &PROTOCOLS).into_iter().map(|(.., traffic)| traffic).collect();
     let mut turn = dropped;
@@ -140,15 +142,16 @@ fn what_a_pod_sends_to_itself_makes_no_difference() {
             written.read(&town, |input| enforcement(input, &world).expect("tiers")).expect("policies")
         };
         let both = [enforcement_of(&before), enforcement_of(&after)];
-        let found = differences_among(&world, &both[0], &both[1], [world.space.all(), world.space.all()]);
-        let found: Vec<Difference> = found.collect();
+        let differences =
+            differences_among(&world, &both[0], &both[1], [world.space.all(), world.space.all()]);
+        let differences: Vec<Difference> = differences.collect();
         assert_eq!(
-            !found.is_empty(),
+            !differences.is_empty(),
             is_found,
             "{from:?} {to:?} {:?}",
-            found.first().map(|found| found.words(&world))
+            differences.first().map(|difference| difference.words(&world))
         );
-        for Difference { subject, peer, .. } in &found {
+        for Difference { subject, peer, .. } in &differences {
             let address = |number: &usize| world.party(*number).map(|party| party.address);
             assert_ne!(address(subject), address(peer));
         }

@@ -72,8 +72,8 @@ fn compared(record: &Record) -> Vec<String> {
         let [a, b] = [&record.a, &record.b].map(|set| evaluate(set, &town, &world));
         // The tool also knows packets that no network carries, such as messages of ICMPv6 between addresses of IPv4.
         let all = [world.space.all(), world.space.all()];
-        let found: Vec<Difference> = differences_among(&world, &a, &b, all).collect();
-        let differing = |direction| found.iter().find(|candidate| candidate.direction == direction);
+        let differences: Vec<Difference> = differences_among(&world, &a, &b, all).collect();
+        let differing = |direction| differences.iter().find(|candidate| candidate.direction == direction);
         let mut note = |why: String| wrong.push(format!("pair {}, {name}: {why}", record.number));
         for (direction, same) in [(Direction::Ingress, record.ingress), (Direction::Egress, record.egress)] {
             let difference = differing(direction);
@@ -83,7 +83,7 @@ fn compared(record: &Record) -> Vec<String> {
             }
         }
         // Where one direction differs, the other one may forbid the same packets in both sets.
-        if found.is_empty() && !record.same {
+        if differences.is_empty() && !record.same {
             note("both directions are the same, and together they are not".into());
         }
         for (set, all, expected) in [("a", &a, &record.allowed_a), ("b", &b, &record.allowed_b)] {
@@ -107,7 +107,7 @@ fn an_independent_tool_says_the_same_of_every_pair() {
     expected["tool"] = json!("network-config-analyzer");
     expected["version"] = json!("2.1.0");
     assert_eq!(value, expected, "the tool was asked about another cluster");
-    let count = |is: fn(&Record) -> bool| records.iter().filter(|record| is(record)).count();
+    let count = |belongs: fn(&Record) -> bool| records.iter().filter(|record| belongs(record)).count();
     let (same, different) = (count(|record| record.same), count(|record| !record.same));
     assert!(same > 1000 && different > 1000, "{same} pairs mean the same, {different} do not");
     let hands = std::thread::available_parallelism().map_or(1, usize::from);

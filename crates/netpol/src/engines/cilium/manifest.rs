@@ -156,22 +156,24 @@ impl Spec {
         let selector = self.endpoint_selector.ok_or("endpointSelector: expected one")?;
         let pods = subject(&selector, namespace).map_err(|why| format!("endpointSelector: {why}"))?;
         let default = self.enable_default_deny.unwrap_or_default();
-        let side =
-            |allowed: Option<Vec<RuleSpec>>, denied: Option<Vec<RuleSpec>>, way: &str, is: Option<bool>| {
-                let (allowed, denied) = (allowed.unwrap_or_default(), denied.unwrap_or_default());
-                let has_rules = !allowed.is_empty() || !denied.is_empty();
-                let numbered = |rules: Vec<RuleSpec>, denies: bool| {
-                    let field = if denies { format!("{way}Deny") } else { way.to_owned() };
-                    let to_rule = move |(number, rule): (usize, RuleSpec)| {
-                        let location = format!("{field}[{number}]");
-                        let rule = rule.read(way, denies, &format!("{place}.{location}"), namespace);
-                        rule.map_err(|why| format!("{location}{why}"))
-                    };
-                    rules.into_iter().enumerate().map(to_rule).collect::<Result<Vec<_>, _>>()
+        let side = |allowed: Option<Vec<RuleSpec>>,
+                    denied: Option<Vec<RuleSpec>>,
+                    way: &str,
+                    denies_by_default: Option<bool>| {
+            let (allowed, denied) = (allowed.unwrap_or_default(), denied.unwrap_or_default());
+            let has_rules = !allowed.is_empty() || !denied.is_empty();
+            let numbered = |rules: Vec<RuleSpec>, denies: bool| {
+                let field = if denies { format!("{way}Deny") } else { way.to_owned() };
+                let to_rule = move |(number, rule): (usize, RuleSpec)| {
+                    let location = format!("{field}[{number}]");
+                    let rule = rule.read(way, denies, &format!("{place}.{location}"), namespace);
+                    rule.map_err(|why| format!("{location}{why}"))
                 };
-                let rules = [numbered(denied, true)?, numbered(allowed, false)?].concat();
-                Ok::<_, String>(Side { denies_by_default: is.unwrap_or(has_rules), rules })
+                rules.into_iter().enumerate().map(to_rule).collect::<Result<Vec<_>, _>>()
             };
+            let rules = [numbered(denied, true)?, numbered(allowed, false)?].concat();
+            Ok::<_, String>(Side { denies_by_default: denies_by_default.unwrap_or(has_rules), rules })
+        };
         Ok(Policy {
             name: name.into(),
             pods,
@@ -200,8 +202,10 @@ impl RuleSpec {
         let entities = self.from_entities.or(self.to_entities);
         let named = |name: &'static str| move |why: String| format!(".{key}{name}: {why}");
         let ends = [
-            read_each(endpoints, |selector| peer(selector, namespace).map(|is| vec![End::Labelled(is)]))
-                .map_err(named("Endpoints"))?,
+            read_each(endpoints, |selector| {
+                peer(selector, namespace).map(|selector| vec![End::Labelled(selector)])
+            })
+            .map_err(named("Endpoints"))?,
             read_each(ranges, |item| {
                 range_or_address(item).map(|range| vec![End::Block(Block { range, except: vec![] })])
             })

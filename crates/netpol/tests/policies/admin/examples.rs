@@ -92,7 +92,7 @@ fn the_baseline_is_for_pods_that_no_networkpolicy_selects() {
         };
         assert!(receives("shop/web", "shop/db"), "the NetworkPolicy decides");
         assert!(!receives("shop/web", "office/web"));
-        assert!(!receives("office/web", "office/job"), "nobody but the baseline decides");
+        assert!(!receives("office/web", "office/job"), "the baseline alone decides");
     }
 }
 

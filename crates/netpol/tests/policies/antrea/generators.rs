@@ -22,7 +22,7 @@ pub(super) fn written() -> BoxedStrategy<AntreaObjects> {
             AntreaObjects { tiers, policies, kubernetes, groups: groups() }
         },
     );
-    let one = (any::<bool>(), "ingress|egress").prop_flat_map(|(is_global, way)| {
+    let single_rule = (any::<bool>(), "ingress|egress").prop_flat_map(|(is_global, way)| {
         let key = if way == "ingress" { "from" } else { "to" };
         (rule(key, is_global), target(is_global)).prop_map(move |(mut rule, target)| {
             rule["action"] = json!("Drop");
@@ -34,7 +34,7 @@ pub(super) fn written() -> BoxedStrategy<AntreaObjects> {
             }
         })
     });
-    prop_oneof![2 => many, 1 => one].boxed()
+    prop_oneof![2 => many, 1 => single_rule].boxed()
 }
 
 /// Groups of every kind, in the cluster and in a namespace.

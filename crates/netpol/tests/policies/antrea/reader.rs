@@ -142,15 +142,15 @@ impl<'a> ReaderContext<'a> {
 
     /// What a group has, and what its child groups have.
     fn members(&self, name: &Value) -> Vec<&'a Value> {
-        let found = |name: &Value| {
+        let find_group = |name: &Value| {
             let is_group = |group: &&Value| {
                 group["metadata"]["name"] == *name
                     && group["metadata"]["namespace"].as_str() == self.namespace
             };
             &self.all.groups.iter().find(is_group).expect("a group")["spec"]
         };
-        let group = found(name);
-        list(&group["childGroups"]).iter().map(found).chain([group]).collect()
+        let group = find_group(name);
+        list(&group["childGroups"]).iter().map(find_group).chain([group]).collect()
     }
 }
 
@@ -159,8 +159,9 @@ fn is_traffic(rule: &Value, packet: &Packet<'_>) -> bool {
     let (ports, protocols) = (list(&rule["ports"]), list(&rule["protocols"]));
     let is_message = |protocol: &Value| {
         let icmp = &protocol["icmp"];
-        let has_number =
-            |field: &str, value: u16| icmp[field].as_u64().is_none_or(|wanted| wanted == u64::from(value));
+        let has_number = |field: &str, value: u16| {
+            icmp[field].as_u64().is_none_or(|expected| expected == u64::from(value))
+        };
         [1, 58].contains(&packet.protocol)
             && has_number("icmpType", packet.port / 256)
             && has_number("icmpCode", packet.port % 256)

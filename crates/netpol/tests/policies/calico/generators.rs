@@ -58,12 +58,12 @@ fn at_1000() -> impl Strategy<Value = CalicoObjects> {
     let order = select(vec![999.5, 1000.0, 1000.5]);
     let namespace = select(vec![None, Some("office"), Some("shop")]);
     let action = select(vec!["Allow", "Deny"]);
-    let one = (name, order, namespace, action).prop_map(|(name, order, namespace, action)| {
+    let policy = (name, order, namespace, action).prop_map(|(name, order, namespace, action)| {
         let namespace = namespace.map(Value::from).unwrap_or_default();
         let metadata = object([("name", json!(name)), ("namespace", namespace)]);
         json!({"metadata": metadata, "spec": {"order": order, "ingress": [{"action": action, "protocol": "TCP"}]}})
     });
-    vec(one, 1..4).prop_map(|policies| {
+    vec(policy, 1..4).prop_map(|policies| {
         let ports = json!([{"port": 80}, {"port": 443}]);
         let policy = json!({"metadata": {"name": "k", "namespace": "shop"}, "spec": {"podSelector": {}, "ingress": [{"ports": ports}]}});
         CalicoObjects { policies, kubernetes: vec![policy], ..CalicoObjects::default() }
@@ -94,7 +94,7 @@ pub(crate) fn selector(keys: Vec<&'static str>) -> BoxedStrategy<String> {
     let values = vec!["web", "db", "prod", "test", "frontend", "a", "shop", "office", "default", "k8s"];
     let key = move || select(keys.clone());
     let value = move || select(values.clone());
-    let one = prop_oneof![
+    let condition = prop_oneof![
         4 => (key(), value()).prop_map(|(key, value)| format!("{key} == '{value}'")),
         2 => (key(), value()).prop_map(|(key, value)| format!("{key}!='{value}'")),
         1 => (key(), vec(value(), 0..3)).prop_map(|(key, values)| format!("{key} in {}", braces(&values))),
@@ -104,15 +104,17 @@ pub(crate) fn selector(keys: Vec<&'static str>) -> BoxedStrategy<String> {
             .prop_map(|(key, test, text)| format!("{key} {test} '{text}'")),
         2 => Just("all()".to_owned()),
     ];
-    one.prop_recursive(2, 5, 3, |inner| {
-        prop_oneof![
-            (inner.clone(), inner.clone()).prop_map(|(item, other)| format!("{item} && {other}")),
-            (inner.clone(), inner.clone()).prop_map(|(item, other)| format!("{item} || {other}")),
-            (inner.clone(), inner.clone()).prop_map(|(item, other)| format!("({item} || {other}) && {item}")),
-            inner.prop_map(|inner| format!("!({inner})")),
-        ]
-    })
-    .boxed()
+    condition
+        .prop_recursive(2, 5, 3, |inner| {
+            prop_oneof![
+                (inner.clone(), inner.clone()).prop_map(|(item, other)| format!("{item} && {other}")),
+                (inner.clone(), inner.clone()).prop_map(|(item, other)| format!("{item} || {other}")),
+                (inner.clone(), inner.clone())
+                    .prop_map(|(item, other)| format!("({item} || {other}) && {item}")),
+                inner.prop_map(|inner| format!("!({inner})")),
+            ]
+        })
+        .boxed()
 }
 
 fn braces(values: &[&str]) -> String {
@@ -163,7 +165,7 @@ fn nets(is_v6: bool) -> impl Strategy<Value = Value> {
 }
 
 fn ports() -> impl Strategy<Value = Value> {
-    let one = select(vec![
+    let port = select(vec![
         json!(80),
         json!("443"),
         json!("1:80"),
@@ -176,7 +178,7 @@ fn ports() -> impl Strategy<Value = Value> {
         json!("1024:50000"),
         json!(65535),
     ]);
-    vec(one, 1..3).prop_map(Value::from)
+    vec(port, 1..3).prop_map(Value::from)
 }
 
 fn entity(is_v6: bool, with_ports: bool) -> BoxedStrategy<Value> {

@@ -59,16 +59,16 @@ pub(crate) fn allowed(all: &Everything<'_>, packet: &Packet<'_>) -> bool {
 
 /// The names of the tiers in their order, each with whether its default action is Pass.
 fn tiers(all: &Everything<'_>) -> Vec<(String, bool)> {
-    let mut found: Vec<(f64, String, bool)> = Vec::new();
+    let mut tiers: Vec<(f64, String, bool)> = Vec::new();
     for tier in all.tiers {
         let order = tier["spec"]["order"].as_f64().unwrap_or(f64::INFINITY);
-        found.push((order, name(tier), tier["spec"]["defaultAction"] == "Pass"));
+        tiers.push((order, name(tier), tier["spec"]["defaultAction"] == "Pass"));
     }
-    if !found.iter().any(|(_, name, _)| name == "default") {
-        found.push((1_000_000.0, "default".into(), false));
+    if !tiers.iter().any(|(_, name, _)| name == "default") {
+        tiers.push((1_000_000.0, "default".into(), false));
     }
-    found.sort_by(|row, other| (row.0, &row.1).partial_cmp(&(other.0, &other.1)).expect("numbers"));
-    found.into_iter().map(|(_, name, passes)| (name, passes)).collect()
+    tiers.sort_by(|row, other| (row.0, &row.1).partial_cmp(&(other.0, &other.1)).expect("numbers"));
+    tiers.into_iter().map(|(_, name, passes)| (name, passes)).collect()
 }
 
 fn name(object: &Value) -> String {
@@ -77,7 +77,7 @@ fn name(object: &Value) -> String {
 
 /// The policies of a tier in their order.
 fn policies<'a>(all: &Everything<'a>, tier: &str) -> Vec<OrderedPolicy<'a>> {
-    let mut found: Vec<(f64, String, OrderedPolicy<'a>)> = Vec::new();
+    let mut ordered: Vec<(f64, String, OrderedPolicy<'a>)> = Vec::new();
     for policy in all.policies {
         if policy["spec"]["tier"].as_str().unwrap_or("default") != tier {
             continue;
@@ -86,14 +86,14 @@ fn policies<'a>(all: &Everything<'a>, tier: &str) -> Vec<OrderedPolicy<'a>> {
         let (name, prefix) = (name(policy), format!("{tier}."));
         let long = if name.starts_with(&prefix) { name } else { format!("{prefix}{name}") };
         let place = policy["metadata"]["namespace"].as_str().map(|namespace| format!("{namespace}/"));
-        found.push((order, place.unwrap_or_default() + &long, (policy, false)));
+        ordered.push((order, place.unwrap_or_default() + &long, (policy, false)));
     }
     for policy in all.kubernetes.iter().filter(|_| tier == "default") {
         let namespace = policy["metadata"]["namespace"].as_str().expect("a namespace");
-        found.push((1000.0, format!("{namespace}/knp.default.{}", name(policy)), (policy, true)));
+        ordered.push((1000.0, format!("{namespace}/knp.default.{}", name(policy)), (policy, true)));
     }
-    found.sort_by(|row, other| (row.0, &row.1).partial_cmp(&(other.0, &other.1)).expect("numbers"));
-    found.into_iter().map(|(_, _, policy)| policy).collect()
+    ordered.sort_by(|row, other| (row.0, &row.1).partial_cmp(&(other.0, &other.1)).expect("numbers"));
+    ordered.into_iter().map(|(_, _, policy)| policy).collect()
 }
 
 /// Whether a policy is about the packet's pod, in the packet's direction.
@@ -142,12 +142,12 @@ fn matches(rule: &Value, policy: &Value, all: &Everything<'_>, packet: &Packet<'
         Direction::Egress => (subject, peer),
     };
     let family = if source.1.is_ipv6() { 6 } else { 4 };
-    let is_family = rule["ipVersion"].as_u64().is_none_or(|wanted| wanted == family);
+    let is_family = rule["ipVersion"].as_u64().is_none_or(|version| version == family);
     let is_protocol = rule.get("protocol").is_none_or(|object| number(object) == packet.protocol);
     let is_other = rule.get("notProtocol").is_none_or(|object| number(object) != packet.protocol);
-    let is_message = |wanted: &Value| {
+    let is_message = |message: &Value| {
         let has_number =
-            |field: &str, value: u16| wanted[field].as_u64().is_none_or(|wanted| wanted == u64::from(value));
+            |field: &str, value: u16| message[field].as_u64().is_none_or(|number| number == u64::from(value));
         has_number("type", packet.port / 256) && has_number("code", packet.port % 256)
     };
     is_family
@@ -189,8 +189,8 @@ fn is_end(
     };
     let is_net = nets.is_empty() || nets.iter().any(|net| inside(net, address));
     let is_not_net = !not_nets.iter().any(|net| inside(net, address));
-    let is_port = |wanted: &Value| match wanted.as_str() {
-        None => wanted.as_u64() == Some(u64::from(port)),
+    let is_port = |object: &Value| match object.as_str() {
+        None => object.as_u64() == Some(u64::from(port)),
         Some(text) => match text.split_once(':') {
             Some((first, last)) => {
                 let number = |text: &str| text.parse::<u16>().expect("a port");
@@ -261,24 +261,25 @@ impl Thing {
 /// What has labels at an address; a pod comes first.
 fn things(all: &Everything<'_>, end: End<'_>, address: IpAddr) -> Rc<Vec<Thing>> {
     let mut known = all.known.borrow_mut();
-    Rc::clone(known.entry(address).or_insert_with(|| Rc::new(found(all, end, address))))
+    Rc::clone(known.entry(address).or_insert_with(|| Rc::new(gather_things(all, end, address))))
 }
 
-fn found(all: &Everything<'_>, end: End<'_>, address: IpAddr) -> Vec<Thing> {
+fn gather_things(all: &Everything<'_>, end: End<'_>, address: IpAddr) -> Vec<Thing> {
     let made = |namespace: Option<&str>, own: Vec<(String, String)>| {
         let mut labels: BTreeMap<String, String> = own.into_iter().collect();
         if let Some(name) = namespace {
             labels.insert("projectcalico.org/namespace".into(), name.into());
             labels.insert("pcns.projectcalico.org/name".into(), name.into());
             labels.insert("pcns.kubernetes.io/metadata.name".into(), name.into());
-            let of = all.cluster.namespaces.iter().find(|candidate| *candidate.name == *name);
-            for (key, value) in of.iter().flat_map(|of| &of.labels) {
+            let namespace_object = all.cluster.namespaces.iter().find(|candidate| *candidate.name == *name);
+            for (key, value) in namespace_object.iter().flat_map(|namespace_object| &namespace_object.labels)
+            {
                 labels.insert(format!("pcns.{key}"), value.to_string());
             }
         }
         Thing { namespace: namespace.map(str::to_owned), labels }
     };
-    let mut found = Vec::new();
+    let mut things = Vec::new();
     if let End::Pod(pod) = end {
         let own = pod.labels.iter().map(|(key, value)| (key.to_string(), value.to_string()));
         let account =
@@ -288,7 +289,7 @@ fn found(all: &Everything<'_>, end: End<'_>, address: IpAddr) -> Vec<Thing> {
             ("projectcalico.org/serviceaccount".into(), pod.account.to_string()),
             ("pcsa.projectcalico.org/name".into(), pod.account.to_string()),
         ];
-        found.push(made(Some(&pod.namespace), own.chain(account).chain(added).collect()));
+        things.push(made(Some(&pod.namespace), own.chain(account).chain(added).collect()));
     }
     let labels = |object: &Value| -> Vec<(String, String)> {
         let own = object["metadata"]["labels"].as_object().into_iter().flatten();
@@ -296,12 +297,12 @@ fn found(all: &Everything<'_>, end: End<'_>, address: IpAddr) -> Vec<Thing> {
     };
     for set in all.sets.iter().filter(|set| list(&set["spec"]["nets"]).iter().any(|net| inside(net, address)))
     {
-        found.push(made(set["metadata"]["namespace"].as_str(), labels(set)));
+        things.push(made(set["metadata"]["namespace"].as_str(), labels(set)));
     }
     let is_at =
         |host: &&Value| list(&host["spec"]["expectedIPs"]).iter().any(|item| *item == address.to_string());
     for host in all.hosts.iter().filter(is_at) {
-        found.push(made(None, labels(host)));
+        things.push(made(None, labels(host)));
     }
-    found
+    things
 }

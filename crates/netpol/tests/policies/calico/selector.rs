@@ -51,7 +51,7 @@ pub(crate) fn holds(
 
 /// The parts between an operator, but not where it is in parentheses or quotes.
 fn parts<'t>(text: &'t str, operator: &str) -> Vec<&'t str> {
-    let (mut found, mut begin, mut depth, mut is_quoted) = (Vec::new(), 0, 0, false);
+    let (mut parts, mut begin, mut depth, mut is_quoted) = (Vec::new(), 0, 0, false);
     for (index, c) in text.char_indices() {
         match c {
             '\'' => is_quoted = !is_quoted,
@@ -60,12 +60,12 @@ fn parts<'t>(text: &'t str, operator: &str) -> Vec<&'t str> {
             _ => {}
         }
         if depth == 0 && !is_quoted && index >= begin && text[index..].starts_with(operator) {
-            found.push(&text[begin..index]);
+            parts.push(&text[begin..index]);
             begin = index + operator.len();
         }
     }
-    found.push(&text[begin..]);
-    found
+    parts.push(&text[begin..]);
+    parts
 }
 
 /// The texts in single quotes.

@@ -163,6 +163,6 @@ fn a_name_of_a_port_is_the_receivers_or_the_clusters() {
         let may =
             |direction: Direction, peer: &str| may(&written, direction, "shop/db", peer, protocol, port);
         assert_eq!(may(Ingress, "203.0.113.1"), receives, "{name} {port}");
-        assert_eq!(may(Egress, "203.0.113.1"), sends, "{name} {port}: somebody without a container");
+        assert_eq!(may(Egress, "203.0.113.1"), sends, "{name} {port}: a sender without a container");
     }
 }

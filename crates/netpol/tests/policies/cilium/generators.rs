@@ -12,7 +12,7 @@ use crate::kubernetes;
 pub(super) fn written() -> BoxedStrategy<CiliumObjects> {
     let many = (vec(policy(), 1..5), vec(kubernetes::policy(), 0..3))
         .prop_map(|(policies, kubernetes)| CiliumObjects { policies, kubernetes });
-    let one = (any::<bool>(), namespace()).prop_flat_map(|(is_ingress, namespace)| {
+    let single_rule = (any::<bool>(), namespace()).prop_flat_map(|(is_ingress, namespace)| {
         rule(is_ingress).prop_map(move |rule| {
             let way = if is_ingress { "ingress" } else { "egress" };
             let policies = vec![placed(namespace, json!({"spec": {"endpointSelector": {}, way: [rule]}}))];
@@ -21,7 +21,7 @@ pub(super) fn written() -> BoxedStrategy<CiliumObjects> {
     });
     let beside = kubernetes::policy()
         .prop_map(|policy| CiliumObjects { kubernetes: vec![policy], ..CiliumObjects::default() });
-    prop_oneof![2 => many, 2 => one, 1 => beside].boxed()
+    prop_oneof![2 => many, 2 => single_rule, 1 => beside].boxed()
 }
 
 fn namespace() -> impl Strategy<Value = Option<&'static str>> {

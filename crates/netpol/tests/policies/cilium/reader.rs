@@ -29,7 +29,7 @@ pub(crate) struct Reading<'a> {
     settings: Settings,
     /// The labels of pods as Cilium knows them, by their addresses.
     labels: HashMap<IpAddr, Labels>,
-    nobody: Labels,
+    no_labels: Labels,
 }
 
 impl<'a> Reading<'a> {
@@ -50,7 +50,7 @@ impl<'a> Reading<'a> {
             own.insert(format!("{OF_NAMESPACE}kubernetes.io/metadata.name").into(), pod.namespace.clone());
             labels.extend(pod.addresses.iter().map(|address| (*address, own.clone())));
         }
-        Self { written, cluster, settings, labels, nobody: Labels::new() }
+        Self { written, cluster, settings, labels, no_labels: Labels::new() }
     }
 
     /// Whether a packet passes the policies of the pod that sends or receives it.
@@ -85,7 +85,7 @@ impl<'a> Reading<'a> {
     }
 
     fn labels(&self, address: IpAddr) -> &Labels {
-        self.labels.get(&address).unwrap_or(&self.nobody)
+        self.labels.get(&address).unwrap_or(&self.no_labels)
     }
 
     fn selects(&self, spec: &Value, namespace: Option<&str>, packet: &Packet<'_>) -> bool {
@@ -103,7 +103,7 @@ impl<'a> Reading<'a> {
             End::Node => self.settings.ranges_match_nodes,
             End::Outside => true,
         };
-        let found = [
+        let end_matches = [
             ends("Endpoints").map(|all| all.iter().any(|object| self.is_peer(object, namespace, address))),
             ends("CIDR").map(|all| is_range && all.iter().any(|object| inside(object, address))),
             ends("CIDRSet").map(|all| {
@@ -115,7 +115,7 @@ impl<'a> Reading<'a> {
             }),
             ends("Entities").map(|all| all.iter().any(|object| is_entity(object, end, address))),
         ];
-        let is_end = found.into_iter().flatten().next();
+        let is_end = end_matches.into_iter().flatten().next();
         let ports: Vec<&Value> =
             list(&rule["toPorts"]).iter().flat_map(|object| list(&object["ports"])).collect();
         let messages: Vec<&Value> =
@@ -197,8 +197,8 @@ impl<'a> Reading<'a> {
         let is_unlabelled = |peer: &Value| {
             packet.peer.0.pod().is_none()
                 && is_said(&peer["namespaceSelector"])
-                && kubernetes::matches(&peer["namespaceSelector"], &self.nobody)
-                && kubernetes::matches(&peer["podSelector"], &self.nobody)
+                && kubernetes::matches(&peer["namespaceSelector"], &self.no_labels)
+                && kubernetes::matches(&peer["podSelector"], &self.no_labels)
         };
         let is_peer = |peer: &Value| {
             kubernetes::is_peer(peer, policy, self.cluster, packet, blocks) || is_unlabelled(peer)
@@ -230,11 +230,11 @@ fn bare(key: &str) -> &str {
 fn is(selector: &Value, labels: &Labels) -> bool {
     let value = |key: &str| labels.get(bare(key)).map(|value| &**value);
     let mut same = selector["matchLabels"].as_object().into_iter().flatten();
-    same.all(|(key, wanted)| value(key) == wanted.as_str())
+    same.all(|(key, expected)| value(key) == expected.as_str())
         && list(&selector["matchExpressions"]).iter().all(|object| {
             let value = value(object["key"].as_str().expect("a key"));
             let is_listed =
-                value.is_some_and(|value| list(&object["values"]).iter().any(|wanted| wanted == value));
+                value.is_some_and(|value| list(&object["values"]).iter().any(|expected| expected == value));
             match object["operator"].as_str().expect("an operator") {
                 "In" => is_listed,
                 "NotIn" => !is_listed,

@@ -44,7 +44,7 @@ fn pods_with_a_network_of_their_own_are_in_it() {
             {"name": "prepare", "ports": [named("never", 1)]},
         ],
     });
-    let found = read(&[
+    let cluster = read(&[
         pod("web", &spec, &running),
         pod("pending", &json!({"containers": []}), &json!({"phase": "Pending"})),
         pod("host", &json!({"hostNetwork": true}), &running),
@@ -77,9 +77,9 @@ fn pods_with_a_network_of_their_own_are_in_it() {
         account: "default".into(),
         ..Pod::default()
     };
-    assert_eq!(found.pods, [pending, web]);
-    assert_eq!(found.namespaces, [Namespace { name: "shop".into(), labels: labels(&[("team", "a")]) }]);
-    assert_eq!(found.pod_ranges, [range("10.0.0.0/16")]);
+    assert_eq!(cluster.pods, [pending, web]);
+    assert_eq!(cluster.namespaces, [Namespace { name: "shop".into(), labels: labels(&[("team", "a")]) }]);
+    assert_eq!(cluster.pod_ranges, [range("10.0.0.0/16")]);
 }
 
 fn node(name: &str, rest: &Value) -> Value {
@@ -110,23 +110,23 @@ fn a_node_has_the_addresses_of_its_tunnels() {
         ),
         (json!({"flannel.alpha.coreos.com/backend-type": "host-gw"}), &[]),
     ] {
-        let found = read(&[node("n1", &annotations)]);
+        let cluster = read(&[node("n1", &annotations)]);
         let mut expected = addresses(&[&own, more].concat());
         expected.sort_unstable();
-        assert_eq!(found.nodes[0].addresses, expected, "{annotations}");
+        assert_eq!(cluster.nodes[0].addresses, expected, "{annotations}");
     }
     let addresses_of_cilium =
         json!([{"type": "InternalIP", "ip": "192.168.0.1"}, {"type": "CiliumInternalIP", "ip": "10.0.1.7"}]);
     let cilium = |name: &str| json!({"apiVersion": "cilium.io/v2", "kind": "CiliumNode", "metadata": {"name": name}, "spec": {"addresses": addresses_of_cilium}});
-    let found = read(&[node("n1", &json!({})), node("n2", &json!({})), cilium("n1")]);
-    let all: Vec<usize> = found.nodes.iter().map(|node| node.addresses.len()).collect();
-    assert_eq!((all, &found.nodes[0].addresses[0]), (vec![3, 2], &addresses(&["10.0.1.7"])[0]));
+    let cluster = read(&[node("n1", &json!({})), node("n2", &json!({})), cilium("n1")]);
+    let all: Vec<usize> = cluster.nodes.iter().map(|node| node.addresses.len()).collect();
+    assert_eq!((all, &cluster.nodes[0].addresses[0]), (vec![3, 2], &addresses(&["10.0.1.7"])[0]));
 }
 
 #[test]
 fn an_address_of_a_node_that_is_none_is_told_and_the_others_count() {
     let wrong = node("n1", &json!({"projectcalico.org/IPv4VXLANTunnelAddr": "10.0.9"}));
-    let (found, unread) = cluster(&snapshot(&[wrong]), &[]);
-    assert_eq!(found.nodes[0].addresses, addresses(&["192.168.0.1", "203.0.113.9"]));
+    let (gathered, unread) = cluster(&snapshot(&[wrong]), &[]);
+    assert_eq!(gathered.nodes[0].addresses, addresses(&["192.168.0.1", "203.0.113.9"]));
     assert_eq!(unread_lines(&unread), ["Node n1: \"10.0.9\" is no address: invalid IP address syntax"]);
 }

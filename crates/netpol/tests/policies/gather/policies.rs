@@ -74,7 +74,7 @@ fn every_engine_reads_the_policies_of_kubernetes_and_names_all_that_it_cannot_re
         plain("d", &wrong),
         plain("e", &json!({"podSelector": {}, "ingress": [{}]})),
         object("v1", "Service", "no-policy", &json!({})),
-        object("example.org/v1", "Policy", "nobody-knows", &json!({})),
+        object("example.org/v1", "Policy", "unknown", &json!({})),
     ];
     for engine in ALL {
         let read = policies(engine, &objects);
@@ -154,7 +154,7 @@ fn kubernetes_has_policies_of_administrators() {
         ["AdminNetworkPolicy old", "BaselineAdminNetworkPolicy default", "ClusterNetworkPolicy new"]
     );
     let twice = policies(KUBERNETES, &[cluster_policy("a", 1, "Deny"), cluster_policy("b", 1, "Deny")]);
-    let why = enforcement(&twice).expect_err("nobody knows which of them decides");
+    let why = enforcement(&twice).expect_err("nothing says which of them decides");
     assert!(why.contains("spec.priority"), "{why}");
 }
 

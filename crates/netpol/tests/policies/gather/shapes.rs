@@ -83,9 +83,9 @@ fn a_policy_in_two_shapes_is_one() {
         let expected = own["metadata"]["name"].as_str().expect("a name").to_owned();
         let uid: Text = own["metadata"]["uid"].as_str().unwrap_or_default().into();
         for objects in [[tier.clone(), stored.clone(), own.clone()], [own, stored, tier.clone()]] {
-            let found = policies_of(&objects);
+            let policies = policies_of(&objects);
             assert_eq!(
-                found,
+                policies,
                 [("web".into(), format!("CalicoNetworkPolicy shop/{expected}"), uid.clone())],
                 "{what}"
             );
@@ -192,9 +192,9 @@ fn labels_of_a_stored_resource_are_where_calico_keeps_them() {
     let labels = |pairs: &[(&str, &str)]| -> Labels {
         pairs.iter().map(|(key, value)| (Text::from(*key), Text::from(*value))).collect()
     };
-    let found: Vec<_> = own.sets.iter().map(|(object, set)| (&*object.name, set.labels.clone())).collect();
+    let sets: Vec<_> = own.sets.iter().map(|(object, set)| (&*object.name, set.labels.clone())).collect();
     assert_eq!(
-        found,
+        sets,
         [
             ("both", labels(&[("role", "db"), ("zone", "a")])),
             ("own", labels(&[("role", "web")])),

@@ -115,11 +115,12 @@ pub(crate) fn matches(selector: &Value, labels: &Labels) -> bool {
     let value = |key: &Value| labels.get(key.as_str().expect("a key")).map(|value| &**value);
     let same = selector["matchLabels"].as_object().into_iter().flatten();
     let more = selector["matchExpressions"].as_array().into_iter().flatten();
-    same.into_iter().all(|(key, wanted)| labels.get(key.as_str()).map(|value| &**value) == wanted.as_str())
+    same.into_iter()
+        .all(|(key, expected)| labels.get(key.as_str()).map(|value| &**value) == expected.as_str())
         && more.into_iter().all(|object| {
             let listed = object["values"].as_array().into_iter().flatten();
-            let is_listed =
-                value(&object["key"]).is_some_and(|value| listed.into_iter().any(|wanted| wanted == value));
+            let is_listed = value(&object["key"])
+                .is_some_and(|value| listed.into_iter().any(|expected| expected == value));
             match object["operator"].as_str().expect("an operator") {
                 "In" => is_listed,
                 "NotIn" => !is_listed,

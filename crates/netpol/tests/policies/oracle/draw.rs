@@ -221,7 +221,7 @@ fn outside(range: &str, excepted: usize) -> Value {
 }
 
 fn own() -> impl Strategy<Value = Value> {
-    let one = select(vec![
+    let selectors = select(vec![
         "app == 'web'",
         "app in {'web', 'db'}",
         "has(app)",
@@ -233,13 +233,13 @@ fn own() -> impl Strategy<Value = Value> {
         "role contains 'd'",
     ]);
     prop_oneof![
-        2 => one.prop_map(Value::from),
+        2 => selectors.prop_map(Value::from),
         1 => selector(vec!["app", "role", "env"]).prop_map(|text| selector_for_tool(&text)),
     ]
 }
 
 fn namespaces() -> impl Strategy<Value = Value> {
-    let one = select(vec![
+    let selectors = select(vec![
         "team == 'a'",
         "has(team)",
         "env != 'prod'",
@@ -248,7 +248,7 @@ fn namespaces() -> impl Strategy<Value = Value> {
         "global() || team == 'a'",
     ]);
     prop_oneof![
-        2 => one.prop_map(Value::from),
+        2 => selectors.prop_map(Value::from),
         1 => selector(vec!["team", "env", "kubernetes.io/metadata.name"]).prop_map(|text| selector_for_tool(&text)),
     ]
 }

@@ -66,7 +66,7 @@ fn ruled(rule: &Value, key: &str, end: &str) -> Vec<Value> {
     if ends.is_empty() {
         ends.push(json!({}));
     }
-    let mut found = Vec::new();
+    let mut rules = Vec::new();
     for entity in ends {
         for (protocol, ports) in protocols(list(&rule["ports"])) {
             let mut object = object([("action", json!("Allow")), ("protocol", protocol)]);
@@ -76,10 +76,10 @@ fn ruled(rule: &Value, key: &str, end: &str) -> Vec<Value> {
             if let Some(ports) = ports {
                 object["destination"]["ports"] = ports.into();
             }
-            found.push(object);
+            rules.push(object);
         }
     }
-    found
+    rules
 }
 
 fn entity(peer: &Value) -> Value {
@@ -102,15 +102,16 @@ fn protocols(ports: &[Value]) -> Vec<(Value, Option<Vec<Value>>)> {
     if ports.is_empty() {
         return vec![(json!(null), None)];
     }
-    let mut found: BTreeMap<&str, Option<Vec<Value>>> = BTreeMap::new();
+    let mut ports_by_protocol: BTreeMap<&str, Option<Vec<Value>>> = BTreeMap::new();
     for port in ports {
-        let known =
-            found.entry(port["protocol"].as_str().unwrap_or("TCP")).or_insert_with(|| Some(Vec::new()));
+        let known = ports_by_protocol
+            .entry(port["protocol"].as_str().unwrap_or("TCP"))
+            .or_insert_with(|| Some(Vec::new()));
         match (&port["port"], &port["endPort"]) {
             (Value::Null, _) => *known = None,
             (first, Value::Null) => known.iter_mut().for_each(|all| all.push(first.clone())),
             (first, last) => known.iter_mut().for_each(|all| all.push(json!(format!("{first}:{last}")))),
         }
     }
-    found.into_iter().map(|(protocol, ports)| (json!(protocol), ports)).collect()
+    ports_by_protocol.into_iter().map(|(protocol, ports)| (json!(protocol), ports)).collect()
 }

@@ -85,7 +85,7 @@ fn narrowed(rule: &mut Value) {
 /// One port or the end of one range moved by one; or another protocol, where there is no port.
 fn moved(rule: &mut Value, choices: &mut Choices) {
     let mut ports: Vec<&mut Value> = Vec::new();
-    found(rule, &mut ports);
+    gather_ports(rule, &mut ports);
     let Some(port) = choices.pick(&mut ports) else {
         if rule.get("protocol").is_some_and(|object| object == "TCP") && rule.get("icmp").is_none() {
             rule["protocol"] = json!("UDP");
@@ -109,7 +109,7 @@ fn moved(rule: &mut Value, choices: &mut Choices) {
 }
 
 /// All ports in a rule: in Calico's lists, and the last ones of ranges in those of Kubernetes.
-fn found<'v>(part: &'v mut Value, ports: &mut Vec<&'v mut Value>) {
+fn gather_ports<'v>(part: &'v mut Value, ports: &mut Vec<&'v mut Value>) {
     let Some(fields) = part.as_object_mut() else { return };
     let has_end = fields.contains_key("endPort");
     for (key, value) in fields.iter_mut() {
@@ -117,7 +117,7 @@ fn found<'v>(part: &'v mut Value, ports: &mut Vec<&'v mut Value>) {
             "ports" | "notPorts" => {
                 for object in value.as_array_mut().into_iter().flatten() {
                     if object.is_object() {
-                        found(object, ports);
+                        gather_ports(object, ports);
                     } else {
                         ports.push(object);
                     }
@@ -125,7 +125,7 @@ fn found<'v>(part: &'v mut Value, ports: &mut Vec<&'v mut Value>) {
             }
             "endPort" => ports.push(value),
             "port" if !has_end => ports.push(value),
-            "source" | "destination" => found(value, ports),
+            "source" | "destination" => gather_ports(value, ports),
             _ => {}
         }
     }

@@ -145,7 +145,7 @@ impl Packets {
             };
             describe(&egress, from, to) && describe(&ingress, to, from)
         };
-        let mut found = String::new();
+        let mut verdicts = String::new();
         let mut number = 0;
         for (from_place, from) in self.ends.iter().enumerate() {
             for (to_place, to) in self.ends.iter().enumerate() {
@@ -162,11 +162,11 @@ impl Packets {
                     if let (Some(v4), Some(v6)) = (v4, v6) {
                         assert_eq!(v4, v6, "{from_place} to {to_place}: protocol {protocol}");
                     }
-                    found.push(if v4.or(v6).expect("a family of both") { '1' } else { '0' });
+                    verdicts.push(if v4.or(v6).expect("a family of both") { '1' } else { '0' });
                 }
             }
         }
-        found
+        verdicts
     }
 }
 

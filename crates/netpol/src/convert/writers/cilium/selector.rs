@@ -71,7 +71,7 @@ pub(super) fn subject(chosen: &PodSelection, namespace: Option<&Text>) -> Result
     Ok(Some(selector(&label_selector)))
 }
 
-/// The keys by which pods are told apart here and of which Cilium does not know, unless it is set so.
+/// Labels that distinguish pods here and that Cilium ignores, unless it is set otherwise.
 pub(super) fn filtered_keys(chosen: &PodSelection) -> impl Iterator<Item = &Text> {
     let is_filtered =
         |key: &&Text| FILTERED.iter().any(|item| key.starts_with(item)) || key.contains(FILTERED_ANYWHERE);

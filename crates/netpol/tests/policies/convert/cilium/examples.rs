@@ -232,14 +232,14 @@ fn ranges_are_what_their_addresses_are() {
         json!([{"toCIDRSet": [{"cidr": "192.168.0.0/16"}]}, {"toEntities": ["host", "remote-node"]}]);
     assert_eq!(same(&nodes)["egress"], expected);
     assert_eq!(nodes.report.entries[0].outcome, Outcome::Snapshot);
-    for (wanted, words) in [
+    for (turned, words) in [
         (nets(&["0.0.0.0/0"]), "the addresses of some pods"),
         (nets(&["10.244.1.2/32"]), "the addresses of some pods"),
         (nets(&["192.168.1.1/32"]), "the addresses of some nodes"),
         (turned_of(json!({"notNets": ["172.16.0.0/12"]})), "the addresses of some pods"),
     ] {
-        assert!(has(&wanted, words), "{:?}", whys(&wanted));
-        assert_eq!(same(&wanted), json!({"egress": [{}]}), "the rest still denies by default");
+        assert!(has(&turned, words), "{:?}", whys(&turned));
+        assert_eq!(same(&turned), json!({"egress": [{}]}), "the rest still denies by default");
     }
     let policies = vec![in_shop(
         "p",
@@ -282,9 +282,9 @@ fn peers_of_other_namespaces_are_pods() {
                 let mut objects = turned.objects.clone();
                 objects[0]["spec"]["ingress"][0]["fromEndpoints"][0]["matchExpressions"] = json!(requests);
                 let (_, evaluate) = read(&objects, &[], SETTINGS);
-                let found = difference(&turned.world, &turned.before, &evaluate(&turned.world))
+                let difference = difference(&turned.world, &turned.before, &evaluate(&turned.world))
                     .expect("a difference");
-                assert!(found.after.allowed && !turned.world.pods().has(found.peer));
+                assert!(difference.after.allowed && !turned.world.pods().has(difference.peer));
             }
         }
     }
