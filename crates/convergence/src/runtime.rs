@@ -37,7 +37,7 @@ pub struct Network {
     pub name: String,
     /// The plugins' types, in order.
     pub types: Vec<String>,
-    /// Its conf as it was loaded; empty where that is not told.
+    /// Its conf as it was loaded; empty where the runtime does not tell it.
     pub conf: String,
 }
 

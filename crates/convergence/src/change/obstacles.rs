@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn the_whole_table() {
-        for (usage, settings, found, expected) in [
+        for (usage, settings, has_obstacle, expected) in [
             (false, false, false, None),
             (false, false, true, Some(Exit::No)),
             (false, true, false, Some(Exit::BadSettings)),
@@ -98,9 +98,9 @@ mod tests {
                 obstacles.add_usage("--old and --new are the same");
             }
             obstacles.add_settings(settings.then_some("policy.json: not JSON"));
-            obstacles.extend(found.then_some("a conf is in the way"));
+            obstacles.extend(has_obstacle.then_some("a conf is in the way"));
             let refused = obstacles.refuse().err();
-            let count = [usage, settings, found].into_iter().filter(|is| *is).count();
+            let count = [usage, settings, has_obstacle].into_iter().filter(|is| *is).count();
             assert_eq!(refused.as_ref().map(|failure| failure.exit), expected);
             assert_eq!(refused.map_or(0, |failure| failure.problems.len()), count);
         }

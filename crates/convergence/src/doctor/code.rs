@@ -151,7 +151,7 @@ pub enum Code {
     ConfNotLoaded,
     /// Others' confs are in the private directory.
     ConfOfOthers,
-    /// CRI-O is told another network, or none.
+    /// CRI-O is configured with another network, or with none.
     CrioNetwork,
     /// The runtime uses several confs at once.
     SeveralConfs,
@@ -316,17 +316,17 @@ mod tests {
     /// The headings of the page: a symptom is `## TITLE`, a finding below it `### CODE`.
     fn documented() -> BTreeMap<String, BTreeSet<String>> {
         let text = include_str!("../../../../docs/troubleshooting.md");
-        let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut entries: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut title = String::new();
         for line in text.lines() {
             if let Some(heading) = line.strip_prefix("## ") {
                 heading.clone_into(&mut title);
             } else if let Some(code) = line.strip_prefix("### ") {
-                let is_new = found.entry(title.clone()).or_default().insert(code.to_owned());
+                let is_new = entries.entry(title.clone()).or_default().insert(code.to_owned());
                 assert!(is_new, "{code} has two entries");
             }
         }
-        found
+        entries
     }
 
     #[test]

@@ -98,12 +98,12 @@ mod tests {
         SealFinding { what: path.into(), fate, why: "why".into() }
     }
 
-    fn decided(found: Vec<SealFinding>, allowed: &[&str]) -> SealDecision {
+    fn decided(findings: Vec<SealFinding>, allowed: &[&str]) -> SealDecision {
         let mut allow = Allow::default();
         for pattern in allowed {
             allow.add(pattern, "--allow").expect("fine");
         }
-        decide(SealFacts { findings: found, allow, notes: vec!["first".into()] })
+        decide(SealFacts { findings, allow, notes: vec!["first".into()] })
     }
 
     fn lines(decision: &SealDecision) -> Vec<String> {
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn what_is_allowed_is_kept_whatever_it_is() {
-        let found = || {
+        let all_findings = || {
             vec![
                 removed("/a/x"),
                 SealFinding::new_refusal("/b", "why", "fix"),
@@ -125,7 +125,7 @@ mod tests {
             (&["/a"], &["keep /a/x"], &["/b", "/c"]),
             (&["/a", "/*"], &["keep /a/x", "keep /b", "keep /c"], &[]),
         ] {
-            let decision = decided(found(), allowed);
+            let decision = decided(all_findings(), allowed);
             let paths: Vec<_> = decision.findings.iter().map(|finding| finding.path.as_str()).collect();
             assert_eq!(
                 (lines(&decision).join(", "), paths.join(", ")),
@@ -137,14 +137,14 @@ mod tests {
     #[test]
     fn an_entry_that_nothing_needs_is_named_and_so_is_a_clean_tree() {
         let clean = "nothing is in the way of an image";
-        for (found, allowed, notes) in [
+        for (findings, allowed, notes) in [
             (vec![], &[][..], &["first", clean][..]),
             (vec![], &["/a"], &["first", "nothing had to be allowed by /a (--allow)", clean]),
             (vec![removed("/a/x")], &["/a"], &["first", clean]),
             (vec![removed("/a/x")], &[], &["first"]),
             (vec![SealFinding::new_refusal("/b", "why", "fix")], &[], &["first"]),
         ] {
-            assert_eq!(decided(found, allowed).notes, notes, "{allowed:?}");
+            assert_eq!(decided(findings, allowed).notes, notes, "{allowed:?}");
         }
     }
 }

@@ -13,7 +13,7 @@
 //! switched off will follow it again. A step that is not done stays, for it says whose cordon the node bears. The conditions by which a run says that it
 //! moves the node go with the step, and so do they where an operator has removed the step of a run that is never resumed.
 //!
-//! A phase that was asked for with another policy goes by the very patch that reports this node's policy. From then on it could not be told apart.
+//! A phase that was asked for with another policy goes by the very patch that reports this node's policy. From then on nothing would distinguish it.
 //!
 //! The first report of a boot also puts labels right that node.json registers ([`registered`]).
 //!

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// A Node, as the API server told of it last.
+/// A Node, as the API server last sent it.
 ///
 /// *Source*: `core/v1`, `Node`; everything else in it is skipped unread.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]

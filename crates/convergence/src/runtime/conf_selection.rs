@@ -20,9 +20,9 @@ use crate::runtime::config::RuntimeConfig;
 pub enum ConfSelection {
     /// The first file of the directory.
     First,
-    /// CRI-O, which is not told a name.
+    /// CRI-O without a name of a network.
     FirstOfCrio,
-    /// CRI-O, which is told this name.
+    /// CRI-O with this name of a network.
     ByName(String),
 }
 
@@ -110,14 +110,14 @@ impl ConfSelection {
     }
 }
 
-/// Whether CRI-O is told the right name; what is wrong and what to do.
+/// Whether CRI-O is configured with the right name; what is wrong and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NetworkNameCheck {
     /// It is; or the runtime is another one and needs no name.
     Right,
     /// It uses another network than Crossfade's.
     Other(Problem),
-    /// It is told none, so that a restart can cost every pod its network.
+    /// It has no name, so that a restart can cost every pod its network.
     Unset(Problem),
 }
 
@@ -135,7 +135,7 @@ fn leads_to_us(conf: &ConfFile, name: &str) -> bool {
     conf.is_meta_plugin() && conf.content.as_ref().is_ok_and(|content| content.delegates_to_us(name))
 }
 
-/// The problem of a CRI-O that is not told the right name, with how to tell it.
+/// The problem of a CRI-O without the right name, with the way to configure it.
 fn name_problem(what: String, name: &str) -> Problem {
     Problem::new(what).with_place("cni_default_network of CRI-O's configuration").fix(format!(
         "set cni_default_network = \"{name}\" below [crio.network] in a file of /etc/crio/crio.conf.d, and restart CRI-O (its pods run on)"
@@ -175,9 +175,9 @@ mod tests {
             (ConfSelection::ByName("ours".into()), vec!["00-ours.conflist"]),
             (ConfSelection::ByName("a".into()), vec!["00-a.conflist"]),
         ] {
-            let found: Vec<_> =
+            let selected: Vec<_> =
                 picks.confs_before_own(&dir, "ours").iter().map(|conf| conf.file.as_str()).collect();
-            assert_eq!(found, before, "{picks:?}");
+            assert_eq!(selected, before, "{picks:?}");
         }
     }
 

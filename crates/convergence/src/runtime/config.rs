@@ -31,7 +31,7 @@ pub struct RuntimeConfig {
 }
 
 impl RuntimeConfig {
-    /// The conf directory of the agents, as the node sees it: the one that the runtime reads without Crossfade. A runtime that is told of
+    /// The conf directory of the agents, as the node sees it: the one that the runtime reads without Crossfade. A runtime that is configured with
     /// Crossfade's does not show the agents' any more, and the usual one is taken.
     #[must_use]
     pub fn agents_dir(&self) -> &Path {

@@ -26,7 +26,7 @@ pub struct CountPace {
     changed_at: Option<Duration>,
     /// When the attachments were counted last.
     counted_at: Option<Duration>,
-    /// Whether changes are told.
+    /// Whether changes are reported.
     hears: bool,
 }
 
@@ -36,7 +36,7 @@ impl CountPace {
         self.changed_at.get_or_insert(now);
     }
 
-    /// The attachments were counted at `now`; `hears` says whether later changes will be told.
+    /// The attachments were counted at `now`; `hears` says whether later changes will be reported.
     pub fn note_counted(&mut self, now: Duration, hears: bool) {
         *self = Self { changed_at: None, counted_at: Some(now), hears };
     }

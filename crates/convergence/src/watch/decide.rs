@@ -311,7 +311,7 @@ fn condition_message(verdict: &str, memory: &Memory, unmoved: Option<&str>) -> S
     [Some(verdict), unmet, unmoved].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
-/// What is new: flips, changes of the verdict, and conditions that were not told yet.
+/// What is new: flips, changes of the verdict, and conditions that were not reported yet.
 fn events_since_last_pass(
     facts: &Observation,
     memory: &mut Memory,

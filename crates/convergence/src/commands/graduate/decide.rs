@@ -6,7 +6,7 @@
 //! | prepare | entries of the runtime's cache, under the new network's name (containerd) | the DEL of a pod that lives finds its `prevResult` by the name of the conf that is loaded |
 //! | switch | a copy of Crossfade's conf | to put it back |
 //! | switch | Crossfade's conf goes | from now on the runtime calls the new network |
-//! | confirm | a restart of CRI-O, if it is told the name of its network | it would have no network otherwise |
+//! | confirm | a restart of CRI-O, if it is configured with the name of its network | it would have no network otherwise |
 //! | confirm | the runtime uses the new network, and an attachment to it works | else Crossfade's conf comes back |
 //! | settle | the entries of pods that came in between | as above |
 //! | settle | node.json says `confDir` none | a boot after this one must not bring Crossfade's conf back, where its records are gone |

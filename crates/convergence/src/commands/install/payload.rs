@@ -6,7 +6,7 @@
 //! | the same bytes | | kept |
 //! | as it was brought | yes | replaced |
 //! | changed since, and a pod brings what it brought then | a setting | kept: a flip, or a person's edit |
-//! | anything else | | refused, unless told to overwrite |
+//! | anything else | | refused without `--overwrite` |
 
 use std::path::PathBuf;
 
@@ -176,7 +176,7 @@ mod tests {
     fn the_whole_table() {
         let (old, new, edited) = (b"old".as_slice(), b"new".as_slice(), b"edited".as_slice());
         let nothing = PlaceOnNode::Nothing;
-        for (kind, found, last, expected) in [
+        for (kind, current, last, expected) in [
             (PayloadKind::Setting, &nothing, None, "write"),
             (PayloadKind::Setting, &nothing, Some(entry(old)), "write"),
             (PayloadKind::Setting, &file(new), None, "keep"),
@@ -191,28 +191,28 @@ mod tests {
             (PayloadKind::Program, &file(edited), Some(entry(new)), "refused"),
             (PayloadKind::Program, &file(edited), None, "refused"),
         ] {
-            let wanted = item(kind, new);
+            let payload = item(kind, new);
             let word = |overwrite| {
-                decide(&wanted, found, last.as_ref(), overwrite)
+                decide(&payload, current, last.as_ref(), overwrite)
                     .map_or_else(|_| "refused".to_owned(), |decided| decided.change.act.word().to_owned())
             };
-            assert_eq!(word(false), expected, "{kind:?} {found:?} {last:?}");
+            assert_eq!(word(false), expected, "{kind:?} {current:?} {last:?}");
             let outcome = if expected == "refused" { "write" } else { expected };
-            assert_eq!(word(true), outcome, "{kind:?} {found:?} {last:?}, told to overwrite");
+            assert_eq!(word(true), outcome, "{kind:?} {current:?} {last:?}, told to overwrite");
         }
     }
 
     #[test]
     fn a_kill_between_memory_and_file_leaves_it_ours() {
-        let wanted = item(PayloadKind::Setting, b"new");
-        let decided = decide(&wanted, &file(b"old"), Some(&entry(b"old")), false).expect("ours");
+        let payload = item(PayloadKind::Setting, b"new");
+        let decided = decide(&payload, &file(b"old"), Some(&entry(b"old")), false).expect("ours");
         let [during, after] = decided.entries.expect("remembered");
-        for (found, word) in [(b"old".as_slice(), "write"), (b"new", "keep")] {
-            let again = decide(&wanted, &file(found), Some(&during), false).expect("still ours");
+        for (bytes, word) in [(b"old".as_slice(), "write"), (b"new", "keep")] {
+            let again = decide(&payload, &file(bytes), Some(&during), false).expect("still ours");
             assert_eq!(again.change.act.word(), word);
         }
         assert_eq!(after.installed, [digest::sha256(b"new")]);
         // Another owner's file with the same bytes is not remembered, so `uninstall` never removes it.
-        assert!(decide(&wanted, &file(b"new"), None, false).expect("kept").entries.is_none());
+        assert!(decide(&payload, &file(b"new"), None, false).expect("kept").entries.is_none());
     }
 }

@@ -19,7 +19,11 @@ pub fn decide(node: &NodeFacts, cni: &CniFacts, purge: bool, leaving_file: Optio
             "the runtime calls the next conf from now on; to see when, {} lies beside it until then",
             LEAVING_FILE
         ),
-        _ => "the runtime calls the next conf from now on".to_owned(),
+        RuntimeAnswer::NotAsked
+        | RuntimeAnswer::Unknown(_)
+        | RuntimeAnswer::Absent(_)
+        | RuntimeAnswer::Failed(_)
+        | RuntimeAnswer::Setup(_) => "the runtime calls the next conf from now on".to_owned(),
     };
     let mut changes = vec![Change::ensure_gone(settings.conf_file(), true, &why)];
     changes

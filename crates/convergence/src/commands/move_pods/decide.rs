@@ -64,7 +64,7 @@ pub struct Candidate {
     /// The phase in which the policy would attach it now.
     pub to: Phase,
     pub fate: PodDisposition,
-    /// Why no network joins or leaves it instead; none where one does, and where the command was told not to let any.
+    /// Why no network joins or leaves it instead; none where one does, and where an option forbids it.
     pub restart: Option<&'static str>,
 }
 

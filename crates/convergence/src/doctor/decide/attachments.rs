@@ -13,9 +13,9 @@ use crate::doctor::journal::Entry;
 use crate::node::attachments::{Life, Line};
 use crate::publish::node_read::ObservedPod;
 
-/// ADDs that failed within this time are told.
+/// ADDs that failed within this time are reported.
 const RECENT_SECS: u64 = 600;
-/// So many failed ADDs within that time are told although later ones succeeded.
+/// So many failed ADDs within that time are reported although later ones succeeded.
 const MANY: usize = 3;
 /// For so long a pod may start or end before it counts as stuck.
 const STUCK_SECS: u64 = 120;

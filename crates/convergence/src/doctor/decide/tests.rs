@@ -248,7 +248,7 @@ fn well() -> Facts {
     }
 }
 
-fn found(change: fn(&mut Facts)) -> Vec<Finding> {
+fn decide_after(change: fn(&mut Facts)) -> Vec<Finding> {
     let mut facts = well();
     change(&mut facts);
     decide(&facts)
@@ -268,8 +268,9 @@ fn each_finding_is_found_where_it_is_and_not_in_the_nearest_state_without_it() {
     let all = cases();
     let mut failures = Vec::new();
     for Case { code, has, near } in &all {
-        let codes =
-            |change: &fn(&mut Facts)| found(*change).iter().map(|finding| finding.code).collect::<Vec<_>>();
+        let codes = |change: &fn(&mut Facts)| {
+            decide_after(*change).iter().map(|finding| finding.code).collect::<Vec<_>>()
+        };
         let (with, without) = (codes(has), codes(near));
         if !with.contains(code) {
             failures.push(format!("{code:?} is not among {with:?}"));
@@ -288,7 +289,7 @@ fn each_finding_is_found_where_it_is_and_not_in_the_nearest_state_without_it() {
 fn each_finding_names_its_objects_its_evidence_and_what_mends_it() {
     let mut failures = Vec::new();
     for Case { code, has, .. } in cases() {
-        let all = found(has);
+        let all = decide_after(has);
         for finding in all.iter().filter(|finding| finding.code == code) {
             let Finding { objects, evidence, cause, mend, .. } = finding;
             let is_whole =
@@ -329,7 +330,7 @@ fn what_was_not_read_is_told() {
     let findings = decide(&facts);
     assert!(
         findings.iter().all(|finding| finding.code != Code::ApiServer),
-        "nobody could be asked: {findings:?}"
+        "neither could be asked: {findings:?}"
     );
     let text = Diagnosis::new(&facts, findings).human();
     assert!(

@@ -111,7 +111,7 @@ mod tests {
         for pattern in ["/a/b", "/c/*/d", "/e/*.conf", "/f/"] {
             allow.add(pattern, "--allow").expect("fine");
         }
-        for (path, found, below) in [
+        for (path, entry, below) in [
             ("/a", None, true),
             ("/a/b", Some(0), false),
             ("/a/b/c/d", Some(0), false),
@@ -126,7 +126,7 @@ mod tests {
         ] {
             assert_eq!(
                 (allow.find(Path::new(path)), allow.reaches_below(Path::new(path))),
-                (found, below),
+                (entry, below),
                 "{path}"
             );
         }

@@ -5,7 +5,7 @@ use types::api::taint::{Effect, parse};
 use crate::kubelet::registration::*;
 use crate::kubelet::sources::List;
 
-fn found(lists: &[&str]) -> KubeletSources {
+fn sources_with_lists(lists: &[&str]) -> KubeletSources {
     let list =
         |(at, text): (usize, &&str)| List { source: format!("s{at}"), taints: parse(text).expect(text) };
     KubeletSources {
@@ -21,7 +21,7 @@ fn own(taints: &str) -> OwnRegistration {
 
 #[test]
 fn taints_are_joined_once_and_ours_come_last() {
-    for (lists, ours, wanted, conflicts) in [
+    for (lists, ours, expected, conflicts) in [
         (&[][..], "a:NoSchedule", "a:NoSchedule", 0),
         (&["k:NoExecute"], "a:NoSchedule", "k:NoExecute,a:NoSchedule", 0),
         (&["k:NoExecute", "u:NoSchedule"], "a:NoSchedule", "k:NoExecute,u:NoSchedule,a:NoSchedule", 1),
@@ -39,8 +39,12 @@ fn taints_are_joined_once_and_ours_come_last() {
         (&["a:NoExecute"], "a:NoSchedule", "a:NoExecute,a:NoSchedule", 0),
         (&["a:NoSchedule,a=2:NoSchedule"], "b:NoSchedule", "a=2:NoSchedule,b:NoSchedule", 0),
     ] {
-        let registration = decide(&own(ours), &found(lists));
-        assert_eq!(registration.arguments, [format!("--register-with-taints={wanted}")], "{lists:?} {ours}");
+        let registration = decide(&own(ours), &sources_with_lists(lists));
+        assert_eq!(
+            registration.arguments,
+            [format!("--register-with-taints={expected}")],
+            "{lists:?} {ours}"
+        );
         assert_eq!(registration.conflicts.len(), conflicts, "{lists:?} {ours}: {:?}", registration.conflicts);
     }
 }
@@ -48,8 +52,8 @@ fn taints_are_joined_once_and_ours_come_last() {
 #[test]
 fn taints_go_into_a_file_where_kubelet_reads_a_directory_of_them_and_nobody_uses_the_flag() {
     let drop_ins =
-        |found: KubeletSources| KubeletSources { drop_ins: Some(vec!["/d/40-x.conf".into()]), ..found };
-    let registration = decide(&own("a:NoSchedule"), &drop_ins(found(&["k=v:NoExecute"])));
+        |sources: KubeletSources| KubeletSources { drop_ins: Some(vec!["/d/40-x.conf".into()]), ..sources };
+    let registration = decide(&own("a:NoSchedule"), &drop_ins(sources_with_lists(&["k=v:NoExecute"])));
     assert_eq!(registration.arguments, ["--config-dir=/run/crossfade/kubelet.conf.d"]);
     let file: serde_json::Value = serde_json::from_str(&registration.drop_in.expect("a file")).expect("JSON");
     assert_eq!(
@@ -57,11 +61,11 @@ fn taints_go_into_a_file_where_kubelet_reads_a_directory_of_them_and_nobody_uses
         serde_json::json!({"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration", "registerWithTaints": [
             {"key": "k", "value": "v", "effect": "NoExecute"}, {"key": "a", "effect": "NoSchedule"}]})
     );
-    let flagged = KubeletSources { flags_taints: true, ..drop_ins(found(&["k:NoExecute"])) };
+    let flagged = KubeletSources { flags_taints: true, ..drop_ins(sources_with_lists(&["k:NoExecute"])) };
     let registration = decide(&own("a:NoSchedule"), &flagged);
     assert_eq!(registration.arguments, ["--register-with-taints=k:NoExecute,a:NoSchedule"]);
     assert_eq!((registration.drop_in, registration.notes.len()), (None, 0));
-    let registration = decide(&OwnRegistration::default(), &drop_ins(found(&["k:NoExecute"])));
+    let registration = decide(&OwnRegistration::default(), &drop_ins(sources_with_lists(&["k:NoExecute"])));
     assert!(
         registration.arguments.is_empty() && registration.drop_in.is_none(),
         "nothing of ours, nothing said"
@@ -70,7 +74,8 @@ fn taints_go_into_a_file_where_kubelet_reads_a_directory_of_them_and_nobody_uses
 
 #[test]
 fn who_adds_no_taint_says_nothing_about_taints() {
-    let registration = decide(&OwnRegistration::default(), &found(&["k:NoExecute", "u:NoSchedule"]));
+    let registration =
+        decide(&OwnRegistration::default(), &sources_with_lists(&["k:NoExecute", "u:NoSchedule"]));
     assert!(registration.arguments.is_empty() && environment_file(&registration).is_none());
     let taints: Vec<_> =
         registration.taints.iter().map(|(taint, source)| format!("{taint} {source}")).collect();
@@ -84,7 +89,7 @@ fn labels_are_appended_and_ours_count() {
         value: value.into(),
         source: source.into(),
     };
-    let found = KubeletSources {
+    let sources = KubeletSources {
         labels: vec![label("a", "1", "s"), label("b", "1", "s"), label("b", "2", "t")],
         registers: true,
         ..KubeletSources::default()
@@ -93,7 +98,7 @@ fn labels_are_appended_and_ours_count() {
         labels: [("a", "9"), ("b", "2"), ("c", "")].map(|(key, value)| (key.into(), value.into())).into(),
         ..OwnRegistration::default()
     };
-    let registration = decide(&own, &found);
+    let registration = decide(&own, &sources);
     assert_eq!(registration.arguments, ["--node-labels=a=9,b=2,c="]);
     assert_eq!(
         registration.labels,

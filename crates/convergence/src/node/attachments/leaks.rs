@@ -137,17 +137,17 @@ mod tests {
             (ListStatus::Listed, 9999, Owner::Ready, None),
             (ListStatus::OutOfScope, 9999, Owner::Ready, None),
         ] {
-            let found = leaked_attachments(&[candidate(seen, secs, owner)], 600);
-            assert_eq!(found.first().map(|leak| leak.waits), expected, "{seen:?} {secs} {owner:?}");
+            let leaks = leaked_attachments(&[candidate(seen, secs, owner)], 600);
+            assert_eq!(leaks.first().map(|leak| leak.waits), expected, "{seen:?} {secs} {owner:?}");
         }
         let entry = SweepCandidate {
             location: RecordLocation::Entry(Deleter::Crossfade),
             age: Age::EarlierBoot,
             ..candidate(ListStatus::OutOfScope, 0, Owner::Ready)
         };
-        let found = leaked_attachments(&[entry], 600);
-        assert_eq!(found[0].kind, LeakKind::Inventory);
-        assert!(found[0].what.contains("an earlier boot"), "{found:?}");
+        let leaks = leaked_attachments(&[entry], 600);
+        assert_eq!(leaks[0].kind, LeakKind::Inventory);
+        assert!(leaks[0].what.contains("an earlier boot"), "{leaks:?}");
     }
 
     #[test]
@@ -163,9 +163,9 @@ mod tests {
         };
         let all = [held("recorded"), held("listed"), held("lost")];
         let listed = [("listed".to_owned(), State::Ready)].into();
-        let found = leaked_leases(&all, &["recorded".to_owned()].into(), &listed);
-        let ids: Vec<_> = found.iter().map(|leak| leak.container_id.as_str()).collect();
+        let leaks = leaked_leases(&all, &["recorded".to_owned()].into(), &listed);
+        let ids: Vec<_> = leaks.iter().map(|leak| leak.container_id.as_str()).collect();
         assert_eq!(ids, ["lost"]);
-        assert!(found[0].what.contains("10.1.0.5") && found[0].what.contains("oldnet"), "{found:?}");
+        assert!(leaks[0].what.contains("10.1.0.5") && leaks[0].what.contains("oldnet"), "{leaks:?}");
     }
 }

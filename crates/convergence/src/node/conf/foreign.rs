@@ -18,7 +18,7 @@ const OF_TEMPLATE: &str = "10-containerd-net.conflist";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignEntry {
     pub path: PathBuf,
-    /// What it is, for people: its file name and, where that can be told, its network.
+    /// What it is, for people: its file name and, where that is known, its network.
     pub what: String,
     /// Whether it is a directory.
     pub is_dir: bool,
@@ -44,7 +44,7 @@ impl ForeignEntry {
     }
 }
 
-/// Names what was found in `dir`, and who wrote it where that can be told. `found` is not empty.
+/// Names what was found in `dir`, and its writer where that is known. `found` is not empty.
 #[must_use]
 pub fn describe(dir: &Path, entries: &[ForeignEntry], profiles: &Profiles) -> Problem {
     let names: Vec<&str> = entries.iter().map(|entry| entry.what.as_str()).collect();

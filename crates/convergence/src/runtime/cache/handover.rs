@@ -83,12 +83,12 @@ mod tests {
     #[test]
     fn what_crossfade_did_not_change_stays_and_the_rest_is_the_network_s_own() {
         let own_conf = json!({"cniVersion":"1.0.0","name":"crossfade","plugins":[{"type":"crossfade"}]});
-        let found = json!({"kind":"cniCacheV1","containerId":"c1","config":STANDARD.encode(own_conf.to_string()),
+        let cached = json!({"kind":"cniCacheV1","containerId":"c1","config":STANDARD.encode(own_conf.to_string()),
             "IfName":"eth0","networkName":"crossfade","netns":"/run/netns/n","cniArgs":[["IgnoreUnknown","0"]],
             "capabilityArgs":{"portMappings":[{"HostPort":80}]},"result":{"cniVersion":"1.0.0"}});
-        let before = read(found.to_string().as_bytes());
+        let before = read(cached.to_string().as_bytes());
         assert!(before.through_us);
-        let bytes = handover().entry(Some(found.to_string().as_bytes()));
+        let bytes = handover().entry(Some(cached.to_string().as_bytes()));
         let after = read(&bytes);
         assert!(!after.through_us);
         assert_eq!((after.network.as_str(), after.netns.as_str()), ("newnet", "/run/netns/n"));
@@ -102,8 +102,8 @@ mod tests {
 
     #[test]
     fn an_entry_that_the_runtime_lost_is_made_from_the_record() {
-        for found in [None, Some(&b"torn"[..])] {
-            let entry = read(&handover().entry(found));
+        for cached in [None, Some(&b"torn"[..])] {
+            let entry = read(&handover().entry(cached));
             assert_eq!((entry.key, entry.network.as_str()), (Key::new("c1", "eth0"), "newnet"));
             assert_eq!(entry.args.as_deref(), Some("IgnoreUnknown=1;K8S_POD_NAME=p"));
             assert!(entry.conf.is_some() && entry.result.is_some());

@@ -124,8 +124,8 @@ mod tests {
         V4.lines().filter_map(parse_v4).chain(V6.lines().filter_map(parse_v6)).collect()
     }
 
-    fn names(found: Result<Vec<Peer>, String>) -> Vec<String> {
-        found.unwrap_or_default().iter().map(ToString::to_string).collect()
+    fn names(peers: Result<Vec<Peer>, String>) -> Vec<String> {
+        peers.unwrap_or_default().iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -150,7 +150,7 @@ mod tests {
     fn the_network_s_own_routes_lead_to_other_nodes() {
         let cidrs: Vec<IpNetwork> = vec!["10.244.0.0/16".parse().expect("a range")];
         let profile = |name| Profiles::built_in().find(name);
-        let none = |found: Result<Vec<Peer>, String>| found.is_err_and(|why| why.contains("packets.peers"));
+        let none = |peers: Result<Vec<Peer>, String>| peers.is_err_and(|why| why.contains("packets.peers"));
         let routes = routes();
         assert_eq!(names(peers(&routes, &cidrs, None, &[])), ["10.244.2.0", "192.0.2.3"]);
         assert_eq!(names(peers(&routes, &[], profile("flannel"), &[])), ["10.244.2.0"]);

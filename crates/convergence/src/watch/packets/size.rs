@@ -52,7 +52,7 @@ pub fn find_largest(mtu: u32, least: u32, mut send: impl FnMut(u32) -> PacketOut
                 low = next + 1;
             }
             PacketOutcome::Announced(size) if (low..next).contains(&size) => {
-                // Only a sender that is told so of the largest packets adapts. If these are lost, it never tries the size of which this is said.
+                // A sender adapts only to an announcement for the largest packets. If these are lost, it never tries the announced size.
                 announced_size = (next == mtu).then_some(size).or(announced_size);
                 (high, next) = (size, size);
                 continue;
@@ -71,7 +71,7 @@ mod tests {
     /// A path that swallows what is larger than `real`, and announces `says` where it does.
     fn search(mtu: u32, real: u32, announced_mtu: Option<u32>) -> (LargestPacket, usize) {
         let mut tries = 0;
-        let found = find_largest(mtu, 576, |size| {
+        let largest = find_largest(mtu, 576, |size| {
             tries += 1;
             match (size <= real, announced_mtu) {
                 (true, _) => PacketOutcome::Passed,
@@ -79,7 +79,7 @@ mod tests {
                 (false, None) => PacketOutcome::Lost,
             }
         });
-        (found, tries)
+        (largest, tries)
     }
 
     #[test]
@@ -97,8 +97,8 @@ mod tests {
             (1450, 1300, Some(100), Some(1300), false),
             (576, 576, None, Some(576), false),
         ] {
-            let (found, tries) = search(mtu, real, announced_mtu);
-            assert_eq!(found, LargestPacket { passes, announced }, "{mtu} {real} {announced_mtu:?}");
+            let (largest, tries) = search(mtu, real, announced_mtu);
+            assert_eq!(largest, LargestPacket { passes, announced }, "{mtu} {real} {announced_mtu:?}");
             assert!(tries <= 30, "{mtu} {real} {announced_mtu:?}: {tries} tries");
         }
     }
@@ -106,19 +106,19 @@ mod tests {
     /// The other end of a veth pair swallows what is larger than it takes, and the next hop announces a little less for the rest.
     #[test]
     fn what_is_announced_to_smaller_packets_alone_helps_nobody() {
-        let found = find_largest(1450, 576, |size| match size {
+        let largest = find_largest(1450, 576, |size| match size {
             1405.. => PacketOutcome::Lost,
             1401..=1404 => PacketOutcome::Announced(1400),
             _ => PacketOutcome::Passed,
         });
-        assert_eq!(found, LargestPacket { passes: Some(1400), announced: false });
+        assert_eq!(largest, LargestPacket { passes: Some(1400), announced: false });
     }
 
     #[test]
     fn one_lost_packet_means_nothing() {
         let mut lost = Some(());
-        let found =
+        let largest =
             find_largest(1450, 576, |_| lost.take().map_or(PacketOutcome::Passed, |()| PacketOutcome::Lost));
-        assert_eq!(found.passes, Some(1450));
+        assert_eq!(largest.passes, Some(1450));
     }
 }

@@ -147,23 +147,23 @@ fn a_way_back_does_not_wait_for_the_dns_of_the_other_network() {
         passes: None,
         announced: false,
     };
-    let of = |network, reason, peers: &[Outcome]| {
+    let failed_proof = |network, reason, peers: &[Outcome]| {
         let mut failed = ProofResult { network, ..lost(1, reason) };
         failed.packets.as_mut().expect("packets").exchanges = peers.iter().copied().map(peer).collect();
         failed
     };
     let (dns, silent) = (PacketReason::Dns, Outcome::Silent);
     for (failed, has_other_network, waits) in [
-        (of(Side::Old, dns, &[Outcome::Passed]), true, false),
-        (of(Side::Old, dns, &[silent, Outcome::Refused]), true, false),
-        (of(Side::Old, dns, &[]), true, false),
+        (failed_proof(Side::Old, dns, &[Outcome::Passed]), true, false),
+        (failed_proof(Side::Old, dns, &[silent, Outcome::Refused]), true, false),
+        (failed_proof(Side::Old, dns, &[]), true, false),
         // This network may be what fails.
-        (of(Side::Old, dns, &[silent]), true, true),
-        (of(Side::Old, PacketReason::Peers, &[silent]), true, true),
+        (failed_proof(Side::Old, dns, &[silent]), true, true),
+        (failed_proof(Side::Old, PacketReason::Peers, &[silent]), true, true),
         // There is no other network in which DNS could be.
-        (of(Side::Old, dns, &[Outcome::Passed]), false, true),
+        (failed_proof(Side::Old, dns, &[Outcome::Passed]), false, true),
         // Pods of the new network have to reach DNS wherever it is.
-        (of(Side::New, dns, &[Outcome::Passed]), true, true),
+        (failed_proof(Side::New, dns, &[Outcome::Passed]), true, true),
     ] {
         let inputs = |secs| ProofInputs { has_other_network, ..inputs_at(secs) };
         let mut proofs = Proofs::default();

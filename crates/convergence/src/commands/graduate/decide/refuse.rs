@@ -209,7 +209,7 @@ pub fn needs_restart(facts: &GraduateFacts, ours: &str) -> bool {
         && matches!(&facts.runtime.picks, ConfSelection::ByName(configured) if configured != ours)
 }
 
-/// CRI-O goes by the name that it is told at its start.
+/// CRI-O uses the name that it reads at its start.
 fn check_configured_name(facts: &GraduateFacts, decision: &mut Decision) {
     let (Some((new, _)), Some(ours), ConfSelection::ByName(configured)) =
         (new_of(facts), &facts.conf.name, &facts.runtime.picks)

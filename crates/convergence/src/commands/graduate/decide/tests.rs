@@ -162,7 +162,7 @@ fn finished_facts() -> GraduateFacts {
     facts
 }
 
-/// CRI-O, which is told the new network's name.
+/// CRI-O, configured with the new network's name.
 fn crio(mut facts: GraduateFacts) -> GraduateFacts {
     facts.runtime.replays = true;
     facts.runtime.answer = RuntimeAnswer::Silent;
@@ -280,7 +280,7 @@ fn crio_that_is_told_a_name_is_started_anew_between_the_conf_and_the_proof() {
     );
     after.runtime.is_restarted = true;
     assert!(steps(&after).contains(&"Confirm confirm network newnet".into()));
-    // One that is told no name takes the next conf by itself.
+    // One without a configured name takes the next conf by itself.
     after.runtime.picks = ConfSelection::FirstOfCrio;
     after.runtime.is_restarted = false;
     assert!(steps(&after).contains(&"Confirm confirm network newnet".into()));

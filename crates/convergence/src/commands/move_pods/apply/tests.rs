@@ -55,9 +55,9 @@ impl Node {
         answer
     }
 
-    fn apply(&mut self, wanted: &MoveOptions) -> MoveResult {
-        let first = decide(&(self.facts)(&self.seen), wanted).candidates;
-        apply(self, wanted, first, Duration::from_secs(60))
+    fn apply(&mut self, options: &MoveOptions) -> MoveResult {
+        let first = decide(&(self.facts)(&self.seen), options).candidates;
+        apply(self, options, first, Duration::from_secs(60))
     }
 
     fn acts(&self) -> Vec<(u64, &str)> {
@@ -269,16 +269,16 @@ fn restarted(seen: &ActLog) -> Facts {
 
 #[test]
 fn in_place_the_budget_is_asked_and_the_status_of_the_new_containers_counts() {
-    let wanted = MoveOptions { in_place: true, ..MoveOptions::default() };
+    let options = MoveOptions { in_place: true, ..MoveOptions::default() };
     let mut node = Node::new(restarted, [Answer::Budget(Some(2)), Answer::Accepted]);
-    let carried = node.apply(&wanted);
+    let carried = node.apply(&options);
     assert_eq!(outcomes(&carried), [MoveOutcome::Back("s2".into())]);
     assert_eq!(node.acts(), [(0, "try a: refused"), (2, "try a"), (2, "stop s1")]);
     assert_eq!(node.now.as_secs(), 10);
 
     let mut node = Node::new(restarted, [Answer::Accepted]);
     node.stop = Err("no answer".into());
-    let carried = node.apply(&wanted);
+    let carried = node.apply(&options);
     assert_eq!(carried.stopped.expect("it stopped").exit, Exit::Failed);
 }
 
@@ -289,9 +289,9 @@ fn a_pod_that_was_not_ready_has_to_be_attached_and_no_more() {
         facts.pods.iter_mut().for_each(|pod| pod.is_ready = false);
         facts
     }
-    let wanted = MoveOptions { in_place: true, ..MoveOptions::default() };
+    let options = MoveOptions { in_place: true, ..MoveOptions::default() };
     let mut node = Node::new(sick, [Answer::Accepted]);
-    assert_eq!(outcomes(&node.apply(&wanted)), [MoveOutcome::Back("s2".into())]);
+    assert_eq!(outcomes(&node.apply(&options)), [MoveOutcome::Back("s2".into())]);
 }
 
 #[test]

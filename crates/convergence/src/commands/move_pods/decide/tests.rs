@@ -96,15 +96,15 @@ fn facts() -> Facts {
     }
 }
 
-fn fates(facts: &Facts, wanted: &MoveOptions) -> Vec<(String, PodDisposition)> {
-    let decision = decide(facts, wanted);
+fn fates(facts: &Facts, options: &MoveOptions) -> Vec<(String, PodDisposition)> {
+    let decision = decide(facts, options);
     assert_eq!(decision.refusals, []);
     decision.candidates.iter().map(|candidate| (candidate.title(), candidate.fate)).collect()
 }
 
-fn fate_of(pod: BoundPod, wanted: &MoveOptions) -> PodDisposition {
+fn fate_of(pod: BoundPod, options: &MoveOptions) -> PodDisposition {
     let facts = Facts { pods: vec![pod], ..facts() };
-    match fates(&facts, wanted).as_slice() {
+    match fates(&facts, options).as_slice() {
         [(title, fate)] if title == "web/a" => *fate,
         other => panic!("{other:?}"),
     }
@@ -153,12 +153,12 @@ fn only_what_was_asked_for_goes() {
         ..facts()
     };
     let titles = |selection: Option<&str>, pods: &[&str]| {
-        let wanted = MoveOptions {
+        let options = MoveOptions {
             selection: selection.map(Into::into),
             pods: pods.iter().map(|glob| (*glob).to_owned()).collect(),
             ..MoveOptions::default()
         };
-        fates(&facts, &wanted)
+        fates(&facts, &options)
     };
     let (evicted, same) = (PodDisposition::Evicted, PodDisposition::Stays(StayReason::Same));
     let named = |all: &[(&str, PodDisposition)]| -> Vec<_> {
@@ -188,7 +188,7 @@ fn each_pod_has_one_fate_and_options_change_it() {
         ..pod("web/a")
     };
     let fixed = || BoundPod { is_static: true, ..pod("web/a") };
-    for (pod, wanted, expected) in [
+    for (pod, options, expected) in [
         (pod("web/a"), none.clone(), Evicted),
         (pod("web/a"), in_place.clone(), Restarted),
         (fixed(), none.clone(), Stays(StayReason::Static)),
@@ -218,7 +218,7 @@ fn each_pod_has_one_fate_and_options_change_it() {
         (hooked(), in_place.clone(), Stays(StayReason::PreStop)),
         (hooked(), MoveOptions { skip_pre_stop: true, ..in_place }, Restarted),
     ] {
-        assert_eq!(fate_of(pod.clone(), &wanted), expected, "{pod:?} {wanted:?}");
+        assert_eq!(fate_of(pod.clone(), &options), expected, "{pod:?} {options:?}");
     }
 }
 
@@ -289,7 +289,7 @@ fn a_pod_whose_primary_stays_is_not_restarted() {
         MoveOptions { ways: Ways::RestartOnly, ..MoveOptions::default() },
         MoveOptions { ways: Ways::NoRestart, ..MoveOptions::default() },
     );
-    for (facts, wanted, fate, restart) in [
+    for (facts, options, fate, restart) in [
         (live(&["old"], "both"), &none, Joined(Side::New), None),
         (live(&["old"], "both"), &no_restart, Joined(Side::New), None),
         (live(&["old"], "both"), &restart_only, Evicted, None),
@@ -298,9 +298,9 @@ fn a_pod_whose_primary_stays_is_not_restarted() {
         (live(&["new"], "both"), &no_restart, Stays(StayReason::NeedsRestart), None),
         (live(&["new", "old"], "old"), &none, Evicted, Some("the address in its status would change")),
     ] {
-        let decision = decide(&facts, wanted);
+        let decision = decide(&facts, options);
         let [candidate] = decision.candidates.as_slice() else { panic!("{:?}", decision.candidates) };
-        assert_eq!((candidate.fate, candidate.restart), (fate, restart), "{wanted:?}");
+        assert_eq!((candidate.fate, candidate.restart), (fate, restart), "{options:?}");
     }
 }
 

@@ -217,7 +217,7 @@ fn sources() -> Vec<Case> {
 
 #[test]
 fn a_condition_that_says_the_opposite_of_watch_is_outdated() {
-    let opposite = found(|facts| {
+    let opposite = decide_after(|facts| {
         registered(facts).conditions.insert("CrossfadeReady".into(), condition("False"));
     });
     assert_eq!(opposite.iter().map(|finding| finding.code).collect::<Vec<_>>(), [Code::NodeOutdated]);
@@ -225,7 +225,7 @@ fn a_condition_that_says_the_opposite_of_watch_is_outdated() {
 
 #[test]
 fn a_node_that_is_switched_off_has_no_findings_about_what_is_off() {
-    let all = found(|facts| {
+    let all = decide_after(|facts| {
         facts.off_switch = Some(OffSwitch::File);
         facts.watch = Some(StatusFile::Absent);
         facts.node.dirs.installed = Ok(None);
@@ -236,7 +236,7 @@ fn a_node_that_is_switched_off_has_no_findings_about_what_is_off() {
 
 #[test]
 fn on_a_node_without_a_unit_of_watch_nobody_is_told_to_start_it() {
-    let all = found(|facts| {
+    let all = decide_after(|facts| {
         facts.watch = Some(StatusFile::Absent);
         let Source::Read(units) = &mut facts.units else { panic!("read") };
         units.remove(WATCH_UNIT);

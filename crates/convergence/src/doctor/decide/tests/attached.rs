@@ -284,15 +284,17 @@ fn the_reason_why_a_del_is_owed_is_the_network_or_its_plugin() {
 
 #[test]
 fn an_add_that_hangs_is_told_with_the_processes_to_end() {
-    let all = found(|facts| adding(facts, 91, true));
+    let all = decide_after(|facts| adding(facts, 91, true));
     let commands: Vec<_> = all[0].mend.iter().filter_map(|mend| mend.command.as_deref()).collect();
     assert_eq!(commands[1], "kill 77 78");
-    assert!(!found(|facts| adding(facts, 90, true)).iter().any(|finding| finding.code == Code::AddHangs));
+    assert!(
+        !decide_after(|facts| adding(facts, 90, true)).iter().any(|finding| finding.code == Code::AddHangs)
+    );
 }
 
 #[test]
 fn a_pod_of_the_nodes_own_network_is_not_stuck_for_want_of_a_network() {
-    let all = found(|facts| {
+    let all = decide_after(|facts| {
         pod(facts, Some(999), None);
         let Source::Read(looked) = &mut facts.server else { panic!("read") };
         looked.pods[0].host_network = true;

@@ -171,7 +171,7 @@ fn networks() -> Vec<Case> {
 
 #[test]
 fn a_conf_in_the_way_is_renamed_so_that_it_sorts_behind() {
-    let all = found(|facts| dir(facts).confs.insert(0, conf_file("!a b.conf", "a", "bridge")));
+    let all = decide_after(|facts| dir(facts).confs.insert(0, conf_file("!a b.conf", "a", "bridge")));
     let first = all.iter().find(|finding| finding.code == Code::ConfNotFirst).expect("found");
     let command = first.mend[0].command.as_deref();
     assert_eq!(command, Some("mv '/etc/cni/net.d/!a b.conf' '/etc/cni/net.d/99-a b.conf'"));
@@ -181,7 +181,8 @@ fn a_conf_in_the_way_is_renamed_so_that_it_sorts_behind() {
 
 #[test]
 fn the_agent_that_would_write_a_conf_in_the_way_again_is_told_to_leave_it() {
-    let all = found(|facts| dir(facts).confs.insert(0, conf_file("00-mine.conflist", "cbr0", "flannel")));
+    let all =
+        decide_after(|facts| dir(facts).confs.insert(0, conf_file("00-mine.conflist", "cbr0", "flannel")));
     let first = all.iter().find(|finding| finding.code == Code::ConfNotFirst).expect("found");
     let settings: Vec<_> = first.mend.iter().filter(|mend| mend.command.is_none()).collect();
     assert!(settings[0].what.contains("skipCNIConfigInstallation"), "{settings:?}");
@@ -199,7 +200,7 @@ fn repairs_are_counted_within_an_hour() {
 
 #[test]
 fn the_words_about_a_second_network_are_those_of_policy_set() {
-    let all = found(|facts| facts.node.policy = Ok(policy_file(&second("both", "new"))));
+    let all = decide_after(|facts| facts.node.policy = Ok(policy_file(&second("both", "new"))));
     let policy = policy_file(&second("both", "new")).policy;
     let warned = crate::node::policy::secondary::warnings(&policy, Profiles::built_in());
     assert_eq!(all[0].evidence, warned);
@@ -208,7 +209,7 @@ fn the_words_about_a_second_network_are_those_of_policy_set() {
 
 #[test]
 fn an_agent_that_fights_is_named_with_its_setting_and_what_it_took_is_given_back() {
-    let all = found(|facts| {
+    let all = decide_after(|facts| {
         let mut policy = policy("old");
         policy["networks"]["old"]["conf"] = json!(["/etc/cni/net.d/10-old.conflist"]);
         policy["networks"]["new"]["conf"] = json!(["/etc/cni/net.d/20-new.conflist"]);

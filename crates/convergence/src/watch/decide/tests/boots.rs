@@ -93,10 +93,11 @@ impl Boot {
             "networks":{"old":{"profile":"generic","conf":["/o"]}, "new":{"profile":"generic","conf":["/n"]}}});
         self.world.facts.node.policy = if self.torn { Err("torn".into()) } else { Ok(policy_file(&policy)) };
         for (side, agent) in Side::BOTH.into_iter().zip(self.agents) {
-            let found = self.world.network(side);
-            found.conf = if agent.conf { network(side).conf } else { Err(ConfAbsence("no conf yet".into())) };
-            found.missing = if agent.binary { vec![] } else { vec!["a binary".into()] };
-            found.probe_answers.all = if agent.answers { Ok(()) } else { Err("no answer".into()) };
+            let network_facts = self.world.network(side);
+            network_facts.conf =
+                if agent.conf { network(side).conf } else { Err(ConfAbsence("no conf yet".into())) };
+            network_facts.missing = if agent.binary { vec![] } else { vec!["a binary".into()] };
+            network_facts.probe_answers.all = if agent.answers { Ok(()) } else { Err("no answer".into()) };
         }
     }
 
@@ -137,9 +138,9 @@ impl Boot {
         }
         let (attach, rule, primary) = self.phase;
         let meant = if namespace == "kube-system" { rule } else { attach };
-        let mut got: Vec<Side> = plan.legs.iter().map(|leg| leg.side).collect();
-        got.sort();
-        assert_eq!(got, named(meant), "{namespace}, phase {:?}", self.phase);
+        let mut sides: Vec<Side> = plan.legs.iter().map(|leg| leg.side).collect();
+        sides.sort();
+        assert_eq!(sides, named(meant), "{namespace}, phase {:?}", self.phase);
         let published = plan.legs.iter().find(|leg| leg.primary).map(|leg| leg.side.as_str());
         assert_eq!(published, Some(if meant == "both" { primary } else { meant }), "phase {:?}", self.phase);
         tally.pods += 1;

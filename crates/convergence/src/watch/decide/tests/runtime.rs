@@ -93,9 +93,9 @@ fn a_runtime_that_does_not_tell_is_judged_by_its_directory() {
 
 #[test]
 fn no_runtime_is_no_readiness() {
-    for asked in [Runtime::Unknown("name it".into()), Runtime::Absent("no socket".into())] {
+    for answer in [Runtime::Unknown("name it".into()), Runtime::Absent("no socket".into())] {
         let mut world = World::new(Mode::Shared);
-        world.facts.node.runtime.answer = asked;
+        world.facts.node.runtime.answer = answer;
         assert_eq!(world.round(0).reason, "RuntimeUnknown");
     }
 }

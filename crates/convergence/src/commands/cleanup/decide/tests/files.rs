@@ -24,10 +24,10 @@ fn mounts_go_before_their_directories_and_programs_go_last() {
         ]
     );
     assert_eq!(decide(&facts).reboot.len(), 1);
-    facts.files.directories[0].mounts.push("/run/cilium/somebody".into());
+    facts.files.directories[0].mounts.push("/run/cilium/mounted".into());
     assert!(!outcomes(&facts).contains(&"remove /run/cilium".to_owned()));
     assert!(
-        list_retained(&facts)[0].contains("/run/cilium/somebody is mounted"),
+        list_retained(&facts)[0].contains("/run/cilium/mounted is mounted"),
         "{:?}",
         list_retained(&facts)
     );

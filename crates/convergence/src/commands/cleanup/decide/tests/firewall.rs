@@ -75,7 +75,7 @@ const CALICO: &str = r#"
 fn calico_s_chains_and_rules_go_and_nobody_else_s() {
     let facts = with("calico", vec![table("filter", CALICO)]);
     let table = "of ip filter (legacy)";
-    let mut wanted: Vec<String> = [
+    let mut expected: Vec<String> = [
         "FORWARD -m comment --comment cali:wUHhoiAYhphO9Mso -j cali-FORWARD",
         "FORWARD -m comment --comment cali:S93hcgKJrXEqnTfs -m comment --comment 'Policy explicitly accepted packet.' -m mark --mark 0x10000/0x10000 -j ACCEPT",
         "FORWARD -m comment --comment cali:mp77cMpurHhyjLrM -j MARK --set-xmark 0x10000/0x10000",
@@ -83,10 +83,10 @@ fn calico_s_chains_and_rules_go_and_nobody_else_s() {
     .map(|rule| format!("remove rule {rule} {table}"))
     .to_vec();
     let full = ["cali-FORWARD", "cali-from-wl-dispatch", "cali-fw-cali0123456789a"];
-    wanted.extend(full.map(|chain| format!("empty chain {chain} {table}")));
+    expected.extend(full.map(|chain| format!("empty chain {chain} {table}")));
     let all = [&full[..], &["cali-pri-kns.default", "cali-wl-to-host"]].concat();
-    wanted.extend(all.iter().map(|chain| format!("remove chain {chain} {table}")));
-    assert_eq!(outcomes(&facts), wanted);
+    expected.extend(all.iter().map(|chain| format!("remove chain {chain} {table}")));
+    assert_eq!(outcomes(&facts), expected);
     assert_eq!(list_retained(&facts), Vec::<String>::new());
 }
 

@@ -236,13 +236,13 @@ fn rules_go_by_priority_table_and_mark_and_nothing_more() {
 fn the_rule_of_the_node_s_own_addresses_is_put_back_first() {
     let mut facts = node("cilium");
     facts.kernel.rules = vec![rule(100, 255), RuleFact { family: 10, ..rule(100, 255) }, rule(32766, 254)];
-    let wanted = [
+    let expected = [
         "restore routing rule -4 from all lookup 255 pref 0",
         "restore routing rule -6 from all lookup 255 pref 0",
         "remove routing rule -4 lookup 255 pref 100",
         "remove routing rule -6 lookup 255 pref 100",
     ];
-    assert_eq!(outcomes(&facts), wanted);
+    assert_eq!(outcomes(&facts), expected);
     // It is back already, because a clean-up was interrupted.
     facts.kernel.rules = vec![rule(0, 255), rule(100, 255)];
     assert_eq!(outcomes(&facts), ["remove routing rule -4 lookup 255 pref 100"]);
