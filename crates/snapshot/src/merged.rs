@@ -68,8 +68,8 @@ mod tests {
             (&["fd00::/121", "fd00::80/121", "10.0.0.0/24"], &["10.0.0.0/24", "fd00::/120"]),
         ] {
             let ranges = all.iter().map(|range| Range::read(range).expect("a range").0).collect();
-            let found: Vec<String> = merge(ranges).iter().map(ToString::to_string).collect();
-            assert_eq!(found, few);
+            let merged: Vec<String> = merge(ranges).iter().map(ToString::to_string).collect();
+            assert_eq!(merged, few);
         }
     }
 }

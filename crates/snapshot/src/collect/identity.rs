@@ -21,13 +21,13 @@ pub(super) struct NameMeta {
 
 impl Identity {
     /// That of a value, or of an object in a list that says for all what they are.
-    pub(crate) fn read(value: &Value, is: Option<&(String, String)>) -> Option<Self> {
-        Self::deserialize(value).ok().map(|identity| identity.or(is))
+    pub(crate) fn read(value: &Value, list_kind: Option<&(String, String)>) -> Option<Self> {
+        Self::deserialize(value).ok().map(|identity| identity.or(list_kind))
     }
 
     /// The same of an object in a list that says for all what they are.
-    pub(crate) fn or(self, is: Option<&(String, String)>) -> Self {
-        match is {
+    pub(crate) fn or(self, list_kind: Option<&(String, String)>) -> Self {
+        match list_kind {
             Some((api_version, kind)) => {
                 Self { api_version: api_version.clone(), kind: kind.clone(), ..self }
             }

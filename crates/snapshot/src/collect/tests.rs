@@ -1,4 +1,4 @@
-//! What becomes of objects as `kubectl` writes them.
+//! Objects as `kubectl` writes them, and the model that is made of them.
 
 use super::*;
 use crate::document::Document;

@@ -145,18 +145,18 @@ mod tests {
         let mut snapshot = Snapshot::default();
         let all = ["antrea-config", "antrea-config-aaa", "antrea-config-bbb"].map(config_map);
         snapshot.objects.insert(Kind::CONFIG_MAP, all.into());
-        let found =
+        let mounted_name =
             |snapshot: &Snapshot| snapshot.config_map("antrea-config").map(|object| object.name().to_owned());
-        assert_eq!(found(&snapshot).as_deref(), Some("antrea-config"));
+        assert_eq!(mounted_name(&snapshot).as_deref(), Some("antrea-config"));
         let agent = |namespace: &str| {
             let spec = json!({"volumes": [{"name": "c", "configMap": {"name": "antrea-config-bbb"}}]});
             let agent = json!({"metadata": {"name": "antrea-agent", "namespace": namespace}, "spec": {"template": {"spec": spec}}});
             vec![serde_json::from_value(agent).expect("a DaemonSet")]
         };
         snapshot.workloads.insert(Kind::DAEMON_SET, agent("elsewhere"));
-        assert_eq!(found(&snapshot).as_deref(), Some("antrea-config"));
+        assert_eq!(mounted_name(&snapshot).as_deref(), Some("antrea-config"));
         snapshot.workloads.insert(Kind::DAEMON_SET, agent("kube-system"));
-        assert_eq!(found(&snapshot).as_deref(), Some("antrea-config-bbb"));
+        assert_eq!(mounted_name(&snapshot).as_deref(), Some("antrea-config-bbb"));
     }
 
     #[test]

@@ -76,20 +76,20 @@ impl Kind {
     #[must_use]
     pub fn find(api_version: &str, kind: &str) -> Option<Self> {
         let group = api_version.split_once('/').map_or("", |(group, _)| group);
-        let is = |row: &&Row| {
+        let is_served = |row: &&Row| {
             row.kind.api_name() == kind && row.served_by.iter().any(|(served, _)| *served == group)
         };
-        ALL.iter().find(is).map(|row| row.kind)
+        ALL.iter().find(is_served).map(|row| row.kind)
     }
 
     /// The kind that a person means: `pods`, `Pod`, `ippools.crd.projectcalico.org`.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
-        let is = |row: &&Row| {
+        let has_word = |row: &&Row| {
             let kind = row.kind;
             [kind.0, row.plural, &kind.resource()].iter().any(|name| name.eq_ignore_ascii_case(word))
         };
-        ALL.iter().find(is).map(|row| row.kind)
+        ALL.iter().find(has_word).map(|row| row.kind)
     }
 }
 

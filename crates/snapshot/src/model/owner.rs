@@ -119,8 +119,9 @@ impl Selector {
     /// Whether an object with these labels is selected. A selector without a rule selects every object.
     #[must_use]
     pub fn selects(&self, labels: &Labels) -> bool {
-        let is = |(key, value): (&Text, &Text)| labels.get(key) == Some(value);
-        self.match_labels.iter().all(is) && self.match_expressions.iter().all(|rule| rule.holds(labels))
+        let has_label = |(key, value): (&Text, &Text)| labels.get(key) == Some(value);
+        self.match_labels.iter().all(has_label)
+            && self.match_expressions.iter().all(|rule| rule.holds(labels))
     }
 }
 
