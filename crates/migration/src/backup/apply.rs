@@ -61,12 +61,12 @@ mod tests {
 
     #[test]
     fn only_objects_of_ours_are_replaced() {
-        let wanted = |name: &str| policy(name, OURS, json!({"a": 1}));
+        let own_policy = |name: &str| policy(name, OURS, json!({"a": 1}));
         let (steps, equal) = decide(
             &[
-                (wanted("new"), None),
-                (wanted("same"), Some(wanted("same"))),
-                (wanted("edited"), Some(policy("edited", OURS, json!({"a": 2})))),
+                (own_policy("new"), None),
+                (own_policy("same"), Some(own_policy("same"))),
+                (own_policy("edited"), Some(policy("edited", OURS, json!({"a": 2})))),
             ],
             OURS,
         )
@@ -77,9 +77,9 @@ mod tests {
         assert_eq!(equal.len(), 1);
         let wrong = decide(
             &[
-                (wanted("a"), Some(policy("a", "somebody/else", json!({"a": 1})))),
-                (wanted("b"), None),
-                (wanted("b"), None),
+                (own_policy("a"), Some(policy("a", "another/program", json!({"a": 1})))),
+                (own_policy("b"), None),
+                (own_policy("b"), None),
                 (json!({"kind": "Secret"}), None),
             ],
             OURS,

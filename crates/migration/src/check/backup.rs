@@ -103,7 +103,7 @@ mod tests {
         let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: x, creationTimestamp: \"2026-03-03T02:00:00Z\"}\n";
         let old = Case::from_yaml(pod)
             .config("backup: {of: etcd.db, taken: \"2026-03-01T02:00:00Z\"}")
-            .found(&CHECK);
+            .findings(&CHECK);
         assert!(old[0].what.contains("48 hours"), "{old:?}");
     }
 }

@@ -80,7 +80,7 @@ impl Case {
     }
 
     /// What a check finds, the worst first. Each code must be one that the check declares, and depend on something in the cluster.
-    pub(crate) fn found(&self, check: &Check) -> Vec<Finding> {
+    pub(crate) fn findings(&self, check: &Check) -> Vec<Finding> {
         let mut findings = (check.run)(&self.scene());
         finding::sort(&mut findings);
         for finding in &findings {
@@ -102,15 +102,15 @@ impl Case {
 
     /// The codes of what a check finds, the worst first.
     pub(crate) fn codes(&self, check: &Check) -> Vec<&'static str> {
-        self.found(check).iter().map(|finding| finding.code).collect()
+        self.findings(check).iter().map(|finding| finding.code).collect()
     }
 
     /// The finding of a code.
     #[track_caller]
     pub(crate) fn finding(&self, check: &Check, code: &str) -> Finding {
-        let all = self.found(check);
-        let found = all.iter().find(|finding| finding.code == code);
-        found.unwrap_or_else(|| panic!("{code} is not among {all:#?}")).clone()
+        let all = self.findings(check);
+        let finding = all.iter().find(|finding| finding.code == code);
+        finding.unwrap_or_else(|| panic!("{code} is not among {all:#?}")).clone()
     }
 }
 

@@ -401,9 +401,9 @@ mod tests {
             (Flannel, vec![agent(Flannel, "v0.27.0")], Some("no policies")),
         ] {
             let case = Case::new(Cni::Calico, cni, objects);
-            let found = cluster_policies(&case.scene(), cni);
-            assert_eq!(found.is_ok(), why.is_none(), "{cni}: {found:?}");
-            assert!(why.is_none_or(|why| found.is_err_and(|found| found.contains(why))), "{cni}");
+            let enforced = cluster_policies(&case.scene(), cni);
+            assert_eq!(enforced.is_ok(), why.is_none(), "{cni}: {enforced:?}");
+            assert!(why.is_none_or(|why| enforced.is_err_and(|enforced| enforced.contains(why))), "{cni}");
             assert_eq!(enforces(&case.scene(), cni, Kind::KUBERNETES_CLUSTER_NETWORK_POLICY), why.is_none());
         }
     }
@@ -443,9 +443,9 @@ mod tests {
             (Flannel, AwsVpcCni, vec![agent_of(AwsVpcCni, "v1.21.1")], [false, false]),
         ] {
             let case = Case::new(from, to, objects);
-            let found = [Kind::ADMIN_NETWORK_POLICY, Kind::BASELINE_ADMIN_NETWORK_POLICY]
+            let enforced = [Kind::ADMIN_NETWORK_POLICY, Kind::BASELINE_ADMIN_NETWORK_POLICY]
                 .map(|kind| enforces(&case.scene(), to, kind));
-            assert_eq!(found, expected, "{to} {:?}", release(&case.scene(), to));
+            assert_eq!(enforced, expected, "{to} {:?}", release(&case.scene(), to));
         }
         // Where the release is unknown, what may hold today counts, and what is to come does not.
         let first = Kind::ADMIN_NETWORK_POLICY;

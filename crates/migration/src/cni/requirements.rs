@@ -92,7 +92,7 @@ pub struct Row {
     pub state: State,
 }
 
-/// What a migration requires, in the order in which it is told.
+/// The requirements of a migration, in the order of the output.
 pub fn for_migration(from: Cni, to: Cni) -> impl Iterator<Item = &'static Requirement> {
     let topics = [pair::ROWS, nodes::ROWS, old_cni::ROWS, new_cni::ROWS, addresses::ROWS];
     topics.into_iter().flatten().filter(move |row| match row.scope {

@@ -133,9 +133,9 @@ mod tests {
     fn rules_accept_the_value_that_they_tell_to_set() {
         let mut seen = 0;
         for rule in Cni::value_variants().iter().flat_map(|cni| rules(*cni)) {
-            for wanted in rule.expected {
+            for expected in rule.expected {
                 seen += 1;
-                assert!(wanted.first().is_none_or(|value| wanted.accepts(value)), "{}", rule.key);
+                assert!(expected.first().is_none_or(|value| expected.accepts(value)), "{}", rule.key);
             }
             assert!(!rule.why.is_empty() && rule.why.ends_with('.'), "{}", rule.key);
         }

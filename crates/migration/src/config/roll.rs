@@ -204,8 +204,8 @@ impl Roll {
             ("maxUnavailablePercentage", &self.max_unavailable_percentage),
         ] {
             // *Source*: Amazon EKS API, `NodegroupUpdateConfig`.
-            if let Some((pool, found)) = table.iter().find(|(_, most)| !(1..=100).contains(*most)) {
-                return Err(format!("roll.{key}.{pool}: expected a number from 1 to 100, found {found}"));
+            if let Some((pool, limit)) = table.iter().find(|(_, most)| !(1..=100).contains(*most)) {
+                return Err(format!("roll.{key}.{pool}: expected a number from 1 to 100, found {limit}"));
             }
         }
         for (index, name) in self.pool_order.iter().enumerate() {

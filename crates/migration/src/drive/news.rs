@@ -7,12 +7,12 @@ use super::event::{Count, Event};
 use super::status::Status;
 use crate::roll::wait::{Reason, Wait};
 
-/// A wait that is over sooner is not told: every pod that moves makes some, and each would be a line.
+/// A wait that is over sooner is not reported: every pod that moves makes some, and each would be a line.
 const PASSING: Duration = Duration::from_secs(10);
-/// What is attached is told this often at most: it changes with every pod.
+/// Attachments are reported this often at most: they change with every pod.
 const COUNTED: Duration = Duration::from_secs(60);
 
-/// What the run waits for, and since when; and what was attached to the nodes when it was told last.
+/// What the run waits for, and since when; and the attachments of the nodes in the last report.
 #[derive(Debug, Default)]
 pub(super) struct News {
     waits: BTreeMap<WaitKey, WaitEntry>,
@@ -30,7 +30,7 @@ struct WaitEntry {
 
 impl News {
     /// The waits to tell now, each once: those that a person has to end at once, others when they have lasted for a while. One that ends and comes
-    /// back is a new one. Before them, those that were told and are over.
+    /// back is a new one. Before them, those that were reported and are over.
     pub(super) fn select(&mut self, waits: &[Wait], now: Duration) -> Vec<Event> {
         let mut before = std::mem::take(&mut self.waits);
         let mut news = Vec::new();
@@ -49,7 +49,7 @@ impl News {
         over.map(|((object, reason, _), _)| Event::Over { object, reason }).chain(news).collect()
     }
 
-    /// What is attached to the nodes, if it is worth a line: it has changed, and was not told lately or the pass is another one. At the end it is told in any
+    /// What is attached to the nodes, if it is worth a line: it has changed, and was not reported lately or the pass is another one. At the end it is reported in any
     /// case.
     pub(super) fn count(&mut self, status: &Status, now: Duration, is_last: bool) -> Option<Event> {
         let count = Count {

@@ -62,9 +62,9 @@ pub fn lacking(inventory: &Inventory, backup: &Backup) -> Vec<String> {
 /// # Errors
 /// The bytes have another hash, are no backup, or are one of another cluster.
 pub fn read(bytes: &[u8], hash: &str, cluster: &ClusterId) -> Result<Backup, String> {
-    let found = sha256(bytes);
-    if found != hash {
-        return Err(format!("the file was changed: expected the hash {hash}, found {found}"));
+    let actual = sha256(bytes);
+    if actual != hash {
+        return Err(format!("the file was changed: expected the hash {hash}, found {actual}"));
     }
     let backup: Backup = serde_json::from_slice(bytes).map_err(|e| format!("this is no backup: {e}"))?;
     if backup.cluster.uid != cluster.uid {

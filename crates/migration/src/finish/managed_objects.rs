@@ -114,9 +114,9 @@ const RANCHER: &str = "on every server, write cni: none into config.yaml and res
 fn of_object(target: &Target, object: &Value) -> Vec<ManagedObject> {
     let label = |key: &str| metadata(object, "labels", key);
     let annotation = |key: &str| metadata(object, "annotations", key);
-    let mut found = Vec::new();
+    let mut managed = Vec::new();
     let mut add = |manager, help: String| {
-        found.push(ManagedObject { manager, object: target.to_string(), help });
+        managed.push(ManagedObject { manager, object: target.to_string(), help });
     };
     if let Some(owner) = object.pointer("/metadata/ownerReferences/0") {
         let (group, kind, name) = (text(owner, "/apiVersion"), text(owner, "/kind"), text(owner, "/name"));
@@ -170,7 +170,7 @@ fn of_object(target: &Target, object: &Value) -> Vec<ManagedObject> {
                 .into(),
         );
     }
-    found
+    managed
 }
 
 fn metadata<'v>(object: &'v Value, map: &str, key: &str) -> Option<&'v str> {

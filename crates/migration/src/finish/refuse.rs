@@ -99,7 +99,7 @@ fn products(scene: &Scene<'_>) -> Vec<Refusal> {
         let group = definition.name().split_once('.').map_or("", |(_, group)| group);
         PRODUCTS.contains(&group)
     };
-    let found = scene.snapshot.objects(Kind::CUSTOM_RESOURCE_DEFINITION).iter().find(is_of_product);
+    let definition = scene.snapshot.objects(Kind::CUSTOM_RESOURCE_DEFINITION).iter().find(is_of_product);
     let refusal = |definition: &Object| Refusal {
         what: format!(
             "CustomResourceDefinition/{} is of a product whose objects Crossfade does not know",
@@ -107,7 +107,7 @@ fn products(scene: &Scene<'_>) -> Vec<Refusal> {
         ),
         help: "remove that product as its vendor says, then call finish again".into(),
     };
-    found.map(refusal).into_iter().collect()
+    definition.map(refusal).into_iter().collect()
 }
 
 /// Calico that keeps its resources in its own API group. They have finalizers which only its controllers clear, and those of tiers wait for their
@@ -118,9 +118,9 @@ fn own_definitions(scene: &Scene<'_>) -> Option<Refusal> {
     let is_of_calico = |definition: &&Object| {
         definition.name().split_once('.').is_some_and(|(_, group)| group == "projectcalico.org")
     };
-    let found = scene.snapshot.objects(Kind::CUSTOM_RESOURCE_DEFINITION).iter().find(is_of_calico)?;
+    let definition = scene.snapshot.objects(Kind::CUSTOM_RESOURCE_DEFINITION).iter().find(is_of_calico)?;
     Some(Refusal {
-        what: format!("CustomResourceDefinition/{} is there: Calico keeps its resources in the group projectcalico.org, and Crossfade does not know in which order its controllers let them go", found.name()),
+        what: format!("CustomResourceDefinition/{} is there: Calico keeps its resources in the group projectcalico.org, and Crossfade does not know in which order its controllers let them go", definition.name()),
         help: "remove Calico as its documentation says, with policies before tiers and pools while its controllers run; then call finish again for what is left".into(),
     })
 }

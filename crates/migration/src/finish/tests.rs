@@ -588,15 +588,15 @@ fn a_snapshot_says_what_is_there_and_what_is_not_known() {
     let near =
         object(Kind::DAEMON_SET, "calico-node-exporter", json!({"metadata": {"namespace": "kube-system"}}));
     let case = Case::new(Cni::Calico, Cni::Antrea, vec![set, near]);
-    let found = inventory(&case.scene());
-    let titles: Vec<String> = found.objects.keys().map(ToString::to_string).collect();
+    let inventory = inventory(&case.scene());
+    let titles: Vec<String> = inventory.objects.keys().map(ToString::to_string).collect();
     assert_eq!(titles, ["DaemonSet/kube-system/calico-node"]);
     assert!(
-        found.unread.iter().any(|what| what.starts_with("clusterroles.rbac.authorization.k8s.io: ")),
+        inventory.unread.iter().any(|what| what.starts_with("clusterroles.rbac.authorization.k8s.io: ")),
         "{:?}",
-        found.unread
+        inventory.unread
     );
-    let world = World { case, inventory: found, ..World::new() };
+    let world = World { case, inventory, ..World::new() };
     assert_eq!(world.line(LineName::Removal).state, LineState::Refused);
 }
 

@@ -194,11 +194,11 @@ pub fn risks(plan: &Plan, findings: &[Finding]) -> Option<String> {
             count => format!("{}{first} and {} more", finding.code, count - 1),
         }
     };
-    let found: Vec<String> = findings.iter().filter(is_risk).map(name).collect();
+    let risks: Vec<String> = findings.iter().filter(is_risk).map(name).collect();
     let command =
         format!("kubectl crossfade check --from {} --to {} --strategy {}", plan.from, plan.to, plan.strategy);
-    (plan.image.is_some() && !found.is_empty()).then(|| {
-        format!("Risks of this rotation: {}. {command} has the reasons and what to do.", found.join("; "))
+    (plan.image.is_some() && !risks.is_empty()).then(|| {
+        format!("Risks of this rotation: {}. {command} has the reasons and what to do.", risks.join("; "))
     })
 }
 

@@ -216,9 +216,9 @@ pub fn other_policies(survey: &Survey<'_>) -> Vec<String> {
 /// The ranges from which pods of both networks get addresses.
 pub(super) fn networks(scene: &Scene<'_>) -> Networks {
     let claims = cidr::gather(scene).all;
-    let texts = |is: &dyn Fn(Usage) -> bool| -> Vec<String> {
+    let texts = |belongs: &dyn Fn(Usage) -> bool| -> Vec<String> {
         let ranges: Vec<Range> =
-            claims.iter().filter(|claim| is(claim.usage)).map(|claim| claim.range).collect();
+            claims.iter().filter(|claim| belongs(claim.usage)).map(|claim| claim.range).collect();
         merge(ranges).iter().map(ToString::to_string).collect()
     };
     Networks {

@@ -108,8 +108,8 @@ pub fn classes(scene: &Scene<'_>, plan: &Plan) -> Vec<Class> {
     let is_moved =
         |pod: &&Pod| nodes.contains(&*pod.spec.node_name) && !pod.spec.host_network && !pod.is_finished();
     let pods: Vec<&Pod> = scene.snapshot.pods.iter().filter(is_moved).collect();
-    let class = |name, setting, is: &dyn Fn(&Pod) -> bool, decides: &dyn Fn(&Pod) -> bool| {
-        let members: Vec<&Pod> = pods.iter().copied().filter(|pod| is(pod)).collect();
+    let class = |name, setting, belongs: &dyn Fn(&Pod) -> bool, decides: &dyn Fn(&Pod) -> bool| {
+        let members: Vec<&Pod> = pods.iter().copied().filter(|pod| belongs(pod)).collect();
         let decided = members.iter().filter(|pod| decides(pod)).count();
         Class { pods: name, count: members.len(), decided, setting }
     };

@@ -85,7 +85,7 @@ fn sources(pieces: &[(Option<u32>, String)]) -> Sources {
     }
 }
 
-fn of(lines: &[String]) -> Report {
+fn report_of_lines(lines: &[String]) -> Report {
     report(sources(&[(Some(1), lines.concat())]))
 }
 
@@ -95,7 +95,7 @@ fn at(second: u32) -> Option<String> {
 
 #[test]
 fn each_node_is_a_lane_with_the_time_of_each_state() {
-    let report = of(&[
+    let report = report_of_lines(&[
         holds(0, true),
         step(1, "a", "claimed"),
         step(3, "a", "flipped"),
@@ -130,7 +130,7 @@ fn each_node_is_a_lane_with_the_time_of_each_state() {
 
 #[test]
 fn a_node_that_waited_for_a_person_is_no_measure() {
-    let report = of(&[
+    let report = report_of_lines(&[
         step(1, "a", "claimed"),
         step(3, "a", "held"),
         step(900, "a", "flipped"),
@@ -140,12 +140,12 @@ fn a_node_that_waited_for_a_person_is_no_measure() {
     ]);
     let times = report.times.expect("a move");
     assert_eq!((times.moves, times.seconds.most, times.held), (1, 10, 1));
-    assert_eq!(of(&[step(1, "a", "claimed")]).times, None, "no node came to its phase");
+    assert_eq!(report_of_lines(&[step(1, "a", "claimed")]).times, None, "no node came to its phase");
 }
 
 #[test]
 fn evictions_are_counted_by_what_became_of_them_and_by_owner_and_pass() {
-    let report = of(&[
+    let report = report_of_lines(&[
         evict(1, "shop/db-0", "Answered(Budget(Some(10)))"),
         evict(2, "shop/db-0", "Answered(Accepted)"),
         evict(3, "shop/db-1", "Answered(Gone)"),
@@ -167,7 +167,7 @@ fn evictions_are_counted_by_what_became_of_them_and_by_owner_and_pass() {
     assert_eq!((db.refused_by_budgets, &db.passes), (1, &BTreeMap::from([(1, 1), (2, 1)])));
     assert_eq!(sums.workloads[1].owner, "Pod/shop/bare");
     assert_eq!(
-        of(&[evict(1, "shop/db-0", "Answered(Accepted)")]).evictions.restarts_per_pod,
+        report_of_lines(&[evict(1, "shop/db-0", "Answered(Accepted)")]).evictions.restarts_per_pod,
         None,
         "not counted"
     );
@@ -194,7 +194,7 @@ fn every_outcome_of_the_journal_is_read() {
 
 #[test]
 fn a_wait_ends_when_the_journal_says_so_and_not_otherwise() {
-    let report = of(&[
+    let report = report_of_lines(&[
         holds(0, true),
         waits(1, "Pod/shop/db-0", "BudgetBlocks", false),
         waits(2, "Node/a", "MoveTimeout", true),
@@ -273,7 +273,7 @@ fn lines_that_two_pieces_have_count_once() {
 
 #[test]
 fn the_approval_is_of_the_holder_whose_command_line_named_the_plan() {
-    let report = of(&[holds(0, true), holds(9, false)]);
+    let report = report_of_lines(&[holds(0, true), holds(9, false)]);
     let approved: Vec<bool> = report.holders.iter().map(|holder| holder.is_approved).collect();
     assert_eq!(approved, [true, false]);
     assert_eq!(report.holders[0].holder, "alice@laptop:12:00ff");
@@ -289,7 +289,7 @@ fn policies_are_open_from_the_first_flip_to_the_end_of_the_last_pass() {
         )
     };
     let window = |lines: &[String]| {
-        let window = of(lines).unenforced.remove(0);
+        let window = report_of_lines(lines).unenforced.remove(0);
         assert_eq!(window.kind, "NetworkPolicy");
         (window.since, window.until)
     };
@@ -366,7 +366,7 @@ fn lists_are_bounded_and_what_is_beyond_is_counted() {
         .collect();
     let report = report(sources(&[(Some(1), lines)]));
     assert_eq!((report.nodes.len(), report.not_listed), (super::LISTED, 8));
-    let long = of(&[waits(1, &format!("Node/{}", "x".repeat(9_000)), "Flipping", false)]);
+    let long = report_of_lines(&[waits(1, &format!("Node/{}", "x".repeat(9_000)), "Flipping", false)]);
     assert!(long.waits[0].object.len() < 2_100, "{}", long.waits[0].object.len());
     let counts: String = (0..5_000).map(|index| counted(index % 3000, index, &json!({"old": 1}))).collect();
     assert!(super::report(sources(&[(Some(1), counts)])).attached.len() <= 2_000);

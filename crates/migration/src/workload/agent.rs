@@ -78,17 +78,17 @@ mod tests {
                 serde_json::json!({"metadata": {"namespace": namespace}, "spec": template}),
             )
         };
-        let found = |config: &str, namespaces: &[&str]| -> Vec<String> {
+        let namespaces_of_agents = |config: &str, namespaces: &[&str]| -> Vec<String> {
             let sets = namespaces.iter().map(|namespace| set(namespace)).collect();
             let case = crate::check::tests::Case::new(Cni::Calico, Cni::Cilium, sets).config(config);
-            let found = agents(&case.scene(), Cni::Cilium);
-            found.iter().map(|agent| agent.daemon_set.namespace().to_owned()).collect()
+            let agents = agents(&case.scene(), Cni::Cilium);
+            agents.iter().map(|agent| agent.daemon_set.namespace().to_owned()).collect()
         };
-        assert_eq!(found("", &["a-tenant", "kube-system", "shop"]), ["kube-system"]);
-        assert_eq!(found("", &["a-tenant"]), [""; 0]);
-        assert_eq!(found("", &["cilium", "calico-system", "kube-flannel"]).len(), 3);
+        assert_eq!(namespaces_of_agents("", &["a-tenant", "kube-system", "shop"]), ["kube-system"]);
+        assert_eq!(namespaces_of_agents("", &["a-tenant"]), [""; 0]);
+        assert_eq!(namespaces_of_agents("", &["cilium", "calico-system", "kube-flannel"]).len(), 3);
         let named = "agents: {new: [{namespace: networking, name: a}]}";
-        assert_eq!(found(named, &["a-tenant", "kube-system", "networking"]), ["networking"]);
+        assert_eq!(namespaces_of_agents(named, &["a-tenant", "kube-system", "networking"]), ["networking"]);
     }
 
     #[test]
@@ -107,8 +107,8 @@ mod tests {
             let spec: PodSpec =
                 serde_json::from_value(serde_json::json!({"containers": containers})).expect("a template");
             let all = [Cni::Calico, Cni::Flannel, Cni::Canal, Cni::AwsVpcCni, Cni::Cilium, Cni::Antrea];
-            let found: Vec<Cni> = all.into_iter().filter(|cni| is_agent(&spec, *cni)).collect();
-            assert_eq!(found, cni.into_iter().collect::<Vec<_>>());
+            let cnis: Vec<Cni> = all.into_iter().filter(|cni| is_agent(&spec, *cni)).collect();
+            assert_eq!(cnis, cni.into_iter().collect::<Vec<_>>());
         }
     }
 }

@@ -245,11 +245,11 @@ mod tests {
             ),
         ] {
             let template: PodSpec = serde_json::from_value(spec.clone()).expect("a template");
-            let found = place.refusal(&template).map(|why| why.to_string());
+            let why = place.refusal(&template).map(|why| why.to_string());
             match refusal {
-                None => assert_eq!(found, None, "{spec}"),
+                None => assert_eq!(why, None, "{spec}"),
                 Some(words) => {
-                    assert!(found.as_ref().is_some_and(|found| found.contains(words)), "{spec}: {found:?}")
+                    assert!(why.as_ref().is_some_and(|why| why.contains(words)), "{spec}: {why:?}")
                 }
             }
         }

@@ -134,7 +134,7 @@ mod tests {
         let group = json!({EKS_NODE_GROUP: "blue"});
         let replaced = json!({EKS_NODE_GROUP: "blue", NO_BALANCER: "true"});
         let kured = json!({KURED: "2026-01-01T00:00:00Z"});
-        for (is_cordoned, labels, annotations, found) in [
+        for (is_cordoned, labels, annotations, expected) in [
             (true, replaced.clone(), json!({}), Some(NO_BALANCER)),
             (false, replaced, json!({}), None),
             (true, group.clone(), json!({}), None),
@@ -146,20 +146,20 @@ mod tests {
         ] {
             let metadata = json!({"name": "n", "labels": labels, "annotations": annotations});
             let node = json!({"metadata": metadata, "spec": {"unschedulable": is_cordoned}});
-            assert_eq!(mark(node.clone()).as_deref(), found, "{node}");
+            assert_eq!(mark(node.clone()).as_deref(), expected, "{node}");
         }
-        for (is_cordoned, key, found) in
+        for (is_cordoned, key, expected) in
             [(true, OUTDATED, Some(OUTDATED)), (false, OUTDATED, None), (true, "other", None)]
         {
             let spec =
                 json!({"unschedulable": is_cordoned, "taints": [{"key": key, "effect": "PreferNoSchedule"}]});
-            assert_eq!(mark(json!({"metadata": {"name": "n"}, "spec": spec})).as_deref(), found, "{key}");
+            assert_eq!(mark(json!({"metadata": {"name": "n"}, "spec": spec})).as_deref(), expected, "{key}");
         }
     }
 
     #[test]
     fn conditions_of_others_are_honoured_and_those_of_a_run_are_not() {
-        for (kind, status, reason, found) in [
+        for (kind, status, reason, is_found) in [
             ("MaintenancePlanned", "True", "Rack12", true),
             ("MaintenanceInProgress", "True", "", true),
             ("DrainInProgress", "True", "x", true),
@@ -171,7 +171,7 @@ mod tests {
         ] {
             let conditions = json!([{"type": kind, "status": status, "reason": reason}]);
             let node = json!({"metadata": {"name": "n"}, "status": {"conditions": conditions}});
-            assert_eq!(mark(node).as_deref(), found.then_some(kind), "{kind} {status} {reason}");
+            assert_eq!(mark(node).as_deref(), is_found.then_some(kind), "{kind} {status} {reason}");
         }
     }
 }

@@ -80,7 +80,7 @@ mod tests {
             ))
         };
         let (none, portmap) = ("cni-chaining-mode: none", "cni-chaining-mode: portmap");
-        for (own, moved, found) in [
+        for (own, moved, is_found) in [
             (portmap, none, true),
             (none, portmap, true),
             ("", portmap, true),
@@ -89,7 +89,7 @@ mod tests {
             ("", none, false),
         ] {
             let codes = cluster(own, moved).codes(&CHECK);
-            assert_eq!(codes, &["cilium-network-name"][usize::from(!found)..], "{own} {moved}");
+            assert_eq!(codes, &["cilium-network-name"][usize::from(!is_found)..], "{own} {moved}");
         }
         // As the fix says, both are the same then.
         let fix = cluster(portmap, none).finding(&CHECK, "cilium-network-name").fix;

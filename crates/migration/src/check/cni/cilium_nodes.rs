@@ -320,11 +320,11 @@ mod tests {
     fn two_values_for_a_node_are_told() {
         let two = |second: &str, value: &str| {
             let first = ("x", "kube-system", moved("true"), json!({"debug": "true"}));
-            case(&[first, ("y", "kube-system", moved(second), json!({"debug": value}))]).found(&CHECK)
+            case(&[first, ("y", "kube-system", moved(second), json!({"debug": value}))]).findings(&CHECK)
         };
-        let found = two("true", "false");
-        assert_eq!((found[0].code, found[0].objects.len()), ("cilium-node-config-ambiguous", 2));
-        assert_eq!(found[0].objects[0].detail, "debug: true on a");
+        let findings = two("true", "false");
+        assert_eq!((findings[0].code, findings[0].objects.len()), ("cilium-node-config-ambiguous", 2));
+        assert_eq!(findings[0].objects[0].detail, "debug: true on a");
         assert!(two("true", "true").is_empty() && two("false", "false").is_empty());
     }
 

@@ -204,8 +204,8 @@ mod tests {
             ),
             (kubeadm("/etc/kubernetes/pki"), Cni::Calico, None),
         ] {
-            let found = Case::from_yaml(&cluster).pair(from, Cni::Antrea).found(&CHECK);
-            let named = found.first().map(|finding| (finding.code, objects(finding)));
+            let findings = Case::from_yaml(&cluster).pair(from, Cni::Antrea).findings(&CHECK);
+            let named = findings.first().map(|finding| (finding.code, objects(finding)));
             assert_eq!(
                 named,
                 detail.map(|detail| ("agent-reinstalled", vec![detail.to_owned()])),

@@ -257,8 +257,8 @@ mod tests {
             ),
             (spec(Kind::IP_RESERVATION, "crossfade-new", json!({"reservedCIDRs": ["10.0.0.1"]})), none),
         ] {
-            let found = codes(Cni::Calico, Cni::Cilium, vec![entry.clone()]);
-            assert_eq!(found, Vec::from_iter(expected), "{entry:?}");
+            let found_codes = codes(Cni::Calico, Cni::Cilium, vec![entry.clone()]);
+            assert_eq!(found_codes, Vec::from_iter(expected), "{entry:?}");
             assert_eq!(codes(Cni::Flannel, Cni::Cilium, vec![entry.clone()]), [""; 0], "{entry:?}");
         }
     }
@@ -276,7 +276,7 @@ mod tests {
             )
         };
         let policy = |rest: Value| spec(Kind::CALICO_GLOBAL_NETWORK_POLICY, "p", rest);
-        for (policy, found) in [
+        for (policy, is_found) in [
             (policy(json!({"selector": "role == 'node'"})), true),
             (policy(json!({"selector": "app == 'web'"})), false),
             (policy(json!({})), true),
@@ -285,7 +285,7 @@ mod tests {
             (policy(json!({"selector": "role =="})), true),
         ] {
             let codes = codes(Cni::Calico, Cni::Cilium, vec![made(), policy.clone()]);
-            assert_eq!(codes, &["feature-host-endpoints"][usize::from(!found)..], "{policy:?}");
+            assert_eq!(codes, &["feature-host-endpoints"][usize::from(!is_found)..], "{policy:?}");
         }
         assert_eq!(codes(Cni::Calico, Cni::Cilium, vec![made()]), [""; 0]);
     }
@@ -298,7 +298,7 @@ mod tests {
         };
         let encrypting =
             object(Kind::CONFIG_MAP, "cilium-config", json!({"data": {"enable-wireguard": "true"}}));
-        for (from, to, objects, found) in [
+        for (from, to, objects, is_found) in [
             (Cni::Flannel, Cni::Cilium, vec![flannel("wireguard")], true),
             (Cni::Flannel, Cni::Cilium, vec![flannel("ipsec")], true),
             (Cni::Canal, Cni::Calico, vec![flannel("wireguard")], true),
@@ -306,7 +306,7 @@ mod tests {
             (Cni::Flannel, Cni::Cilium, vec![flannel("ipsec"), encrypting], false),
         ] {
             let codes = codes(from, to, objects);
-            assert_eq!(codes, &["feature-wireguard"][usize::from(!found)..], "{from} {to}");
+            assert_eq!(codes, &["feature-wireguard"][usize::from(!is_found)..], "{from} {to}");
         }
         let felix = spec(Kind::FELIX_CONFIGURATION, "default", json!({"wireguardEnabled": true}));
         assert_eq!(codes(Cni::Flannel, Cni::Calico, vec![flannel("wireguard"), felix]), [""; 0]);
@@ -326,14 +326,14 @@ mod tests {
                 object(Kind::DAEMON_SET, "kube-proxy", json!({})),
             ]
         };
-        for (from, to, backend, found) in [
+        for (from, to, backend, is_found) in [
             (Cni::AwsVpcCni, Cni::Cilium, "none", true),
             (Cni::AwsVpcCni, Cni::Calico, "none", true),
             (Cni::AwsVpcCni, Cni::Calico, "bird", false),
             (Cni::Calico, Cni::Cilium, "none", false),
         ] {
             let codes = codes(from, to, calico(backend));
-            assert_eq!(codes, &["feature-policy-engine"][usize::from(!found)..], "{from} {to} {backend}");
+            assert_eq!(codes, &["feature-policy-engine"][usize::from(!is_found)..], "{from} {to} {backend}");
         }
     }
 
@@ -375,9 +375,9 @@ mod tests {
     fn pods_of_one_owner_are_one_object() {
         let fixed = json!({"cni.projectcalico.org/ipAddrs": "[\"10.0.0.9\"]"});
         let pods = vec![pod("web-5d9-x", fixed.clone()), pod("web-5d9-y", fixed)];
-        let found = Case::new(Cni::Calico, Cni::Cilium, pods).found(&CHECK);
+        let findings = Case::new(Cni::Calico, Cni::Cilium, pods).findings(&CHECK);
         assert_eq!(
-            found[0].objects.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            findings[0].objects.iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["Deployment/default/web"]
         );
     }

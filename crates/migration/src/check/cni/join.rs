@@ -250,9 +250,9 @@ mod tests {
             ),
             (Cni::Flannel, Cni::Antrea, vec![both.clone()], vec![]),
         ] {
-            let found = case(from, to, &nodes).found(&CHECK);
-            let found: Vec<String> = found.iter().flat_map(objects).collect();
-            assert_eq!(found, expected, "{from} {to} {nodes:?}");
+            let findings = case(from, to, &nodes).findings(&CHECK);
+            let findings: Vec<String> = findings.iter().flat_map(objects).collect();
+            assert_eq!(findings, expected, "{from} {to} {nodes:?}");
         }
         for strategy in [Strategy::Bridge, Strategy::Rotation] {
             assert!(
@@ -321,14 +321,14 @@ mod tests {
                 class("gpu", "nvidia"),
                 object(Kind::POD, "web", value),
             ];
-            let found: Vec<String> =
-                Case::new(Cni::Flannel, Cni::Cilium, all).found(&CHECK).iter().flat_map(objects).collect();
+            let findings: Vec<String> =
+                Case::new(Cni::Flannel, Cni::Cilium, all).findings(&CHECK).iter().flat_map(objects).collect();
             let expected: Vec<String> = [reason]
                 .iter()
                 .filter(|reason| !reason.is_empty())
                 .map(|reason| format!("Pod/x/web: {reason}"))
                 .collect();
-            assert_eq!(found, expected, "{pod}");
+            assert_eq!(findings, expected, "{pod}");
         }
     }
 

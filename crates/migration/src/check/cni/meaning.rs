@@ -205,7 +205,7 @@ mod tests {
             json!({"status": {"addresses": [{"type": "InternalIP", "address": "172.18.0.2"}]}}),
         );
         let block = |cidr: &str| policy(json!({"egress": [{"to": [{"ipBlock": {"cidr": cidr}}]}]}));
-        let found =
+        let count_findings =
             |cidr: &str, data: Value| codes(Cni::Cilium, vec![node.clone(), cilium(data), block(cidr)]).len();
         for (cidr, data, count) in [
             ("10.20.3.0/24", json!({}), 1),
@@ -214,7 +214,7 @@ mod tests {
             ("172.18.0.0/16", json!({"policy-cidr-match-mode": "nodes"}), 0),
             ("203.0.113.0/24", json!({}), 0),
         ] {
-            assert_eq!(found(cidr, data.clone()), count, "{cidr} {data}");
+            assert_eq!(count_findings(cidr, data.clone()), count, "{cidr} {data}");
         }
         assert_eq!(codes(Cni::Antrea, vec![node.clone(), block("172.18.0.0/16")]), [""; 0]);
     }
@@ -234,7 +234,10 @@ mod tests {
         let rule = |port: Value| policy(json!({"ingress": [{"ports": [port]}]}));
         let range = || rule(json!({"port": 8000, "endPort": 8010}));
         let severity = |objects: Vec<(Kind, Value)>| {
-            Case::new(Cni::Calico, Cni::Cilium, objects).found(&CHECK).first().map(|finding| finding.severity)
+            Case::new(Cni::Calico, Cni::Cilium, objects)
+                .findings(&CHECK)
+                .first()
+                .map(|finding| finding.severity)
         };
         assert_eq!(severity(vec![range(), agent("v1.15.3")]), Some(Severity::Risk));
         assert_eq!(severity(vec![range(), agent("v1.16.0")]), None);

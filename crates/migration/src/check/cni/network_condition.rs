@@ -92,8 +92,12 @@ mod tests {
             ("CiliumIsUp", off, Cni::Cilium, None),
             ("FlannelIsUp", "", Cni::Antrea, None),
         ] {
-            let found = cluster(reason, settings).pair(Cni::Calico, to).found(&CHECK);
-            assert_eq!(found.first().map(|finding| finding.severity), severity, "{reason} {settings} {to}");
+            let findings = cluster(reason, settings).pair(Cni::Calico, to).findings(&CHECK);
+            assert_eq!(
+                findings.first().map(|finding| finding.severity),
+                severity,
+                "{reason} {settings} {to}"
+            );
         }
         let flannel = cluster("CalicoIsUp", "").pair(Cni::Flannel, Cni::Cilium);
         assert!(flannel.codes(&CHECK).is_empty(), "left from an earlier CNI");

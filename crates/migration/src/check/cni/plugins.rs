@@ -187,18 +187,19 @@ mod tests {
                 json!({"metadata": {"namespace": "x"}, "spec": {"config": config}}),
             )
         };
-        let found = |networks: &str, kind: &str| {
+        let attachments = |networks: &str, kind: &str| {
             let case = Case::new(Cni::Calico, Cni::Cilium, vec![pod(networks), definition(kind)]);
-            let found = case.found(&CHECK).into_iter().filter(|finding| finding.code == "multus-attachments");
-            found.map(|finding| (finding.severity, objects(&finding))).next()
+            let findings =
+                case.findings(&CHECK).into_iter().filter(|finding| finding.code == "multus-attachments");
+            findings.map(|finding| (finding.severity, objects(&finding))).next()
         };
         assert_eq!(
-            found("second@net1", "macvlan"),
+            attachments("second@net1", "macvlan"),
             Some((Severity::Note, vec!["Pod/x/web: second@net1".into()]))
         );
         let old = Some((Severity::Blocks, vec!["Pod/x/web: x/second, by a plugin of calico".into()]));
-        assert_eq!(found("x/second", "calico"), old);
-        assert_eq!(found("third", "calico").map(|entry| entry.0), Some(Severity::Note));
-        assert_eq!(found("", "calico"), None);
+        assert_eq!(attachments("x/second", "calico"), old);
+        assert_eq!(attachments("third", "calico").map(|entry| entry.0), Some(Severity::Note));
+        assert_eq!(attachments("", "calico"), None);
     }
 }

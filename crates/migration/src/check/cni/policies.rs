@@ -141,7 +141,7 @@ mod tests {
         let policy = object(kind, "p", json!({"metadata": {"namespace": "x"}, "spec": {}}));
         let mut case = Case::new(from, to, vec![policy]);
         case.strategy = strategy;
-        case.found(&CHECK)
+        case.findings(&CHECK)
             .into_iter()
             .map(|finding| (finding.code, finding.objects[0].detail.clone()))
             .collect()
@@ -168,9 +168,9 @@ mod tests {
             (Cni::Flannel, Cni::Cilium, Double, plain, &[("policies-start", "")]),
             (Cni::Flannel, Cni::Cilium, Double, own, &[]),
         ] {
-            let found = list_findings(from, to, strategy, kind);
-            let found: Vec<_> = found.iter().map(|(code, detail)| (*code, detail.as_str())).collect();
-            assert_eq!(found, expected, "{from} {to} {strategy} {kind}");
+            let findings = list_findings(from, to, strategy, kind);
+            let findings: Vec<_> = findings.iter().map(|(code, detail)| (*code, detail.as_str())).collect();
+            assert_eq!(findings, expected, "{from} {to} {strategy} {kind}");
         }
     }
 

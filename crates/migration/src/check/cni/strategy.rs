@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn calico_is_a_second_network_by_host_routes() {
         use Strategy::{Bridge, Double, Rotation};
-        for (from, to, strategy, found) in [
+        for (from, to, strategy, is_found) in [
             (Cni::Calico, Cni::Cilium, Double, true),
             (Cni::Flannel, Cni::Calico, Double, true),
             (Cni::Calico, Cni::Cilium, Bridge, false),
@@ -64,7 +64,7 @@ mod tests {
             let case = Case::new(from, to, Vec::new()).strategy(strategy);
             assert_eq!(
                 case.codes(&CHECK),
-                &["strategy-host-routes"][usize::from(!found)..],
+                &["strategy-host-routes"][usize::from(!is_found)..],
                 "{from} {to} {strategy}"
             );
         }

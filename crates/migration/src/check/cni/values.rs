@@ -242,10 +242,10 @@ mod tests {
             ("routing-mode", "native", "cilium-native-routing"),
             ("enable-host-firewall", "true", "cilium-host-firewall"),
         ] {
-            let findings = with(key, value).found(&CHECK);
-            let found: Vec<_> = findings.iter().filter(|finding| finding.code != "values-next").collect();
-            assert!(found.len() == 1 && found[0].code == code, "{key}: {findings:?}");
-            assert!(found[0].what.contains(key) && found[0].fix.contains("helm upgrade"), "{found:?}");
+            let findings = with(key, value).findings(&CHECK);
+            let wrong: Vec<_> = findings.iter().filter(|finding| finding.code != "values-next").collect();
+            assert!(wrong.len() == 1 && wrong[0].code == code, "{key}: {findings:?}");
+            assert!(wrong[0].what.contains(key) && wrong[0].fix.contains("helm upgrade"), "{wrong:?}");
         }
         for (key, value) in [
             ("unmanaged-pod-watcher-interval", "0s"),
@@ -288,7 +288,7 @@ mod tests {
             );
             let node = object(Kind::NODE, "n1", json!({}));
             let case = Case::new(Cni::Calico, Cni::Cilium, vec![config, pod, node]);
-            case.found(&CHECK)[0].fix.clone()
+            case.findings(&CHECK)[0].fix.clone()
         };
         let (host, own) = (json!({"containerPort": 80, "hostPort": 80}), json!({"containerPort": 80}));
         let replaced = fix("kube-proxy-replacement", "true", host.clone());
@@ -304,22 +304,22 @@ mod tests {
 
     #[test]
     fn what_is_absent_is_the_default() {
-        let found = cilium(json!({})).codes(&CHECK);
+        let codes = cilium(json!({})).codes(&CHECK);
         for code in
             ["cilium-custom-conf", "cilium-host-routing", "cilium-policy-mode", "cilium-unmanaged-pods"]
         {
-            assert!(found.contains(&code), "{found:?}");
+            assert!(codes.contains(&code), "{codes:?}");
         }
-        assert!(!found.contains(&"cilium-exclusive"));
+        assert!(!codes.contains(&"cilium-exclusive"));
     }
 
     #[test]
     fn the_next_stage_is_told_exactly() {
         let mut case = cilium(guide());
-        assert!(case.found(&CHECK).is_empty() || case.codes(&CHECK) == ["values-next"]);
+        assert!(case.findings(&CHECK).is_empty() || case.codes(&CHECK) == ["values-next"]);
         case.config.transition.phase = Stage::Migrate;
-        let found = case.found(&CHECK);
-        let next = found.iter().find(|finding| finding.code == "values-next").expect("the next stage");
+        let findings = case.findings(&CHECK);
+        let next = findings.iter().find(|finding| finding.code == "values-next").expect("the next stage");
         for words in [
             "--set cni.customConf=false",
             "--set operator.unmanagedPodWatcher.restart=true",
@@ -347,8 +347,8 @@ mod tests {
             Cni::Cilium,
             vec![config.clone(), nodes(json!({"cni-exclusive": "true", "custom-cni-conf": "false"}))],
         );
-        let found = case.found(&CHECK);
-        let exclusive = found.iter().find(|finding| finding.code == "cilium-exclusive").expect("found");
+        let findings = case.findings(&CHECK);
+        let exclusive = findings.iter().find(|finding| finding.code == "cilium-exclusive").expect("found");
         assert_eq!(exclusive.objects[0].to_string(), "CiliumNodeConfig/kube-system/moved");
         assert!(
             exclusive.fix.contains("/spec/defaults/cni-exclusive") && !exclusive.fix.contains("helm"),
@@ -367,18 +367,18 @@ mod tests {
     fn a_cni_that_is_not_installed_is_told_with_its_values() {
         let mut case = Case::new(Cni::Flannel, Cni::Cilium, vec![]);
         case.config.networks.new.cidrs = vec!["10.20.0.0/16".parse().expect("a range")];
-        let found = case.found(&CHECK);
-        assert_eq!((found[0].code, found[0].severity), ("values-not-installed", Severity::Note));
+        let findings = case.findings(&CHECK);
+        assert_eq!((findings[0].code, findings[0].severity), ("values-not-installed", Severity::Note));
         for words in [
             "tunnelPort: 8473",
             "clusterPoolIPv4PodCIDRList: [\"10.20.0.0/16\"]",
             "customConf: true",
             "hostLegacyRouting: true",
         ] {
-            assert!(found[0].fix.contains(words), "{words}: {}", found[0].fix);
+            assert!(findings[0].fix.contains(words), "{words}: {}", findings[0].fix);
         }
         case.config.transition.phase = Stage::Migrate;
-        assert_eq!(case.found(&CHECK)[0].severity, Severity::Blocks);
+        assert_eq!(case.findings(&CHECK)[0].severity, Severity::Blocks);
     }
 
     #[test]

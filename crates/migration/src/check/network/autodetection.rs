@@ -293,7 +293,7 @@ mod tests {
             ("IP_AUTODETECTION_METHOD", "kubernetes-internal-ip"),
         ]);
         let case = Case::new(Cni::Calico, Cni::Cilium, vec![both]);
-        let findings = case.found(&CHECK);
+        let findings = case.findings(&CHECK);
         assert!(findings.len() == 1 && findings[0].fix.contains("IP6_AUTODETECTION_METHOD="), "{findings:?}");
     }
 
@@ -325,6 +325,6 @@ mod tests {
             Cni::Cilium,
             vec![installation(json!({"firstFound": true})), daemon_set(&[])],
         );
-        assert!(case.found(&CHECK)[0].fix.contains("installations.operator.tigera.io default"));
+        assert!(case.findings(&CHECK)[0].fix.contains("installations.operator.tigera.io default"));
     }
 }

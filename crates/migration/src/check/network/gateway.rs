@@ -182,7 +182,7 @@ mod tests {
     }
 
     fn list_findings(to: Cni, objects: Vec<(Kind, Value)>) -> Vec<String> {
-        let findings = Case::new(Cni::Calico, to, objects).found(&CHECK);
+        let findings = Case::new(Cni::Calico, to, objects).findings(&CHECK);
         findings
             .iter()
             .flat_map(|finding| &finding.objects)
@@ -199,8 +199,8 @@ mod tests {
         assert_eq!(found_at("10.10.72.0/24", "10.10.72.2"), 0);
         assert_eq!(found_at("10.10.20.0/24", "10.10.72.1"), 0);
         assert_eq!(found_at("fd00:72::/64", "fd00:72::1"), 1);
-        let found = list_findings(Cni::Flannel, vec![node("a", "10.10.72.0/24"), pod("10.10.72.0")]);
-        assert_eq!(found, ["Pod/default/web 10.10.72.0 is that of flannel.1 on a"]);
+        let findings = list_findings(Cni::Flannel, vec![node("a", "10.10.72.0/24"), pod("10.10.72.0")]);
+        assert_eq!(findings, ["Pod/default/web 10.10.72.0 is that of flannel.1 on a"]);
     }
 
     #[test]

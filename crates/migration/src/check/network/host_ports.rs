@@ -177,8 +177,8 @@ mod tests {
                 "cni.chainingMode=portmap",
             ),
         ] {
-            let found = case(PORT, config, by_node).found(&CHECK);
-            let fix = found.first().map_or("", |finding| &finding.fix);
+            let findings = case(PORT, config, by_node).findings(&CHECK);
+            let fix = findings.first().map_or("", |finding| &finding.fix);
             assert!(
                 fix.contains(blamed) && blamed.is_empty() == fix.is_empty(),
                 "{config} {by_node:?}: {fix}"

@@ -248,7 +248,7 @@ mod tests {
     fn cilium_masquerades_beyond_its_own_range() {
         let old = || pool("old", json!({"cidr": "10.10.0.0/16"}));
         let fix = |old: (Kind, Value)| {
-            Case::new(Cni::Calico, Cni::Cilium, vec![old, cilium(json!({}))]).found(&CHECK)[0].fix.clone()
+            Case::new(Cni::Calico, Cni::Cilium, vec![old, cilium(json!({}))]).findings(&CHECK)[0].fix.clone()
         };
         assert!(fix(old()).contains("--set ipv4NativeRoutingCIDR=10.0.0.0/11 "), "{}", fix(old()));
         assert!(fix(pool("old", json!({"cidr": "192.168.0.0/16"}))).starts_with("No range"));
@@ -274,11 +274,11 @@ mod tests {
             );
             let mut case = Case::new(Cni::AwsVpcCni, Cni::Cilium, vec![node, cilium(json!({}))]);
             case.strategy = Strategy::Rotation;
-            case.found(&CHECK)
+            case.findings(&CHECK)
         };
-        let found = case(json!([{"name": "AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS", "value": "10.99.0.0/16"}]));
-        assert_eq!(found[0].code, "masquerade-old");
-        assert!(found[0].fix.contains("CIDRS=10.99.0.0/16,10.20.0.0/16"), "{}", found[0].fix);
+        let findings = case(json!([{"name": "AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS", "value": "10.99.0.0/16"}]));
+        assert_eq!(findings[0].code, "masquerade-old");
+        assert!(findings[0].fix.contains("CIDRS=10.99.0.0/16,10.20.0.0/16"), "{}", findings[0].fix);
         assert!(
             case(json!([{"name": "AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS", "value": "10.20.0.0/16"}])).is_empty()
         );
@@ -296,10 +296,10 @@ mod tests {
                 Cni::Antrea,
                 vec![config, node.clone(), pool("p", json!({"cidr": "10.10.0.0/16"}))],
             )
-            .found(&CHECK)
+            .findings(&CHECK)
         };
-        let found = antrea("trafficEncapMode: encap");
-        assert_eq!((found[0].code, found[0].severity), ("masquerade-new", Severity::Note));
+        let findings = antrea("trafficEncapMode: encap");
+        assert_eq!((findings[0].code, findings[0].severity), ("masquerade-new", Severity::Note));
         assert!(antrea("trafficEncapMode: noEncap\nnoSNAT: true").is_empty());
     }
 }

@@ -141,16 +141,19 @@ mod tests {
     #[test]
     fn the_smaller_mtu_is_for_both() {
         // IPIP adds 20 bytes and VXLAN 50: the numbers of Antrea's issue 5578.
-        let found = case("ipipMode", Value::Null, json!({})).found(&CHECK);
-        assert!(found[0].what.contains("1480") && found[0].what.contains("1450"), "{found:?}");
-        assert!(found[0].fix.contains(r#""mtu":1450"#) && found[0].what.contains("assumes"), "{found:?}");
+        let findings = case("ipipMode", Value::Null, json!({})).findings(&CHECK);
+        assert!(findings[0].what.contains("1480") && findings[0].what.contains("1450"), "{findings:?}");
+        assert!(
+            findings[0].fix.contains(r#""mtu":1450"#) && findings[0].what.contains("assumes"),
+            "{findings:?}"
+        );
         assert!(case("vxlanMode", Value::Null, json!({})).codes(&CHECK).is_empty());
         assert!(case("ipipMode", json!(1450), json!({"mtu": "0"})).codes(&CHECK).is_empty());
-        let found = case("ipipMode", json!(1400), json!({})).found(&CHECK);
-        assert!(found[0].fix.contains("MTU=1400"), "{found:?}");
+        let findings = case("ipipMode", json!(1400), json!({})).findings(&CHECK);
+        assert!(findings[0].fix.contains("MTU=1400"), "{findings:?}");
         // Cilium encrypts its overlay: both headers count.
-        let found = case("vxlanMode", Value::Null, json!({"enable-wireguard": "true"})).found(&CHECK);
-        assert!(found[0].what.contains("one of 1370"), "{found:?}");
+        let findings = case("vxlanMode", Value::Null, json!({"enable-wireguard": "true"})).findings(&CHECK);
+        assert!(findings[0].what.contains("one of 1370"), "{findings:?}");
     }
 
     #[test]

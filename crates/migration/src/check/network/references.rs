@@ -75,8 +75,8 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 
 fn ranges(scene: &Scene<'_>) -> Ranges {
     let Claims { all, .. } = cidr::gather(scene);
-    let items_of = |is: &dyn Fn(Usage) -> bool| {
-        snapshot::merge(all.iter().filter(|claim| is(claim.usage)).map(|claim| claim.range).collect())
+    let items_of = |belongs: &dyn Fn(Usage) -> bool| {
+        snapshot::merge(all.iter().filter(|claim| belongs(claim.usage)).map(|claim| claim.range).collect())
     };
     Ranges {
         // A pool that gives no address is old only as far as it has blocks: it may reserve the new range.
@@ -331,7 +331,7 @@ mod tests {
             "cilium-config",
             json!({"data": {"cluster-pool-ipv4-cidr": "10.20.0.0/16"}}),
         );
-        Case::new(Cni::Calico, Cni::Cilium, vec![reserved, pool, cilium, more]).found(&CHECK)
+        Case::new(Cni::Calico, Cni::Cilium, vec![reserved, pool, cilium, more]).findings(&CHECK)
     }
 
     fn policy(cidr: &str) -> (Kind, Value) {
@@ -354,9 +354,9 @@ mod tests {
         ] {
             assert_eq!(case(policy(cidr)).len(), usize::from(is_found), "{cidr}");
         }
-        let found = case(policy("192.168.0.0/16"));
+        let findings = case(policy("192.168.0.0/16"));
         let patch = r#"kubectl -n x patch networkpolicies.networking.k8s.io n --type json -p '[{"op":"add","path":"/spec/ingress/0/from/-","value":{"ipBlock":{"cidr":"10.20.0.0/16"}}}]'"#;
-        assert!(found[0].fix.contains(patch), "{}", found[0].fix);
+        assert!(findings[0].fix.contains(patch), "{}", findings[0].fix);
     }
 
     #[test]
@@ -390,8 +390,8 @@ mod tests {
             (nets(json!(["192.168.0.0/16"])), true),
             (nets(json!(["192.168.0.0/16", "10.20.0.0/16"])), false),
         ] {
-            let found = case(object.clone());
-            assert_eq!(found.len(), usize::from(is_found), "{object:?}: {found:?}");
+            let findings = case(object.clone());
+            assert_eq!(findings.len(), usize::from(is_found), "{object:?}: {findings:?}");
         }
         let twice = case(nets(json!(["192.168.1.0/24", "192.168.2.0/24"])));
         assert_eq!(twice[0].fix.matches("kubectl").count(), 1, "{}", twice[0].fix);
@@ -408,9 +408,9 @@ mod tests {
         assert!(service(json!([]), "192.168.0.0/16, 10.20.0.0/16").is_empty());
         // The list counts where there is one.
         assert!(service(json!(["203.0.113.0/24"]), "192.168.0.0/16").is_empty());
-        let found = service(json!([]), "192.168.0.0/16,203.0.113.0/24");
+        let findings = service(json!([]), "192.168.0.0/16,203.0.113.0/24");
         let list = r#"["192.168.0.0/16","203.0.113.0/24","10.20.0.0/16"]"#;
-        assert!(found[0].fix.contains(list), "what the annotation allows stays: {}", found[0].fix);
+        assert!(findings[0].fix.contains(list), "what the annotation allows stays: {}", findings[0].fix);
     }
 
     #[test]
@@ -423,8 +423,8 @@ mod tests {
             (Kind::CALICO_GLOBAL_NETWORK_SET, sets, "/spec/nets/-"),
             (Kind::CILIUM_CLUSTERWIDE_NETWORK_POLICY, cilium, "/spec/egress/0/toCIDRSet/-"),
         ] {
-            let found = case(object(kind, "n", rest));
-            assert!(found.len() == 1 && found[0].fix.contains(path), "{found:?}");
+            let findings = case(object(kind, "n", rest));
+            assert!(findings.len() == 1 && findings[0].fix.contains(path), "{findings:?}");
         }
     }
 
@@ -437,11 +437,11 @@ mod tests {
                 json!({"metadata": {"namespace": "x"}, "spec": {"loadBalancerSourceRanges": [range]}}),
             )
         };
-        let found = case(service("192.168.0.0/16"));
+        let findings = case(service("192.168.0.0/16"));
         assert!(
-            found[0].code == "old-range-services"
-                && found[0].fix.contains(r#"["192.168.0.0/16","10.20.0.0/16"]"#),
-            "{found:?}"
+            findings[0].code == "old-range-services"
+                && findings[0].fix.contains(r#"["192.168.0.0/16","10.20.0.0/16"]"#),
+            "{findings:?}"
         );
         assert!(case(service("203.0.113.0/24")).is_empty());
         let proxy = |range: &str| {

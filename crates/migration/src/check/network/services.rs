@@ -284,8 +284,8 @@ mod tests {
             (ON, &[("name: n1", ON), ("os: linux", OFF)], patch("c1", "bpf-lb-sock", "true")),
             (REPLACED, &[("name: n1", "kube-proxy-replacement: \"false\"")], sockets.into()),
         ] {
-            let found = cilium(config, by_node).found(&CHECK);
-            let fix = found.first().map_or("", |finding| &finding.fix);
+            let findings = cilium(config, by_node).findings(&CHECK);
+            let fix = findings.first().map_or("", |finding| &finding.fix);
             assert!(
                 fix.contains(&words) && words.is_empty() == fix.is_empty(),
                 "{config} {by_node:?}: {fix}"

@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn a_rotation_needs_ranges_of_the_old_network() {
         let group = "eks.amazonaws.com/nodegroup: blue";
-        for (cluster, found) in [
+        for (cluster, expected) in [
             ([nodes(8, ""), network("10.244.0.0/20")].concat(), None),
             ([nodes(8, ""), network("10.244.0.0/21")].concat(), Some((Severity::Blocks, "room for 8 nodes"))),
             ([nodes(3, ""), network("10.244.0.0/22")].concat(), None),
@@ -215,19 +215,26 @@ mod tests {
             ([nodes(3, group), network("10.244.0.0/20")].concat(), None),
         ] {
             let case = Case::from_yaml(&cluster).pair(Cni::Flannel, Cni::Cilium);
-            let all = case.strategy(Strategy::Rotation).found(&CHECK);
+            let all = case.strategy(Strategy::Rotation).findings(&CHECK);
             let first = all.first().map(|finding| (finding.severity, finding.what.as_str()));
-            assert_eq!(first.map(|(severity, _)| severity), found.map(|(severity, _)| severity), "{cluster}");
-            if let (Some((_, what)), Some((_, words))) = (first, found) {
+            assert_eq!(
+                first.map(|(severity, _)| severity),
+                expected.map(|(severity, _)| severity),
+                "{cluster}"
+            );
+            if let (Some((_, what)), Some((_, words))) = (first, expected) {
                 assert!(what.contains(words), "{what}");
             }
         }
         let cluster = [nodes(10, group), network("10.244.0.0/20")].concat();
         let case = Case::from_yaml(&cluster).pair(Cni::Flannel, Cni::Cilium).strategy(Strategy::Rotation);
-        let found = case
+        let findings = case
             .config("roll: {maxUnavailable: {blue: 3}, maxUnavailablePercentage: {'b*': 65}}")
-            .found(&CHECK);
-        assert!(found.first().is_some_and(|finding| finding.what.contains("adds 7 before")), "{found:?}");
+            .findings(&CHECK);
+        assert!(
+            findings.first().is_some_and(|finding| finding.what.contains("adds 7 before")),
+            "{findings:?}"
+        );
         let stays = Case::from_yaml(&[nodes(8, ""), network("10.244.0.0/21")].concat())
             .pair(Cni::Flannel, Cni::Cilium);
         assert!(stays.codes(&CHECK).is_empty(), "no node is added");
@@ -261,9 +268,9 @@ mod tests {
         ] {
             let case = Case::from_yaml(&[nodes.as_str(), &pool, &blocks(taken)].concat())
                 .pair(Cni::Calico, Cni::Cilium);
-            let found = case.strategy(Strategy::Rotation).found(&CHECK);
-            assert_eq!(found.first().map(|finding| finding.severity), severity, "{pool} {taken}");
-            assert!(found.iter().all(|finding| objects(finding) == ["IPPool/p"]), "{found:?}");
+            let findings = case.strategy(Strategy::Rotation).findings(&CHECK);
+            assert_eq!(findings.first().map(|finding| finding.severity), severity, "{pool} {taken}");
+            assert!(findings.iter().all(|finding| objects(finding) == ["IPPool/p"]), "{findings:?}");
         }
     }
 
@@ -282,9 +289,9 @@ mod tests {
             ("{name: ENABLE_PREFIX_DELEGATION, value: \"true\"}", Some("a prefix of 16 addresses for each")),
             ("{name: WARM_IP_TARGET, value: \"2\"}", None),
         ] {
-            let found = agent(env).found(&CHECK);
-            assert_eq!(found.len(), usize::from(detail.is_some()), "{env}");
-            let named = found.first().map(|finding| (finding.code, objects(finding).concat()));
+            let findings = agent(env).findings(&CHECK);
+            assert_eq!(findings.len(), usize::from(detail.is_some()), "{env}");
+            let named = findings.first().map(|finding| (finding.code, objects(finding).concat()));
             assert!(
                 named.is_none_or(
                     |(code, words)| code == "vpc-addresses-warm" && words.contains(detail.unwrap_or("-"))

@@ -186,13 +186,16 @@ mod tests {
             (Flannel, Calico, vec![flannel(8472, 1), vxlan()], None),
         ] {
             let case = Case::new(from, to, objects);
-            let found: Vec<_> =
-                case.found(&CHECK).into_iter().filter(|candidate| candidate.code == "tunnel-clash").collect();
-            let severity = found.first().map(|finding| finding.severity);
+            let findings: Vec<_> = case
+                .findings(&CHECK)
+                .into_iter()
+                .filter(|candidate| candidate.code == "tunnel-clash")
+                .collect();
+            let severity = findings.first().map(|finding| finding.severity);
             assert_eq!(
-                (severity, found.len()),
+                (severity, findings.len()),
                 (expected, usize::from(expected.is_some())),
-                "{from} {to} {found:?}"
+                "{from} {to} {findings:?}"
             );
         }
     }
@@ -218,7 +221,10 @@ mod tests {
             Cni::Cilium,
             vec![flannel(8472, 1), cilium(json!({"tunnel-port": "8473"}))],
         );
-        let found = case.found(&CHECK);
-        assert!(found[0].what.contains("8472, VNI 1") && found[0].what.contains("8473"), "{found:?}");
+        let findings = case.findings(&CHECK);
+        assert!(
+            findings[0].what.contains("8472, VNI 1") && findings[0].what.contains("8473"),
+            "{findings:?}"
+        );
     }
 }

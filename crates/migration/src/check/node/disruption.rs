@@ -224,7 +224,7 @@ mod tests {
     /// 29 days after the launch.
     #[test]
     fn a_node_that_expires_within_the_run_is_named() {
-        for (expire, found) in [
+        for (expire, expected) in [
             ("expireAfter: 720h", Some("node n1, 24 h from now")),
             ("expireAfter: 719h30m0s", Some("node n1, 23 h from now")),
             ("expireAfter: 700h", Some("node n1, 4 h from now")),
@@ -234,9 +234,9 @@ mod tests {
             ("", None),
         ] {
             let case = Case::from_yaml(&[NODE, &claim("c", expire)].concat());
-            let found_of = case.found(&CHECK);
+            let found_of = case.findings(&CHECK);
             let detail = found_of.first().map(|finding| finding.objects[0].detail.clone());
-            assert_eq!(detail.as_deref(), found, "{expire}");
+            assert_eq!(detail.as_deref(), expected, "{expire}");
         }
         let many: String = (0..14).map(|index| claim(&format!("c{index}"), "expireAfter: 720h")).collect();
         let finding = Case::from_yaml(&[NODE, &many].concat()).finding(&CHECK, "karpenter-expiry");
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn consolidation_is_held_by_a_budget() {
         let rotation = Strategy::Rotation;
-        for (disruption, strategy, found) in [
+        for (disruption, strategy, is_found) in [
             ("", Strategy::Bridge, true),
             (
                 "disruption: {consolidationPolicy: WhenEmptyOrUnderutilized, consolidateAfter: 0s}",
@@ -284,7 +284,7 @@ mod tests {
             let codes = Case::from_yaml(&pool(disruption)).strategy(strategy).codes(&CHECK);
             assert_eq!(
                 codes,
-                &["karpenter-consolidation"][..usize::from(found)],
+                &["karpenter-consolidation"][..usize::from(is_found)],
                 "{disruption} {strategy:?}"
             );
         }

@@ -131,7 +131,7 @@ mod tests {
     use serde_json::json;
 
     fn list_findings(objects: Vec<(Kind, Value)>) -> Vec<Finding> {
-        Case::new(Cni::Calico, Cni::Cilium, objects).found(&CHECK)
+        Case::new(Cni::Calico, Cni::Cilium, objects).findings(&CHECK)
     }
 
     #[test]

@@ -161,9 +161,9 @@ mod tests {
     #[test]
     fn without_an_image_a_read_only_system_is_a_risk() {
         let yaml = "apiVersion: v1\nkind: Node\nmetadata: {name: a}\nstatus: {nodeInfo: {osImage: Talos (v1.7.0)}}\n";
-        assert_eq!(Case::from_yaml(yaml).found(&CHECK)[0].severity, Severity::Note);
+        assert_eq!(Case::from_yaml(yaml).findings(&CHECK)[0].severity, Severity::Note);
         assert_eq!(
-            Case::from_yaml(yaml).strategy(Strategy::Rotation).found(&CHECK)[0].severity,
+            Case::from_yaml(yaml).strategy(Strategy::Rotation).findings(&CHECK)[0].severity,
             Severity::Risk
         );
     }

@@ -172,8 +172,9 @@ mod tests {
             (Cni::Calico, Cni::Cilium, MONITORED, "env: []", None),
             (Cni::AwsVpcCni, Cni::Cilium, "", "env: []", None),
         ] {
-            let found = Case::from_yaml(&[agent, &karpenter(gate)].concat()).pair(from, to).found(&CHECK);
-            let of_agent = found.iter().find(|finding| finding.code == "node-repair-networking");
+            let findings =
+                Case::from_yaml(&[agent, &karpenter(gate)].concat()).pair(from, to).findings(&CHECK);
+            let of_agent = findings.iter().find(|finding| finding.code == "node-repair-networking");
             assert_eq!(of_agent.map(|finding| finding.severity), severity, "{from} {to} {gate}");
         }
         let finding = Case::from_yaml(MONITORED)
@@ -184,7 +185,7 @@ mod tests {
 
     #[test]
     fn karpenter_repairs_where_its_gate_is_on() {
-        for (container, found) in [
+        for (container, is_found) in [
             (ON, true),
             ("env: [{name: FEATURE_GATES, value: \"NodeRepair=false\"}]", false),
             ("args: [\"--feature-gates=NodeRepair=true\"]", true),
@@ -196,7 +197,7 @@ mod tests {
             ("env: [{name: FEATURE_GATES, value: \"NodeRepairer=true\"}]", false),
         ] {
             let codes = Case::from_yaml(&karpenter(container)).codes(&CHECK);
-            assert_eq!(codes, &["node-repair"][..usize::from(found)], "{container}");
+            assert_eq!(codes, &["node-repair"][..usize::from(is_found)], "{container}");
         }
         let fix = Case::from_yaml(&karpenter(ON)).finding(&CHECK, "node-repair").fix;
         assert!(

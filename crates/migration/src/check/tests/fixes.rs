@@ -44,7 +44,7 @@ enum Fix {
     Of(&'static str),
 }
 
-fn found<'f>(all: &'f [Finding], code: &str) -> Option<&'f Finding> {
+fn find_code<'f>(all: &'f [Finding], code: &str) -> Option<&'f Finding> {
     all.iter().find(|finding| finding.code == code && finding.waived.is_none())
 }
 
@@ -108,7 +108,7 @@ fn tried(row: &Row) -> Result<(), String> {
         }
         Fix::Of(other) => {
             has(other)?;
-            let other = found(&before, other).ok_or_else(|| format!("{other} is not found"))?;
+            let other = find_code(&before, other).ok_or_else(|| format!("{other} is not found"))?;
             world.apply(&other.fix);
         }
     }

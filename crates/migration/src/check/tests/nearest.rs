@@ -48,8 +48,8 @@ pub(in crate::check::tests) fn snapshot(documents: &[Value]) -> Snapshot {
 }
 
 /// Asserts that each of these findings depends on something.
-pub(super) fn hold(check: &Check, input: &CheckInput<'_>, found: &BTreeSet<&'static str>) {
-    let mut left: BTreeSet<_> = found.iter().filter(|code| !ABSENT.contains(code)).copied().collect();
+pub(super) fn hold(check: &Check, input: &CheckInput<'_>, found_codes: &BTreeSet<&'static str>) {
+    let mut left: BTreeSet<_> = found_codes.iter().filter(|code| !ABSENT.contains(code)).copied().collect();
     let CheckInput { documents, from, to, .. } = *input;
     let codes = |documents: &[Value], config: &Config, strategy| {
         let snapshot = snapshot(documents);

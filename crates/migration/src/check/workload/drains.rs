@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_required_anti_affinity_needs_one_place_more_than_replicas() {
-        let found = |replicas: u32, how: &str, key: &str, label: &str| {
+        let workload_case = |replicas: u32, how: &str, key: &str, label: &str| {
             let term = format!("{{topologyKey: {key}, labelSelector: {{matchLabels: {{app: {label}}}}}}}");
             let term = if how.starts_with("required") {
                 term
@@ -218,14 +218,14 @@ mod tests {
             (2, "required", zone, "web", true),
             (1, "required", zone, "web", false),
         ] {
-            let codes = found(replicas, how, key, label).codes(&CHECK);
+            let codes = workload_case(replicas, how, key, label).codes(&CHECK);
             assert_eq!(
                 codes,
                 &["pod-anti-affinity"][usize::from(!is_found)..],
                 "{replicas} {how} {key} {label}"
             );
         }
-        let finding = found(3, "required", HOST, "web").finding(&CHECK, "pod-anti-affinity");
+        let finding = workload_case(3, "required", HOST, "web").finding(&CHECK, "pod-anti-affinity");
         let detail =
             "Deployment/x/web: 3 replicas, 3 values of kubernetes.io/hostname among nodes that may run them";
         assert_eq!(objects(&finding), [detail]);
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_volume_needs_a_second_node_in_its_zone() {
-        let found = |node: &str, zone: &str, owner: &str| {
+        let volume_case = |node: &str, zone: &str, owner: &str| {
             let rule = format!("{{key: topology.kubernetes.io/zone, operator: In, values: [{zone}]}}");
             Case::from_yaml(&format!(
                 "{NODES}apiVersion: v1\nkind: PersistentVolume\nmetadata: {{name: pv}}\nspec: {{csi: {{driver: d}}, nodeAffinity: {{required: {{nodeSelectorTerms: [{{matchExpressions: [{rule}]}}]}}}}}}\n---\n\
@@ -258,10 +258,10 @@ mod tests {
             ))
         };
         assert_eq!(
-            objects(&found("c", "z2", "StatefulSet").finding(&CHECK, "pod-zonal-volume")),
+            objects(&volume_case("c", "z2", "StatefulSet").finding(&CHECK, "pod-zonal-volume")),
             ["StatefulSet/x/db: db-0 on c has pv"]
         );
-        assert!(found("a", "z1", "StatefulSet").codes(&CHECK).is_empty());
-        assert!(found("c", "z2", "DaemonSet").codes(&CHECK).is_empty());
+        assert!(volume_case("a", "z1", "StatefulSet").codes(&CHECK).is_empty());
+        assert!(volume_case("c", "z2", "DaemonSet").codes(&CHECK).is_empty());
     }
 }

@@ -86,7 +86,7 @@ fn describe_pod_count(pods: usize) -> String {
 
 /// Which classes the pods of a group are in, and how many are.
 fn classes(group: &Group<'_>) -> Vec<(Code, usize)> {
-    let count = |is: &dyn Fn(&Pod) -> bool| group.pods.iter().filter(|pod| is(pod)).count();
+    let count = |belongs: &dyn Fn(&Pod) -> bool| group.pods.iter().filter(|pod| belongs(pod)).count();
     let is_stuck =
         |pod: &Pod| pod.metadata.deletion_timestamp.is_some() || pod.status.phase.as_ref() == "Pending";
     let all = [

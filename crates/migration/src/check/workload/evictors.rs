@@ -135,14 +135,14 @@ mod tests {
 
     #[test]
     fn a_descheduler_is_known_by_its_image() {
-        for (replicas, image, found) in [
+        for (replicas, image, is_found) in [
             (1, "registry.k8s.io/descheduler/descheduler:v0.33.0", true),
             (1, "mirror:5000/descheduler@sha256:0f", true),
             (0, "registry.k8s.io/descheduler/descheduler:v0.33.0", false),
             (1, "example.com/descheduler/dashboard:1", false),
         ] {
             let codes = Case::from_yaml(&deployment(replicas, image)).codes(&CHECK);
-            assert_eq!(codes, &["descheduler"][..usize::from(found)], "{image}");
+            assert_eq!(codes, &["descheduler"][..usize::from(is_found)], "{image}");
         }
     }
 
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn kured_reboots_nothing_while_another_than_a_node_has_its_lock() {
         let node = "apiVersion: v1\nkind: Node\nmetadata: {name: a}\n---\n";
-        for (annotations, found) in [
+        for (annotations, is_found) in [
             ("", true),
             ("weave.works/kured-node-lock: '{\"nodeID\":\"crossfade\"}'", false),
             ("weave.works/kured-node-lock: '{\"nodeID\":\"a\",\"created\":\"2026-01-01T00:00:00Z\"}'", true),
@@ -176,7 +176,7 @@ mod tests {
                 "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {{name: reboots, namespace: kube-system, annotations: {{{annotations}}}}}\nspec: {{template: {{spec: {{containers: [{{name: c, image: \"ghcr.io/kubereboot/kured:1.17.0\"}}]}}}}}}\n---\n"
             );
             let codes = Case::from_yaml(&[node, &kured].concat()).codes(&CHECK);
-            assert_eq!(codes, &["kured"][..usize::from(found)], "{annotations}");
+            assert_eq!(codes, &["kured"][..usize::from(is_found)], "{annotations}");
         }
     }
 }

@@ -236,11 +236,11 @@ mod tests {
     #[test]
     fn gke_reaches_pods_by_its_tunnel_where_there_is_one() {
         let tunnel = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: konnectivity-agent, namespace: kube-system}\n---\n";
-        for (nodes, found) in
+        for (nodes, is_found) in
             [(GKE.to_owned(), true), ([GKE, tunnel].concat(), false), (String::new(), false)]
         {
             let codes = Case::from_yaml(&[&cluster(AGGREGATED, false), &*nodes].concat()).codes(&CHECK);
-            assert_eq!(codes, &[API][..usize::from(found)], "{nodes}");
+            assert_eq!(codes, &[API][..usize::from(is_found)], "{nodes}");
         }
     }
 }

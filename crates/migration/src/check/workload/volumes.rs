@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn a_volume_of_one_node_keeps_its_pod_there() {
         let zone = "nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: KEY, operator: In, values: [a]}]}]}}";
-        for (spec, kind, found) in [
+        for (spec, kind, is_found) in [
             ("local: {path: /data}".to_owned(), "StatefulSet", true),
             ("hostPath: {path: /data}".to_owned(), "StatefulSet", true),
             ("csi: {driver: d}".to_owned(), "StatefulSet", false),
@@ -95,8 +95,8 @@ mod tests {
                  spec: {{nodeName: a, volumes: [{{name: d, persistentVolumeClaim: {{claimName: data-db-0}}}}]}}\n"
             );
             let case = Case::from_yaml(&yaml);
-            assert_eq!(case.codes(&CHECK), &["pod-local-volume"][usize::from(!found)..], "{spec} {kind}");
-            if found {
+            assert_eq!(case.codes(&CHECK), &["pod-local-volume"][usize::from(!is_found)..], "{spec} {kind}");
+            if is_found {
                 assert_eq!(
                     objects(&case.finding(&CHECK, "pod-local-volume")),
                     ["StatefulSet/x/db: db-0 on a has pv"]

@@ -195,8 +195,8 @@ mod tests {
             // Outside the cluster: the migration does not move it.
             (PODS.replace("service: {name: guard, namespace: x}", "url: x"), 0, None),
         ] {
-            let found = cluster(&webhook, pods, "false").found(&CHECK);
-            assert_eq!(found.first().map(|item| item.severity), severity, "{webhook} {pods}");
+            let findings = cluster(&webhook, pods, "false").findings(&CHECK);
+            assert_eq!(findings.first().map(|item| item.severity), severity, "{webhook} {pods}");
         }
         let finding = cluster(PODS, 1, "false").finding(&CHECK, "webhook-few");
         assert_eq!(

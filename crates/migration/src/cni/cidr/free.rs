@@ -71,9 +71,9 @@ mod tests {
             (&["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"], "10.0.0.0/16", 16, None),
             (&["fd00::/9"], "fd00::/16", 112, Some(("fd80::/112", false))),
         ] {
-            let found = free(&claims(taken), &[range(within)], within.contains(':'), length);
-            let found = found.map(|(range, inside)| (range.to_string(), inside));
-            assert_eq!(found, expected.map(|(range, inside)| (range.to_owned(), inside)), "{taken:?}");
+            let range = free(&claims(taken), &[range(within)], within.contains(':'), length);
+            let range = range.map(|(range, inside)| (range.to_string(), inside));
+            assert_eq!(range, expected.map(|(range, inside)| (range.to_owned(), inside)), "{taken:?}");
         }
     }
 

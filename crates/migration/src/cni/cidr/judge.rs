@@ -205,11 +205,11 @@ mod tests {
             ),
         ] {
             let claims = [new, other];
-            let found: Vec<_> = clashes(&claims, strategy)
+            let overlaps: Vec<_> = clashes(&claims, strategy)
                 .iter()
                 .map(|clash| (clash.code.as_str(), clash.severity))
                 .collect();
-            assert_eq!(found, [(code, severity)], "{claims:?} {strategy:?}");
+            assert_eq!(overlaps, [(code, severity)], "{claims:?} {strategy:?}");
         }
     }
 

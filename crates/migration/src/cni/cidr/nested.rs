@@ -61,7 +61,7 @@ mod tests {
             ("::/0", Usage::External),
         ]);
         let pair = |a: usize, b: usize| (a.min(b), a.max(b));
-        let mut found: Vec<_> = overlaps(&all).into_iter().map(|(a, b)| pair(a, b)).collect();
+        let mut pairs: Vec<_> = overlaps(&all).into_iter().map(|(a, b)| pair(a, b)).collect();
         let mut expected = Vec::new();
         for a in 0..all.len() {
             for b in a + 1..all.len() {
@@ -73,8 +73,8 @@ mod tests {
                 }
             }
         }
-        found.sort_unstable();
-        assert_eq!(found, expected);
-        assert_eq!(found.len(), 13);
+        pairs.sort_unstable();
+        assert_eq!(pairs, expected);
+        assert_eq!(pairs.len(), 13);
     }
 }

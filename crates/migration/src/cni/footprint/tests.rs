@@ -132,10 +132,10 @@ fn each_footprint_has_its_agent_and_its_definitions() {
         ),
     ] {
         let namespaces = [namespace.to_owned()].into();
-        let found: BTreeSet<String> =
+        let targets: BTreeSet<String> =
             footprint(cni).targets(&namespaces).iter().map(ToString::to_string).collect();
         for name in names {
-            assert!(found.contains(*name), "{cni}: {name}");
+            assert!(targets.contains(*name), "{cni}: {name}");
         }
     }
     assert!(!named(Cni::Cilium, &["cilium"]).iter().any(|name| name.contains("kube-system")));

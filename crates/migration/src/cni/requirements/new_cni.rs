@@ -53,12 +53,12 @@ pub(super) const ROWS: &[Requirement] = &[
             let fix = "install Cilium with cni.chainingMode=none, or with portmap where pods use ports of their node";
             // What is a chain is said once, in the rule of the setting.
             let rule = values::rule(Cni::Cilium, "cilium-chaining");
-            let wanted = |value: Option<&str>| {
+            let is_unchained = |value: Option<&str>| {
                 rule.is_some_and(|rule| {
                     rule.for_stage(scene.config.transition.phase).accepts(value.unwrap_or(rule.absent))
                 })
             };
-            cilium(scene, "cni-chaining-mode", fix, wanted)
+            cilium(scene, "cni-chaining-mode", fix, is_unchained)
         },
     },
     Requirement {

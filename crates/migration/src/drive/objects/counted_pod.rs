@@ -138,7 +138,7 @@ mod tests {
     /// Each row: phase, whether it uses the node's network, its node; whether it counts, and whether among those that run with the pod network.
     #[test]
     fn pods_that_have_not_ended_count() {
-        for (phase, host, node, found) in [
+        for (phase, host, node, expected) in [
             ("Running", false, "b7", Some(true)),
             ("Running", true, "b7", Some(false)),
             ("Pending", false, "b7", Some(false)),
@@ -149,7 +149,7 @@ mod tests {
         ] {
             let pod = json!({"spec": {"hostNetwork": host, "nodeName": node}, "status": {"phase": phase}});
             let counted = read(&pod);
-            assert_eq!(counted.as_ref().map(|counted| counted.is_running), found, "{pod}");
+            assert_eq!(counted.as_ref().map(|counted| counted.is_running), expected, "{pod}");
             assert!(
                 counted.is_none_or(|counted| &*counted.node == node && counted.request == Request::POD),
                 "{pod}"

@@ -118,7 +118,7 @@ fn lifecycle(read: &model::Node) -> BTreeMap<Lifecycle, bool> {
     Lifecycle::ALL.into_iter().filter_map(find).collect()
 }
 
-/// The condition. Its message is told without the boot that it ends with: `old is ready (boot 1c5e..)`.
+/// The condition. Its message, without the boot that it ends with: `old is ready (boot 1c5e..)`.
 fn condition(read: &model::Condition) -> Condition {
     let parts = read.message.strip_suffix(')').and_then(|text| text.rsplit_once(" (boot "));
     let message = parts.map_or(&*read.message, |(message, _)| message);
@@ -212,7 +212,7 @@ mod tests {
         );
         assert!(node.is_in(Phase::BothOld));
         assert_eq!(node.offers, Request { cpu: 3900, memory: 1_024_000, pods: 110_000 });
-        assert_eq!(node.taints, [Text::from("x")], "the fence keeps nobody away");
+        assert_eq!(node.taints, [Text::from("x")], "the fence keeps no pod away");
         assert_eq!((node.label, node.desired), (Some(Phase::BothOld), Some(Phase::BothOld)));
         let reported = node.crossfade.as_ref().expect("a condition");
         assert_eq!(&*reported.message, "old and new (both) are ready");

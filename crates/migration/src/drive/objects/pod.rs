@@ -146,8 +146,8 @@ mod tests {
             (condition("PodScheduled", "False", "SchedulingGated"), &[]),
             (condition("PodScheduled", "True", ""), &[]),
         ] {
-            let found: Vec<Trait> = read(&pod).traits.into_iter().collect();
-            assert_eq!(found, traits, "{pod}");
+            let found_traits: Vec<Trait> = read(&pod).traits.into_iter().collect();
+            assert_eq!(found_traits, traits, "{pod}");
         }
     }
 
@@ -180,11 +180,11 @@ mod tests {
             let about = PodClassifier { ranges: Some(NetworkRanges::new(&networks)), ..about() };
             let value =
                 json!({"status": {"podIP": address, "podIPs": [{"ip": address}], "phase": "Running"}});
-            let found = |about: &PodClassifier| {
+            let is_of_old = |about: &PodClassifier| {
                 pod(&value.to_string(), about).expect("a pod").has_trait(Trait::OtherNetwork)
             };
-            assert_eq!(found(&about), is_foreign, "{old:?} {new:?} {address}");
-            assert!(!found(&PodClassifier { ranges: None, ..about }), "no run to the final image");
+            assert_eq!(is_of_old(&about), is_foreign, "{old:?} {new:?} {address}");
+            assert!(!is_of_old(&PodClassifier { ranges: None, ..about }), "no run to the final image");
         }
     }
 

@@ -74,8 +74,8 @@ mod tests {
             (Kind::DAEMON_SET, &no_owner, json!({}), Some((7, 6))),
         ] {
             let read = workload(kind, &object(meta.clone(), spec)).expect("a workload");
-            let found = read.as_ref().map(|(_, available)| (available.desired, available.ready));
-            assert_eq!(found, available, "{kind}");
+            let counts = read.as_ref().map(|(_, available)| (available.desired, available.ready));
+            assert_eq!(counts, available, "{kind}");
             assert!(read.is_none_or(|(owner, _)| *owner.kind == *kind.name()
                 && &*owner.namespace == "x"
                 && &*owner.name == "w"));

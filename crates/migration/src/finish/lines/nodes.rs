@@ -29,15 +29,15 @@ pub(super) fn moved(facts: &Facts<'_>) -> Line {
         return waits(vec![format!("run {run} is not over")])
             .help("kubectl crossfade status says what it waits for");
     }
-    let found = find(scene.snapshot, Phase::New, scene.config);
-    let stragglers = found.stragglers.iter().map(|group| {
+    let survey = find(scene.snapshot, Phase::New, scene.config);
+    let stragglers = survey.stragglers.iter().map(|group| {
         format!(
             "{} has {} pods on the old network, or on a node that does not report",
             group.owner,
             group.pods.len()
         )
     });
-    let unnamed = found
+    let unnamed = survey
         .unnamed
         .iter()
         .map(|(node, count)| format!("Node/{node} has {count} more attachments of other phases"));

@@ -1,4 +1,4 @@
-//! What keeps a plan from being made: each row one cause, beside the nearest cluster that has a plan.
+//! Causes that keep a plan from being made: each row one cause, beside the nearest cluster that has a plan.
 
 use snapshot::model::{Kind, Reading};
 

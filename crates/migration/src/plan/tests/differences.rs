@@ -1,4 +1,4 @@
-//! What differs between two plans.
+//! Differences between two plans.
 
 use super::case::{cluster, dns, node, planned, with};
 use crate::plan::{Bridge, Plan, diff};

@@ -1,4 +1,4 @@
-//! What a cluster becomes after its plan was made: each row one change, and its class.
+//! Changes of a cluster after its plan was made: each row one change, and its class.
 
 use serde_json::{Value, json};
 use snapshot::model::Kind;

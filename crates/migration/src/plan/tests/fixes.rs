@@ -291,7 +291,7 @@ fn a_plan_holds_while_stragglers_come_and_go() {
         ]
     };
     let plan = kept(&cluster(straggling()));
-    assert_eq!(plan.left_out.len(), 1, "a pod that nobody makes again");
+    assert_eq!(plan.left_out.len(), 1, "a pod that no controller makes again");
     for now in [
         vec![done("a"), late("b", "old", &["11111111"]), done("c")],
         vec![done("a"), done("b"), done("c")],

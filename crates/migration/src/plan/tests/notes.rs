@@ -1,4 +1,4 @@
-//! What to know of a plan that does not keep it from being carried out.
+//! Notes of a plan, none of which keeps it from being carried out.
 
 use serde_json::{Value, json};
 use snapshot::model::Kind;

@@ -169,9 +169,9 @@ fn pods_that_need_a_decision_are_counted() {
     ] {
         let case = cluster([node("a", ""), labelled(node("w", ""), "kubernetes.io/os", "windows"), pod]);
         let counted = classes(&case.scene(), &planned(&case));
-        let found: Vec<&str> =
+        let classes: Vec<&str> =
             counted.iter().filter(|class| class.count > 0).map(|class| class.pods).collect();
-        assert_eq!(found, class.into_iter().collect::<Vec<_>>(), "{what}");
+        assert_eq!(classes, class.into_iter().collect::<Vec<_>>(), "{what}");
         assert!(counted.iter().all(|class| class.decided == 0), "{what}");
     }
 }

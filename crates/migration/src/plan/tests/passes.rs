@@ -1,4 +1,4 @@
-//! Which passes a cluster needs, and where a bridge must be.
+//! The passes that a cluster needs, and the places where a bridge must be.
 
 use serde_json::json;
 use types::policy::Phase::{self, BothNew, BothOld, New, Old};

@@ -249,18 +249,18 @@ fn nodes_of_the_control_plane_that_would_be_replaced_are_named() {
         let node = labelled(reporting(name, Old), "pool", pool);
         labelled(node, "node-role.kubernetes.io/control-plane", "")
     };
-    let said = |roll: &str| {
+    let note_of = |roll: &str| {
         let case =
             rotation([plain("a", Some("blue")), control("cp1", "masters")], &format!("{ROUTER}, {roll}"));
         let notes = notes(&case.scene(), &Survey::gather(&case.scene()), &planned(&case));
         notes.into_iter().find(|note| note.contains("control plane"))
     };
-    let note = said("").expect("a note");
+    let note = note_of("").expect("a note");
     for part in ["permit", "\"masters\": cp1", "leaveOut: [{node: cp1", "methods: {\"masters\": drain}"] {
         assert!(note.contains(part), "{part}: {note}");
     }
-    assert_eq!(said("methods: {masters: drain}"), None);
-    assert_eq!(said("leaveOut: [{node: cp1, reason: nothing replaces it}]"), None);
+    assert_eq!(note_of("methods: {masters: drain}"), None);
+    assert_eq!(note_of("leaveOut: [{node: cp1, reason: nothing replaces it}]"), None);
 }
 
 #[test]

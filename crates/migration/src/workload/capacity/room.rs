@@ -206,16 +206,16 @@ mod tests {
             ("it comes back, and is too small", vec![other(5, 2, Returning)], 0, Some((9, 0, false))),
             ("one is closed, one is open", vec![other(3, 2, Closed), other(3, 0, Open)], 0, None),
             (
-                "nobody takes pods of a tainted node",
+                "no node takes pods of a tainted node",
                 vec![place(&["gpu"], 0, 0, Open)],
                 0,
                 Some((4, 0, false)),
             ),
         ] {
             let room = room(&[vec![first.clone()], others].concat());
-            let found = room.shortage(&first, margin_percent);
-            let rows =
-                found.map(|short| (short.requested.cpu / 1000, short.offered.cpu / 1000, short.is_passing));
+            let shortage = room.shortage(&first, margin_percent);
+            let rows = shortage
+                .map(|short| (short.requested.cpu / 1000, short.offered.cpu / 1000, short.is_passing));
             assert_eq!(rows, short, "{what}");
         }
     }

@@ -60,7 +60,7 @@ fn each_node_has_the_agents_that_the_strategy_needs() {
 
 #[test]
 fn the_nodes_that_differ_from_most_are_named() {
-    let of = |labels: [&str; 3]| {
+    let agents_on = |labels: [&str; 3]| {
         let nodes = ["a", "b", "c"].into_iter().zip(labels).map(|(name, labels)| node(name, labels));
         let yaml = [calico(""), cilium(NEW)].into_iter().chain(nodes).collect::<String>();
         Case::from_yaml(&yaml).strategy(Strategy::Rotation).finding(&CHECK, "fence-mixed")
@@ -68,14 +68,14 @@ fn the_nodes_that_differ_from_most_are_named() {
     let names = |finding: &crate::check::finding::Finding| -> Vec<String> {
         finding.objects.iter().map(ToString::to_string).collect()
     };
-    let most_run_both = of(["new: \"\"", "new: \"\"", ""]);
+    let most_run_both = agents_on(["new: \"\"", "new: \"\"", ""]);
     assert_eq!(names(&most_run_both), ["Node/c"]);
     assert!(
         most_run_both.objects[0].detail.contains("kube-system/cilium does not run there"),
         "{most_run_both:?}"
     );
     assert!(most_run_both.fix.contains("run on these nodes, too"), "{}", most_run_both.fix);
-    let most_run_one = of(["new: \"\"", "", ""]);
+    let most_run_one = agents_on(["new: \"\"", "", ""]);
     assert_eq!(names(&most_run_one), ["Node/a"]);
     assert!(most_run_one.fix.contains("refuse it"), "{}", most_run_one.fix);
 }

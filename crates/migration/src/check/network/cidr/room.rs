@@ -229,8 +229,8 @@ mod tests {
 
     fn too_small(to: Cni, more: Vec<(Kind, Value)>, most: &str) -> Vec<(Severity, Vec<String>)> {
         let case = Case::new(Cni::Calico, to, [nodes(most), more].concat());
-        let found = case.found(&CHECK).into_iter().filter(|finding| finding.code == "cidr-too-small");
-        found.map(|finding| (finding.severity, objects(&finding))).collect()
+        let findings = case.findings(&CHECK).into_iter().filter(|finding| finding.code == "cidr-too-small");
+        findings.map(|finding| (finding.severity, objects(&finding))).collect()
     }
 
     fn cilium(range: &str, mask: &str) -> (Kind, Value) {
@@ -244,9 +244,9 @@ mod tests {
 
     #[test]
     fn every_node_needs_a_range_of_the_new_pool() {
-        let found = too_small(Cni::Cilium, vec![cilium("10.20.0.0/23", "24")], "110");
+        let findings = too_small(Cni::Cilium, vec![cilium("10.20.0.0/23", "24")], "110");
         let detail = "ConfigMap/kube-system/cilium-config: 10.20.0.0/23 has room for 2 nodes with a /24 each; there are 3";
-        assert_eq!(found, [(Severity::Blocks, vec![detail.to_owned()])]);
+        assert_eq!(findings, [(Severity::Blocks, vec![detail.to_owned()])]);
         assert!(too_small(Cni::Cilium, vec![cilium("10.20.0.0/22", "24")], "110").is_empty());
         // As the fix says: another range at the end of the list.
         assert!(too_small(Cni::Cilium, vec![cilium("10.20.0.0/23 10.40.0.0/16", "24")], "110").is_empty());
@@ -254,13 +254,13 @@ mod tests {
 
     #[test]
     fn nodes_that_a_rotation_adds_need_a_range_too() {
-        let found = |strategy| {
+        let finding_for = |strategy| {
             let objects = [nodes("110"), vec![cilium("10.20.0.0/23 10.40.0.0/24", "24")]].concat();
-            let all = Case::new(Cni::Calico, Cni::Cilium, objects).strategy(strategy).found(&CHECK);
+            let all = Case::new(Cni::Calico, Cni::Cilium, objects).strategy(strategy).findings(&CHECK);
             all.into_iter().find(|finding| finding.code == "cidr-too-small")
         };
-        assert_eq!(found(Strategy::Double), None);
-        let finding = found(Strategy::Rotation).expect("too small");
+        assert_eq!(finding_for(Strategy::Double), None);
+        let finding = finding_for(Strategy::Rotation).expect("too small");
         let detail = &objects(&finding)[0];
         assert!(detail.ends_with("there are 3, and a rotation adds 1 before old ones go"), "{detail}");
     }
@@ -268,15 +268,15 @@ mod tests {
     #[test]
     fn a_nodes_range_has_room_for_its_pods() {
         let small = || vec![cilium("10.20.0.0/16", "28")];
-        let found = too_small(Cni::Cilium, small(), "12");
-        assert!(found.is_empty(), "{found:?}");
-        let found = too_small(Cni::Cilium, small(), "13");
-        assert_eq!((found[0].0, found[0].1.len()), (Severity::Risk, 3));
-        assert_eq!(found[0].1[0], "Node/a: a /28 has 12 addresses for pods; it may have 13 pods");
+        let findings = too_small(Cni::Cilium, small(), "12");
+        assert!(findings.is_empty(), "{findings:?}");
+        let findings = too_small(Cni::Cilium, small(), "13");
+        assert_eq!((findings[0].0, findings[0].1.len()), (Severity::Risk, 3));
+        assert_eq!(findings[0].1[0], "Node/a: a /28 has 12 addresses for pods; it may have 13 pods");
         let busy: Vec<_> = small().into_iter().chain((1..14).map(pod)).collect();
-        let found = too_small(Cni::Cilium, busy, "12");
+        let findings = too_small(Cni::Cilium, busy, "12");
         assert_eq!(
-            found,
+            findings,
             [(Severity::Blocks, vec!["Node/a: a /28 has 12 addresses for pods; it has 13 pods".into()])]
         );
     }
@@ -290,11 +290,11 @@ mod tests {
     #[test]
     fn a_pool_of_calico_needs_a_block_for_each_node() {
         let pool = |cidr: &str| object(Kind::IP_POOL, "p", json!({"spec": {"cidr": cidr, "blockSize": 26}}));
-        let found = |cidr: &str| {
+        let is_too_small = |cidr: &str| {
             let case = Case::new(Cni::Flannel, Cni::Calico, [nodes("110"), vec![pool(cidr)]].concat());
             case.codes(&CHECK).contains(&"cidr-too-small")
         };
-        assert!(found("10.50.0.0/25"));
-        assert!(!found("10.50.0.0/24"));
+        assert!(is_too_small("10.50.0.0/25"));
+        assert!(!is_too_small("10.50.0.0/24"));
     }
 }

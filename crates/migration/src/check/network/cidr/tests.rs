@@ -97,12 +97,12 @@ fn the_three_nodes_of_the_issue_break_and_no_other() {
         (0..21).map(node).chain(hit.into_iter().chain(free).map(block)).chain([pool.to_owned()]).collect();
     let case =
         Case::from_yaml(&yaml).pair(Cni::Calico, Cni::Antrea).config("cidrs: {drainAtMostPercent: 25}");
-    let found = objects(&case.finding(&CHECK, "cidr-overlap-block"));
-    assert_eq!(found.len(), 3, "{found:?}");
+    let overlaps = objects(&case.finding(&CHECK, "cidr-overlap-block"));
+    assert_eq!(overlaps.len(), 3, "{overlaps:?}");
     for (cidr, node) in hit {
         assert!(
-            found.iter().any(|item| item.contains(&format!("{cidr} on worker{node} "))),
-            "{cidr}: {found:?}"
+            overlaps.iter().any(|item| item.contains(&format!("{cidr} on worker{node} "))),
+            "{cidr}: {overlaps:?}"
         );
     }
     let plan = case.finding(&CHECK, "cidr-plan");
@@ -203,7 +203,7 @@ fn the_second_range_of_flannel_counts_only_with_ipv6() {
 
 #[test]
 fn addresses_that_lead_to_services_are_no_pods() {
-    for (service, found) in [
+    for (service, is_found) in [
         ("spec: {externalIPs: [10.10.1.9]}", true),
         ("spec: {externalIPs: [10.11.1.9]}", false),
         ("spec: {type: LoadBalancer, loadBalancerIP: 10.10.1.9}", true),
@@ -215,13 +215,13 @@ fn addresses_that_lead_to_services_are_no_pods() {
             "{cluster}---\napiVersion: v1\nkind: Service\nmetadata: {{name: web, namespace: x}}\n{service}\n"
         );
         let codes = Case::from_yaml(&text).pair(Cni::Calico, Cni::Antrea).codes(&CHECK);
-        assert_eq!(codes, &["cidr-overlap-services"][usize::from(!found)..], "{service}");
+        assert_eq!(codes, &["cidr-overlap-services"][usize::from(!is_found)..], "{service}");
     }
 }
 
 #[test]
 fn addresses_that_lead_to_ingresses_are_no_pods() {
-    for (status, found) in [
+    for (status, is_found) in [
         ("{loadBalancer: {ingress: [{ip: 10.10.1.9}]}}", true),
         ("{loadBalancer: {ingress: [{hostname: lb.example}, {ip: 10.10.1.9}]}}", true),
         ("{loadBalancer: {ingress: [{ip: 10.11.1.9}]}}", false),
@@ -233,8 +233,8 @@ fn addresses_that_lead_to_ingresses_are_no_pods() {
             "{cluster}---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: web, namespace: x}}\nstatus: {status}\n"
         );
         let case = Case::from_yaml(&text).pair(Cni::Calico, Cni::Antrea);
-        assert_eq!(case.codes(&CHECK), &["cidr-overlap-services"][usize::from(!found)..], "{status}");
-        if found {
+        assert_eq!(case.codes(&CHECK), &["cidr-overlap-services"][usize::from(!is_found)..], "{status}");
+        if is_found {
             let finding = case.finding(&CHECK, "cidr-overlap-services");
             assert_eq!(finding.objects[0].to_string(), "Ingress/x/web");
         }
@@ -243,7 +243,7 @@ fn addresses_that_lead_to_ingresses_are_no_pods() {
 
 #[test]
 fn addresses_of_gateways_are_no_pods() {
-    for (status, found) in [
+    for (status, is_found) in [
         ("{addresses: [{type: IPAddress, value: 10.10.1.9}]}", true),
         ("{addresses: [{value: 10.10.1.9}]}", true),
         ("{addresses: [{type: Hostname, value: lb.example}, {type: IPAddress, value: 10.10.1.9}]}", true),
@@ -257,8 +257,8 @@ fn addresses_of_gateways_are_no_pods() {
             "{cluster}---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: web, namespace: x}}\nstatus: {status}\n"
         );
         let case = Case::from_yaml(&text).pair(Cni::Calico, Cni::Antrea);
-        assert_eq!(case.codes(&CHECK), &["cidr-overlap-services"][usize::from(!found)..], "{status}");
-        if found {
+        assert_eq!(case.codes(&CHECK), &["cidr-overlap-services"][usize::from(!is_found)..], "{status}");
+        if is_found {
             let finding = case.finding(&CHECK, "cidr-overlap-services");
             assert_eq!(finding.objects[0].to_string(), "Gateway/x/web");
         }
@@ -269,8 +269,8 @@ fn addresses_of_gateways_are_no_pods() {
 fn a_range_of_pods_that_cannot_be_read_blocks() {
     use crate::check::finding::Severity;
     let severity = |pool: &str| {
-        let found = cluster(pool, "192.168.3.0/26").found(&CHECK);
-        found.iter().find(|candidate| candidate.code == "cidr-invalid").map(|candidate| candidate.severity)
+        let findings = cluster(pool, "192.168.3.0/26").findings(&CHECK);
+        findings.iter().find(|candidate| candidate.code == "cidr-invalid").map(|candidate| candidate.severity)
     };
     assert_eq!(severity("192.168.0.0/33"), Some(Severity::Blocks));
     assert_eq!(severity("192.168.0.1/16"), Some(Severity::Risk));

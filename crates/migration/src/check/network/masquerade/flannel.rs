@@ -71,14 +71,14 @@ mod tests {
                 json!({"data": {"cluster-pool-ipv4-cidr": new, "ipv4-native-routing-cidr": "10.0.0.0/8"}}),
             ),
         ];
-        let found = Case::new(Cni::Flannel, Cni::Cilium, objects).strategy(strategy).found(&CHECK);
-        found.into_iter().map(|finding| (finding.code, finding.severity)).collect()
+        let findings = Case::new(Cni::Flannel, Cni::Cilium, objects).strategy(strategy).findings(&CHECK);
+        findings.into_iter().map(|finding| (finding.code, finding.severity)).collect()
     }
 
     #[test]
     fn flannel_masquerades_in_both_directions_with_its_flag_alone() {
         use Severity::{Note, Risk};
-        for (argument, new, strategy, found) in [
+        for (argument, new, strategy, severity) in [
             ("--ip-masq", "10.20.0.0/16", Strategy::Bridge, Some(Risk)),
             ("--ip-masq=true", "10.20.0.0/16", Strategy::Bridge, Some(Risk)),
             ("--ip-masq", "10.20.0.0/16", Strategy::Double, Some(Note)),
@@ -87,7 +87,8 @@ mod tests {
             // Within Flannel's range nothing is masqueraded.
             ("--ip-masq", "10.244.128.0/17", Strategy::Bridge, None),
         ] {
-            let expected: Vec<_> = found.map(|severity| ("masquerade-both", severity)).into_iter().collect();
+            let expected: Vec<_> =
+                severity.map(|severity| ("masquerade-both", severity)).into_iter().collect();
             assert_eq!(codes(argument, new, strategy), expected, "{argument} {new}");
         }
     }

@@ -123,8 +123,8 @@ mod tests {
     /// The finding of a cluster, whatever the new CNI is: the taint may be an earlier one's.
     fn find_leftover(text: &str) -> Option<(Severity, Vec<String>, String)> {
         let case = Case::from_yaml(text).pair(Cni::Flannel, Cni::Antrea);
-        let found = case.found(&CHECK);
-        let finding = found.iter().find(|candidate| candidate.code == "startup-taint-left")?;
+        let findings = case.findings(&CHECK);
+        let finding = findings.iter().find(|candidate| candidate.code == "startup-taint-left")?;
         Some((finding.severity, objects(finding), finding.fix.clone()))
     }
 
@@ -163,7 +163,7 @@ mod tests {
                 "apiVersion: v1\nkind: Pod\nmetadata: {{name: p, namespace: kube-system, ownerReferences: [{{kind: DaemonSet, name: cilium, controller: true}}]}}\nspec: {{nodeName: a, hostNetwork: true, containers: [{{name: cilium-agent}}]}}\nstatus: {{phase: Running, conditions: [{{type: Ready, status: \"{ready}\"}}]}}\n---\n"
             )
         };
-        for (tainted, more, found) in [
+        for (tainted, more, is_found) in [
             // No agent of Cilium is in the cluster, so nothing removes its taint.
             (text_of(cilium, READY), String::new(), true),
             (text_of(cilium, READY), format!("{AGENT}{}", pod("True")), true),
@@ -175,7 +175,7 @@ mod tests {
             (text_of(own, READY), String::new(), false),
         ] {
             let text = [tainted.as_str(), &free, &more].concat();
-            let expected = found.then_some(Risk);
+            let expected = is_found.then_some(Risk);
             assert_eq!(find_leftover(&text).map(|(severity, ..)| severity), expected, "{text}");
         }
         let (_, objects, fix) = find_leftover(&[text_of(cilium, READY), free].concat()).expect("found");
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_start_up_taint_stays_on_a_node_that_is_left_out_and_has_no_agent() {
-        for (taint, found) in [(CILIUM, true), ("crossfade/not-ready", true), ("mine", false)] {
+        for (taint, stays) in [(CILIUM, true), ("crossfade/not-ready", true), ("mine", false)] {
             let text = [node("a", READY, &[taint], "", ""), node("b", READY, &[], "", ""), AGENT.to_owned()]
                 .concat();
             let code = |config: &str| {
@@ -193,7 +193,7 @@ mod tests {
                 case.codes(&CHECK).contains(&"startup-taint-left")
             };
             assert!(!code(""), "{taint}");
-            assert_eq!(code("roll: {leaveOut: [{node: a, reason: why}]}"), found, "{taint}");
+            assert_eq!(code("roll: {leaveOut: [{node: a, reason: why}]}"), stays, "{taint}");
         }
     }
 

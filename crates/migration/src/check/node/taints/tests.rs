@@ -135,8 +135,8 @@ fn a_rule_lifts_a_taint_of_its_effect_by_its_controller() {
         ),
         (PLAIN, CONTROLLER.to_owned(), Some(Severity::Blocks), "node-readiness-rule.yaml"),
     ] {
-        let found = case(&[CILIUM, OPERATOR, node, &rules]).config(&settings).found(&CHECK);
-        let lifted = found.iter().find(|finding| finding.code == "startup-taint-no-lifter");
+        let findings = case(&[CILIUM, OPERATOR, node, &rules]).config(&settings).findings(&CHECK);
+        let lifted = findings.iter().find(|finding| finding.code == "startup-taint-no-lifter");
         assert_eq!(lifted.map(|finding| finding.severity), severity, "{rules}");
         assert!(lifted.is_none_or(|finding| finding.fix.contains(fix)), "{lifted:?}");
     }
@@ -168,10 +168,10 @@ fn karpenter_must_know_the_taint() {
         ),
     ] {
         let case = case(&[CILIUM, OPERATOR, TAINTED, &pool(&spec)]);
-        let found = case.found(&CHECK);
-        let found = found.iter().find(|finding| finding.code == "karpenter-startup-taint");
+        let findings = case.findings(&CHECK);
+        let finding = findings.iter().find(|finding| finding.code == "karpenter-startup-taint");
         assert_eq!(
-            found.map(|finding| finding.objects[0].detail.contains(detail.unwrap_or("-"))),
+            finding.map(|finding| finding.objects[0].detail.contains(detail.unwrap_or("-"))),
             detail.map(|_| true),
             "{spec}"
         );
@@ -205,8 +205,8 @@ fn a_pool_is_held_before_it_gets_a_start_up_taint() {
     let both = both.config(
         "startupTaints: [{key: crossfade/not-ready, lifter: {namespace: kube-system, name: cilium-operator}}]",
     );
-    let found = both.found(&CHECK);
-    let fixes: Vec<&str> = found
+    let findings = both.findings(&CHECK);
+    let fixes: Vec<&str> = findings
         .iter()
         .filter(|finding| finding.code == "karpenter-startup-taint")
         .map(|finding| finding.fix.as_str())
@@ -233,17 +233,17 @@ fn karpenter_knows_the_readiness_taint_from_1_13_on() {
     };
     let codes = |image: &str, taints: &str| {
         let all = [CILIUM, OPERATOR, &tainted, &rule, &pool(taints), &karpenter(image)];
-        let found = case(&all).found(&CHECK);
-        found.iter().any(|finding| finding.code == "karpenter-startup-taint")
+        let findings = case(&all).findings(&CHECK);
+        findings.iter().any(|finding| finding.code == "karpenter-startup-taint")
     };
-    for (image, found) in [
+    for (image, findings) in [
         ("public.ecr.aws/karpenter/controller:1.13.0@sha256:0f", false),
         ("mirror:5000/karpenter/controller:2.0.1", false),
         ("public.ecr.aws/karpenter/controller:1.12.3", true),
         ("public.ecr.aws/karpenter/controller@sha256:0f", true),
         ("mcr.microsoft.com/aks/karpenter/controller:1.13.0", true),
     ] {
-        assert_eq!(codes(image, ""), found, "{image}");
+        assert_eq!(codes(image, ""), findings, "{image}");
     }
     let stays = "{key: readiness.k8s.io/crossfade, effect: NoSchedule}";
     assert!(codes("public.ecr.aws/karpenter/controller:1.14.0", stays), "a taint that stays");

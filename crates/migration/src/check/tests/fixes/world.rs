@@ -54,11 +54,11 @@ impl World {
     /// The object of a kind, as kubectl names kinds.
     #[track_caller]
     pub(super) fn at(&mut self, kind: &str, name: &str) -> &mut Value {
-        let found = self
+        let object = self
             .documents
             .iter_mut()
             .find(|object| is_kind(object, kind) && text_at(object, "/metadata/name") == name);
-        found.unwrap_or_else(|| panic!("{kind} {name} is not found"))
+        object.unwrap_or_else(|| panic!("{kind} {name} is not found"))
     }
 
     #[track_caller]

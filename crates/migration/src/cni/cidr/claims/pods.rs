@@ -83,7 +83,7 @@ mod tests {
         let pod = |node: &str, ip: &str| {
             format!("spec: {{nodeName: {node}}}\nstatus: {{phase: Running, podIPs: [{{ip: {ip}}}]}}\n")
         };
-        for (node, ip, from, found) in [
+        for (node, ip, from, is_found) in [
             ("a", "10.20.9.9", Cni::Calico, true),
             // The new network's own pod, on the node that has its range and on another.
             ("a", "10.20.1.9", Cni::Calico, false),
@@ -96,7 +96,7 @@ mod tests {
             let strays = strays(&pod(node, ip), from);
             assert_eq!(
                 strays,
-                Vec::from_iter(found.then(|| format!("{ip}/32"))),
+                Vec::from_iter(is_found.then(|| format!("{ip}/32"))),
                 "{ip} on {node} from {from}"
             );
         }

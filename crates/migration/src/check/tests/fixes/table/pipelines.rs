@@ -1,4 +1,4 @@
-//! What replaces nodes, repairs them or moves their pods beside a run.
+//! Programs that replace nodes, repair them or move their pods beside a run.
 
 use serde_json::json;
 
