@@ -132,7 +132,7 @@ fn answers_about_a_run_are_as_the_schemas_say() {
         let acts = json!([{"act": "census"}, {"act": "record", "pass": 1, "to": to}, {"act": "patch", "node": "a", "cordon": true}]);
         holds("roll", &json!({"status": status(state, to), "acts": acts}));
     }
-    let found = StragglerReport {
+    let survey = StragglerReport {
         stragglers: vec![Stragglers {
             owner: "Deployment/default/web".into(),
             because: StragglerReason::Attached,
@@ -143,7 +143,7 @@ fn answers_about_a_run_are_as_the_schemas_say() {
         }],
         unnamed: [("a".into(), 2)].into(),
     };
-    holds("stragglers", &stragglers::StragglersReport { phase: Phase::New, report: found });
+    holds("stragglers", &stragglers::StragglersReport { phase: Phase::New, report: survey });
     for request in [
         RunRequest::Pause,
         RunRequest::PauseNow,

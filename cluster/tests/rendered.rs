@@ -18,7 +18,7 @@ fn dir() -> PathBuf {
 }
 
 /// One page for each command that people call, by its file's name.
-fn pages(command: &Command, name: &str, found: &mut BTreeMap<String, Vec<u8>>) {
+fn pages(command: &Command, name: &str, rendered: &mut BTreeMap<String, Vec<u8>>) {
     let man = Man::new(command.clone())
         .title(name)
         .section(SECTION)
@@ -28,10 +28,10 @@ fn pages(command: &Command, name: &str, found: &mut BTreeMap<String, Vec<u8>>) {
         .date(" ");
     let mut page = Vec::new();
     man.render(&mut page).expect("a page");
-    found.insert(format!("{name}.{SECTION}"), page);
+    rendered.insert(format!("{name}.{SECTION}"), page);
     let shown = |command: &&Command| !command.is_hide_set() && command.get_name() != "help";
     for command in command.get_subcommands().filter(shown) {
-        pages(command, &format!("{name}-{}", command.get_name()), found);
+        pages(command, &format!("{name}-{}", command.get_name()), rendered);
     }
 }
 

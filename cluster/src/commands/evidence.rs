@@ -51,10 +51,10 @@ pub(crate) struct EvidenceReport {
 ///
 /// # Errors
 /// There is no such run, nothing of it can be read, or the archive cannot be written.
-pub(crate) fn evidence(global: &Global, wanted: &EvidenceArgs) -> Result<EvidenceReport, Failure> {
+pub(crate) fn evidence(global: &Global, arguments: &EvidenceArgs) -> Result<EvidenceReport, Failure> {
     let settings = global.config.as_ref().map(|_| source::settings(global)).transpose()?;
-    let (mut sources, mut lacking) = gather(global, &wanted.source)?;
-    if wanted.redact {
+    let (mut sources, mut lacking) = gather(global, &arguments.source)?;
+    if arguments.redact {
         let (harmless, left_out) = redacted(sources);
         sources = harmless;
         // What is wrong with an item quotes names, and so do commands that help.
@@ -80,13 +80,13 @@ pub(crate) fn evidence(global: &Global, wanted: &EvidenceArgs) -> Result<Evidenc
         items.insert(format!("measured/{index:04}.json"), bytes(measured));
     }
     match settings {
-        Some(_) if wanted.redact => {
+        Some(_) if arguments.redact => {
             lacking.push(lacks("settings", "they have patterns, and names cannot be found in these"))
         }
         Some(settings) => drop(items.insert("settings.json".into(), bytes(&settings))),
         None => lacking.push(lacks("settings", "no settings file was named: --config FILE")),
     }
-    match wanted.backup.as_deref().map(digest) {
+    match arguments.backup.as_deref().map(digest) {
         Some(Ok(digest)) => drop(items.insert("policies-backup.json".into(), bytes(&digest))),
         Some(Err(why)) => lacking.push(lacks("policies-backup", &why)),
         None => lacking.push(lacks("policies-backup", "no backup was named: --backup FILE")),
@@ -101,12 +101,12 @@ pub(crate) fn evidence(global: &Global, wanted: &EvidenceArgs) -> Result<Evidenc
     items.insert("SHA256SUMS".into(), sums.into_bytes());
     let failed = |problem: Problem| Failure::from_problem(Exit::Failed, problem);
     let archive = archive(&items).map_err(|e| failed(Problem::new(format!("make the archive: {e}"))))?;
-    save(&wanted.out, |out| out.write_all(&archive)).map_err(failed)?;
+    save(&arguments.out, |out| out.write_all(&archive)).map_err(failed)?;
     Ok(EvidenceReport {
-        file: wanted.out.display().to_string(),
+        file: arguments.out.display().to_string(),
         hash: sha256(&archive),
         run: answer.report.run,
-        is_redacted: wanted.redact,
+        is_redacted: arguments.redact,
         items: hashes,
         lacking,
     })

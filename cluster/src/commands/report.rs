@@ -52,11 +52,11 @@ enum Format {
 ///
 /// # Errors
 /// There is no such run, nothing of it can be read, or a file cannot be written.
-pub(crate) fn report(global: &Global, wanted: &ReportArgs) -> Result<RunAnswer, Failure> {
-    let formats: Vec<Format> = wanted.out.iter().map(|file| format(file)).collect::<Result<_, _>>()?;
-    let (sources, lacking) = gather(global, &wanted.source)?;
+pub(crate) fn report(global: &Global, arguments: &ReportArgs) -> Result<RunAnswer, Failure> {
+    let formats: Vec<Format> = arguments.out.iter().map(|file| format(file)).collect::<Result<_, _>>()?;
+    let (sources, lacking) = gather(global, &arguments.source)?;
     let mut answer = RunAnswer { report: decide(sources), lacking, files: Vec::new() };
-    for (file, format) in wanted.out.iter().zip(formats) {
+    for (file, format) in arguments.out.iter().zip(formats) {
         let text = match format {
             Format::Html => print::page(&answer.document()),
             Format::Markdown => print::markdown_of(&answer),

@@ -197,10 +197,10 @@ mod tests {
 
     fn gathered(dir: &Path) -> (Result<Snapshot, String>, String) {
         let mut notes = String::new();
-        let found = gather(&[dir.to_owned()], &[], &mut |note| notes.push_str(note));
+        let snapshot = gather(&[dir.to_owned()], &[], &mut |note| notes.push_str(note));
         let first =
             |problems: Vec<Problem>| problems.iter().map(|problem| format!("{}\n", problem.what)).collect();
-        (found.map_err(first), notes)
+        (snapshot.map_err(first), notes)
     }
 
     #[test]
@@ -210,8 +210,8 @@ mod tests {
         write(dir.path().join("README.md"), "# Dumps of Monday\n").expect("written");
         write(dir.path().join("dump.sh"), "#!/bin/sh\nkubectl get nodes -o json >nodes.json\n")
             .expect("written");
-        let (found, notes) = gathered(dir.path());
-        assert_eq!(found.expect("a snapshot").nodes.len(), 1);
+        let (snapshot, notes) = gathered(dir.path());
+        assert_eq!(snapshot.expect("a snapshot").nodes.len(), 1);
         assert!(notes.contains("README.md") && notes.contains("dump.sh"), "{notes}");
         assert!(!notes.contains("nodes.json"), "{notes}");
     }

@@ -105,7 +105,7 @@ async fn ask_once(
         }
         // What an earlier answer left would be taken for a request once the node may go.
         (Answer::Never(..), Some(node), _) => store.ask_permit(&node.uid, None).await?,
-        _ => {}
+        (Answer::Later(_) | Answer::Go | Answer::Never(..), ..) => {}
     }
     Ok(answer)
 }

@@ -157,8 +157,8 @@ mod tests {
     #[test]
     fn a_config_map_with_a_hash_in_its_name_is_found_by_the_agent_that_mounts_it() {
         let (snapshot, requests) = take_snapshot("antrea-config-5ct9ktdt77", true);
-        let found = snapshot.config_map("antrea-config").map(|object| object.name().to_owned());
-        assert_eq!(found.as_deref(), Some("antrea-config-5ct9ktdt77"));
+        let name = snapshot.config_map("antrea-config").map(|object| object.name().to_owned());
+        assert_eq!(name.as_deref(), Some("antrea-config-5ct9ktdt77"));
         assert!(snapshot.knows(Kind::CONFIG_MAP));
         assert!(!requests.iter().any(|line| line.contains("unrelated")), "{requests:?}");
         assert_eq!(requests.len(), 1 + CONFIG_MAPS.len() + 1);

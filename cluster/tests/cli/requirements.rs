@@ -1,4 +1,4 @@
-//! What a migration requires.
+//! The requirements of a migration.
 
 use crate::run::{fixtures, run_in, stdout};
 

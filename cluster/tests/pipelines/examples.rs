@@ -43,7 +43,7 @@ fn bottlerocket_gets_a_container_that_must_succeed_before_kubelet_starts() {
     let read = |name: &str| std::fs::read_to_string(directory.join(name)).expect(name);
     let data = read("user-data.toml");
     for line in ["[settings.bootstrap-containers.crossfade]", "mode = \"always\"", "essential = true"] {
-        assert!(data.lines().any(|found| found.starts_with(line)), "{line}");
+        assert!(data.lines().any(|data_line| data_line.starts_with(line)), "{line}");
     }
     let node = Node::parse(read("node.json").as_bytes()).expect("node.json");
     assert!(!node.kubelet.register, "the platform registers labels and taints");

@@ -1,5 +1,4 @@
-//! What `deploy/pipelines` and the pages beside it give to people whose pipelines replace nodes: each script asks before it drains, and the pages show the
-//! files as they are.
+//! The scripts of `deploy/pipelines` and the pages beside them: each script asks before it drains, and the pages show the files as they are.
 
 #[cfg(unix)]
 mod scripts;

@@ -124,7 +124,7 @@ fn the_loop_ends_an_old_machine_when_the_new_node_is_ready_and_the_old_one_is_em
 fn the_loop_goes_on_after_a_node_that_stays() {
     let machine = Machine::new(&[3, 0], &[("nodes", "x n1\nx n2\n")]);
     let (end, calls) = machine.run(&pipeline("loop.sh"), &["n1", "n2"]);
-    let count = |call: &str| calls.iter().filter(|found| found.starts_with(call)).count();
+    let count = |call: &str| calls.iter().filter(|candidate| candidate.starts_with(call)).count();
     assert_eq!(
         (end, count("end-node n1"), count("end-node n2"), count("kubectl drain n1")),
         (End::Status(3), 0, 1, 0)
@@ -164,13 +164,13 @@ fn kops_replaces_an_instance_when_its_node_may_go() {
         (end, calls.into_iter().skip(1).collect::<Vec<_>>())
     };
     let (first, second) = (PERMIT, "kubectl crossfade permit n2 --wait 600");
-    let (one, two) = ("kops delete instance n1 --yes", "kops delete instance n2 --yes");
+    let (delete_first, delete_second) = ("kops delete instance n1 --yes", "kops delete instance n2 --yes");
     let cases: [(&[i32], &str, i32, &[&str]); 5] = [
-        (&[0, 75, 0], "never", 0, &[first, one, second, second, two]),
-        (&[3, 0], "never", 3, &[first, second, two]),
+        (&[0, 75, 0], "never", 0, &[first, delete_first, second, second, delete_second]),
+        (&[3, 0], "never", 3, &[first, second, delete_second]),
         (&[75, 3, 3], "never", 3, &[first, first, second]),
         (&[1], "never", 1, &[first]),
-        (&[0], "kops delete", 1, &[first, one]),
+        (&[0], "kops delete", 1, &[first, delete_first]),
     ];
     for (answers, fail, status, calls) in cases {
         let calls = calls.iter().map(ToString::to_string).collect::<Vec<_>>();

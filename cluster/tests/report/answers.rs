@@ -1,4 +1,4 @@
-//! What `report` says.
+//! The answers of `report`.
 
 use jsonschema::Validator;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! What `evidence` writes.
+//! The archive that `evidence` writes.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;

@@ -13,14 +13,14 @@ use crate::run::stderr;
 /// A browser. In CI it must be there: `tests/setup browser` installs it.
 fn browser() -> Option<&'static str> {
     let names = ["chromium", "chromium-browser", "google-chrome"];
-    let found = names.into_iter().find(|name| {
+    let name = names.into_iter().find(|name| {
         Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success())
     });
-    if found.is_none() {
+    if name.is_none() {
         assert!(std::env::var_os("CI").is_none(), "no browser: tests/setup browser");
         eprintln!("not run: no browser; tests/setup browser installs one");
     }
-    found
+    name
 }
 
 fn browse(program: &str, dir: &Path, words: &[&str], page: &str) -> Output {

@@ -1,4 +1,4 @@
-//! What is kept of a run: its ConfigMaps, as kubectl writes them.
+//! The ConfigMaps of a run, as kubectl writes them.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

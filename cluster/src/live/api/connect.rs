@@ -232,16 +232,16 @@ mod tests {
                 );
                 std::fs::write(&file, text).expect("written");
                 let access = Access { kubeconfig: Some(file.clone()), ..Access::default() };
-                let found = runtime.block_on(configure(&access)).expect("a configuration").auth_info;
+                let credential = runtime.block_on(configure(&access)).expect("a configuration").auth_info;
                 let presence = [
-                    found.token.is_some(),
-                    found.token_file.is_some(),
-                    found.username.is_some(),
-                    found.password.is_some(),
-                    found.exec.is_some(),
+                    credential.token.is_some(),
+                    credential.token_file.is_some(),
+                    credential.username.is_some(),
+                    credential.password.is_some(),
+                    credential.exec.is_some(),
                 ];
                 assert_eq!(presence.contains(&true), is_kept, "{server} {user}");
-                assert_eq!(found.impersonate.as_deref(), Some("alice"), "{server} {user}");
+                assert_eq!(credential.impersonate.as_deref(), Some("alice"), "{server} {user}");
             }
         }
         let access = Access {

@@ -95,9 +95,9 @@ fn what_others_wrote_into_a_run_deletes_no_pod_and_excuses_no_workload() {
         let mut session = session(&server).await;
         let titles = ["NetworkPolicy/x/p".to_owned()].into_iter();
         let unenforced = vec![UnenforcedPolicies::new("NetworkPolicy", vec!["both-old"], titles)];
-        let wanted =
+        let options =
             RunOptions { unenforced: unenforced.clone(), ..resumed(SavedPlan { plan, hash }, &["x/debug"]) };
-        let loaded = take_up_run(&mut session, &wanted, &Interrupt::new()).await.expect("taken up");
+        let loaded = take_up_run(&mut session, &options, &Interrupt::new()).await.expect("taken up");
         assert_eq!(loaded.run.delete, ["x/debug".to_owned()].into());
         assert_eq!(loaded.run.short, [("Deployment/x/web".to_owned(), 1)].into());
         assert_eq!(loaded.run.unenforced, unenforced, "status and report name them, too");
@@ -322,8 +322,8 @@ fn an_interrupt_leaves_no_run_half_begun_and_says_what_is_true() {
                 }
             });
             let mut session = session(&server).await;
-            let wanted = RunOptions { is_resumed: false, ..resumed(saved(&plan()), &[]) };
-            let loaded = load_run(&mut session, &wanted, &interrupt).await;
+            let options = RunOptions { is_resumed: false, ..resumed(saved(&plan()), &[]) };
+            let loaded = load_run(&mut session, &options, &interrupt).await;
             let writes = server.lines().into_iter().filter(|line| !line.starts_with("GET")).count();
             match loaded {
                 Ok(loaded) => {

@@ -18,7 +18,7 @@ fn lease(version: &str, holder: &str, epoch: u64, renewed: &str) -> Value {
     })
 }
 
-fn found(lease: &Value) -> Answer {
+fn lease_answer(lease: &Value) -> Answer {
     Answer::json(200, lease)
 }
 
@@ -36,8 +36,8 @@ async fn taken(server: &Server, patience: Patience) -> Result<HeldLease, Acquire
 
 /// A Lease that alice holds, and the server of what comes then.
 async fn held(mut then: Vec<Answer>) -> (HeldLease, Server) {
-    then.insert(0, found(&lease("1", "", 2, "x")));
-    then.insert(1, found(&lease("2", "alice", 3, "x")));
+    then.insert(0, lease_answer(&lease("1", "", 2, "x")));
+    then.insert(1, lease_answer(&lease("2", "alice", 3, "x")));
     let server = Server::new(then);
     (taken(&server, Patience::None).await.expect("taken"), server)
 }
@@ -86,7 +86,7 @@ fn a_free_lease_is_taken_with_the_next_epoch_and_its_version() {
 #[test]
 fn without_patience_the_holder_is_named() {
     run(async {
-        let server = Server::new(vec![found(&lease("1", "bob", 2, "12:00"))]);
+        let server = Server::new(vec![lease_answer(&lease("1", "bob", 2, "12:00"))]);
         let Err(AcquireError::Held(holder)) = taken(&server, Patience::None).await else {
             panic!("bob has it")
         };
@@ -98,8 +98,8 @@ fn without_patience_the_holder_is_named() {
 fn a_lease_is_waited_for_by_looking_at_it_for_a_minute() {
     run(async {
         let server = Server::by_rule(|request| match request.line.as_str() {
-            line if line.starts_with("GET") => found(&lease("1", "bob", 2, "12:00")),
-            _ => found(&lease("2", "alice", 3, "x")),
+            line if line.starts_with("GET") => lease_answer(&lease("1", "bob", 2, "12:00")),
+            _ => lease_answer(&lease("2", "alice", 3, "x")),
         });
         let (mut looks, began) = (Vec::new(), tokio::time::Instant::now());
         let mut waiting = |_: &Holder, left: Duration| looks.push(left.as_secs());
@@ -118,7 +118,7 @@ fn a_holder_that_renews_is_left_alone_but_for_force() {
             let mut looks = 0;
             let server = Server::by_rule(move |request| {
                 looks += u32::from(request.line.starts_with("GET"));
-                found(&lease("1", "bob", 2, if looks > 1 { "12:01" } else { "12:00" }))
+                lease_answer(&lease("1", "bob", 2, if looks > 1 { "12:01" } else { "12:00" }))
             });
             assert_eq!(taken(&server, patience).await.is_ok(), is_taken, "{patience:?}");
         });
@@ -129,9 +129,9 @@ fn a_holder_that_renews_is_left_alone_but_for_force() {
 fn who_is_faster_has_it() {
     run(async {
         let server = Server::new(vec![
-            found(&lease("1", "", 2, "x")),
+            lease_answer(&lease("1", "", 2, "x")),
             conflict(),
-            found(&lease("2", "bob", 3, "12:00")),
+            lease_answer(&lease("2", "bob", 3, "12:00")),
         ]);
         assert!(
             matches!(taken(&server, Patience::None).await, Err(AcquireError::Held(holder)) if holder.name == "bob")
@@ -155,7 +155,8 @@ fn a_missing_namespace_is_an_error_that_names_the_manifest() {
 fn it_is_renewed_every_ten_seconds_each_time_on_the_last_version() {
     run(async {
         let (held, server) =
-            held((3..6).map(|version| found(&lease(&version.to_string(), "alice", 3, "x"))).collect()).await;
+            held((3..6).map(|version| lease_answer(&lease(&version.to_string(), "alice", 3, "x"))).collect())
+                .await;
         let _ended = tokio::time::timeout(Duration::from_secs(35), held.keep()).await;
         let writes: Vec<Value> =
             server.requests()[2..].iter().map(crate::live::api::test_server::RecordedRequest::json).collect();
@@ -173,7 +174,7 @@ fn it_is_renewed_every_ten_seconds_each_time_on_the_last_version() {
 #[test]
 fn a_holder_that_cannot_renew_stops_acting_after_forty_seconds_and_goes_on_when_it_can() {
     run(async {
-        let (held, _) = held(vec![Answer::lost(), found(&lease("3", "alice", 3, "x"))]).await;
+        let (held, _) = held(vec![Answer::lost(), lease_answer(&lease("3", "alice", 3, "x"))]).await;
         tokio::time::advance(Duration::from_secs(39)).await;
         assert!(held.renew().await.is_err());
         assert_eq!(held.standing(), Standing::Fresh);
@@ -187,14 +188,14 @@ fn a_holder_that_cannot_renew_stops_acting_after_forty_seconds_and_goes_on_when_
 /// Each row: what is read after a conflict, and why the Lease is lost.
 #[test]
 fn in_other_hands_it_is_lost_for_ever() {
-    for (found, why) in [
-        (found(&lease("9", "bob", 4, "x")), "bob holds it since 2025-12-31T00:00:00.000000Z"),
-        (found(&lease("9", "alice", 4, "x")), "alice holds it since 2025-12-31T00:00:00.000000Z"),
-        (found(&lease("9", "", 3, "x")), "another process released it"),
+    for (answer, why) in [
+        (lease_answer(&lease("9", "bob", 4, "x")), "bob holds it since 2025-12-31T00:00:00.000000Z"),
+        (lease_answer(&lease("9", "alice", 4, "x")), "alice holds it since 2025-12-31T00:00:00.000000Z"),
+        (lease_answer(&lease("9", "", 3, "x")), "another process released it"),
         (missing(), "another client deleted it"),
     ] {
         run(async {
-            let (held, server) = held(vec![conflict(), found]).await;
+            let (held, server) = held(vec![conflict(), answer]).await;
             assert!(held.renew().await.is_err());
             assert_eq!(held.standing(), Standing::Lost(why.into()));
             assert!(held.renew().await.is_err(), "it does not come back");
@@ -211,8 +212,8 @@ fn an_own_write_whose_answer_was_lost_is_no_loss() {
         let (held, server) = held(vec![
             Answer::lost(),
             conflict(),
-            found(&lease("7", "alice", 3, "x")),
-            found(&lease("8", "alice", 3, "x")),
+            lease_answer(&lease("7", "alice", 3, "x")),
+            lease_answer(&lease("8", "alice", 3, "x")),
         ])
         .await;
         assert!(held.renew().await.is_err());
@@ -225,7 +226,7 @@ fn an_own_write_whose_answer_was_lost_is_no_loss() {
 #[test]
 fn at_an_orderly_end_it_is_free_and_keeps_its_epoch() {
     run(async {
-        let (held, server) = held(vec![found(&lease("3", "", 3, "x"))]).await;
+        let (held, server) = held(vec![lease_answer(&lease("3", "", 3, "x"))]).await;
         held.release().await.expect("released");
         let body = server.requests()[2].json();
         assert_eq!(
@@ -240,7 +241,11 @@ fn at_an_orderly_end_it_is_free_and_keeps_its_epoch() {
 #[test]
 fn a_renewal_under_way_does_not_keep_it_from_being_released() {
     run(async {
-        let then = vec![conflict(), found(&lease("3", "alice", 3, "y")), found(&lease("4", "", 3, "x"))];
+        let then = vec![
+            conflict(),
+            lease_answer(&lease("3", "alice", 3, "y")),
+            lease_answer(&lease("4", "", 3, "x")),
+        ];
         let (held, server) = held(then).await;
         held.release().await.expect("released");
         assert_eq!(server.requests()[4].json()["metadata"]["resourceVersion"], "3");
@@ -254,8 +259,8 @@ fn a_renewal_without_an_answer_is_made_again_before_the_lease_is_stale() {
         let then = vec![
             silent,
             conflict(),
-            found(&lease("3", "alice", 3, "y")),
-            found(&lease("4", "alice", 3, "x")),
+            lease_answer(&lease("3", "alice", 3, "y")),
+            lease_answer(&lease("4", "alice", 3, "x")),
         ];
         let (held, server) = held(then).await;
         let _ended = tokio::time::timeout(Duration::from_secs(30), held.keep()).await;
@@ -283,7 +288,7 @@ fn a_lease_whose_holder_is_gone_is_taken_without_being_asked_for_and_that_of_a_l
             let server = Server::by_rule(move |request| {
                 looks += u32::from(request.line.starts_with("GET"));
                 let renewed = if renews && looks > 1 { "2025-12-31T00:00:10.000000Z" } else { renewed };
-                found(&lease("1", "bob", 2, renewed))
+                lease_answer(&lease("1", "bob", 2, renewed))
             });
             let taken = taken(&server, Patience::IfExpired).await;
             let count = server.lines().len();
@@ -295,7 +300,7 @@ fn a_lease_whose_holder_is_gone_is_taken_without_being_asked_for_and_that_of_a_l
 #[test]
 fn a_wait_for_the_lease_ends_when_the_operator_ends_it() {
     run(async {
-        let server = Server::by_rule(|_| found(&lease("1", "bob", 2, "12:00")));
+        let server = Server::by_rule(|_| lease_answer(&lease("1", "bob", 2, "12:00")));
         let stop = tokio::time::sleep(Duration::from_secs(7));
         let taken = take(&server.caller(), "alice", 0, Patience::UntilExpired, stop, &mut |_, _| {}).await;
         assert!(matches!(taken, Err(AcquireError::Interrupted)), "{taken:?}");
@@ -317,7 +322,7 @@ fn a_new_lease_begins_above_the_steps_of_nodes() {
 #[test]
 fn a_lease_without_an_epoch_left_is_named_with_what_helps() {
     run(async {
-        let server = Server::new(vec![found(&lease("1", "", u64::from(u32::MAX), "x"))]);
+        let server = Server::new(vec![lease_answer(&lease("1", "", u64::from(u32::MAX), "x"))]);
         let Err(AcquireError::Failed(_, problem)) = taken(&server, Patience::None).await else {
             panic!("there is no next epoch")
         };

@@ -212,10 +212,9 @@ mod tests {
             let node = json!({"metadata": {"name": "b7", "uid": "u", "labels": {"pool": "blue"},
                 "annotations": {"crossfade/step": step.to_string()}}});
             let server = Server::new(vec![Answer::json(200, &node), missing()]);
-            let found =
-                store(&server).node("b7", &["pool".into()]).await.expect("an answer").expect("a node");
-            assert_eq!((&*found.uid, &*found.pool), ("u", "blue"));
-            assert_eq!(found.step.map(|step| step.state.as_str()), Some("permitted"));
+            let node = store(&server).node("b7", &["pool".into()]).await.expect("an answer").expect("a node");
+            assert_eq!((&*node.uid, &*node.pool), ("u", "blue"));
+            assert_eq!(node.step.map(|step| step.state.as_str()), Some("permitted"));
             assert!(store(&server).node("b8", &[]).await.expect("an answer").is_none());
         });
     }

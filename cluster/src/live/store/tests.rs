@@ -286,7 +286,7 @@ fn a_plan_is_read_by_the_beginning_of_its_hash_and_verified() {
     let (short, map) = (&hash[..12], Answer::json(200, &object));
     // Its first twelve characters are those of the name, and no more.
     let alike = format!("{short}{}", "0".repeat(52));
-    for (prefix, answer, found) in [
+    for (prefix, answer, expected) in [
         (hash.as_str(), map.clone(), Ok(())),
         (short, map.clone(), Ok(())),
         (&hash[..20], map.clone(), Ok(())),
@@ -297,7 +297,7 @@ fn a_plan_is_read_by_the_beginning_of_its_hash_and_verified() {
     ] {
         run(async {
             let read = store(&Server::new(vec![answer])).plan(&prefix.parse().expect("a hash")).await;
-            match (read, found) {
+            match (read, expected) {
                 (Ok(read), Ok(())) => assert_eq!(read, (hash.clone(), PLAN.to_vec())),
                 (Err((_, problem)), Err(words)) => assert!(problem.what.contains(words), "{problem:?}"),
                 (read, _) => panic!("{prefix}: {read:?}"),

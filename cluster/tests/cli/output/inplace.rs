@@ -1,4 +1,4 @@
-//! What docs/migrate-in-place.md has of the new CNI's settings is what this program tells, and what the profiles know.
+//! The settings of the new CNI in docs/migrate-in-place.md, held to what `values` prints and to the profiles.
 
 use std::path::{Path, PathBuf};
 
@@ -52,9 +52,9 @@ fn fix(to: &str, files: &[&str], settings: &str, code: &str) -> String {
     let output = run_in(&cluster, &line);
     let answer: Value =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(&output)));
-    let found =
+    let finding =
         answer["findings"].as_array().expect("findings").iter().find(|finding| finding["code"] == code);
-    found.unwrap_or_else(|| panic!("no {code}: {answer:#}"))["fix"].as_str().expect("a fix").to_owned()
+    finding.unwrap_or_else(|| panic!("no {code}: {answer:#}"))["fix"].as_str().expect("a fix").to_owned()
 }
 
 /// The values that `check` tells to install a CNI with.
@@ -113,12 +113,12 @@ fn a_profile_names_settings_as_the_page_has_them() {
     let (values, node) = (yaml(&file("cilium.yaml")), yaml(&file("cilium-node.yaml")));
     let setting = profile["exclusive"]["setting"].as_str().expect("a setting");
     let (_, name) = setting.split_once("set Cilium's ").expect(setting);
-    let (name, wanted) = name.split_once(" to ").expect(setting);
-    let wanted = wanted.split_whitespace().next().expect(setting);
-    assert_eq!(value(&values, name).to_string(), wanted, "{name}: {setting}");
+    let (name, new_value) = name.split_once(" to ").expect(setting);
+    let new_value = new_value.split_whitespace().next().expect(setting);
+    assert_eq!(value(&values, name).to_string(), new_value, "{name}: {setting}");
     assert!(setting.contains("cni-exclusive"), "{setting}");
     let defaults = &node["spec"]["defaults"];
-    assert_eq!(defaults["cni-exclusive"], wanted);
+    assert_eq!(defaults["cni-exclusive"], new_value);
     // The label of the migration, and the first name that the profile knows of the conf.
     let label = &profile["migration"]["label"];
     let key = label[0].as_str().expect("a key");

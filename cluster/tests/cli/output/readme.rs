@@ -1,4 +1,4 @@
-//! What README.md, docs/policies.md, docs/report.md, docs/roll.md and docs/rotation.md show of this program is what it prints.
+//! The examples of README.md, docs/policies.md, docs/report.md, docs/roll.md and docs/rotation.md, held to what this program prints.
 //!
 //! In a block of the language `console`, lines after `$ ` are commands, and what follows is their output: `cd` from the repository's root,
 //! and `kubectl crossfade`. A pipe into `head -n N` takes the first lines. `UPDATE_GOLDEN=1` writes the outputs anew.

@@ -1,4 +1,4 @@
-//! What programs print with `-o json`, held to the schemas that are published.
+//! The output of programs with `-o json`, held to the published schemas.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What can be converted to what, as docs/policies.md shows it: one policy for each field of Calico's, converted to each target.
+//! The table of conversions in docs/policies.md: one policy for each field of Calico's, converted to each target.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -132,15 +132,15 @@ fn the_table_of_fields_is_what_the_conversion_does() {
 /// A field that Calico's reader knows has a sample.
 #[test]
 fn every_field_of_calico_has_a_sample() {
-    let mut found = std::collections::BTreeSet::new();
+    let mut fields = std::collections::BTreeSet::new();
     for sample in samples() {
         let spec = sample.spec.as_object().expect("a spec");
-        found.extend(spec.keys().cloned());
+        fields.extend(spec.keys().cloned());
         for rule in DIRECTIONS.into_iter().filter_map(|way| spec.get(way)?.as_array()).flatten() {
             let rule = rule.as_object().expect("a rule");
-            found.extend(rule.keys().cloned());
+            fields.extend(rule.keys().cloned());
             for end in ["source", "destination"].into_iter().filter_map(|end| rule.get(end)?.as_object()) {
-                found.extend(end.keys().cloned());
+                fields.extend(end.keys().cloned());
             }
         }
     }
@@ -174,6 +174,6 @@ fn every_field_of_calico_has_a_sample() {
         "tier",
         "types",
     ] {
-        assert!(found.contains(field), "{field} has no sample");
+        assert!(fields.contains(field), "{field} has no sample");
     }
 }

@@ -1,4 +1,4 @@
-//! What others do between two looks or two calls: people, programs, clocks.
+//! Changes between two reads or two calls, by people, programs and clocks.
 
 use migration::cni::support::Cni;
 use serde_json::{Value, json};
@@ -38,9 +38,9 @@ fn is_open(api: &Api) -> bool {
 }
 
 fn record(api: &Api) -> Record {
-    let mut found = None;
-    api.change_record(|record| found = serde_json::from_value(record.clone()).ok());
-    found.expect("a record")
+    let mut parsed = None;
+    api.change_record(|record| parsed = serde_json::from_value(record.clone()).ok());
+    parsed.expect("a record")
 }
 
 /// The holder of the Lease; empty if it has none.
@@ -57,9 +57,9 @@ fn the_cluster_is_read_once_the_lease_is_held() {
         let (api, files) = (Api::with_calico(), Files::default());
         let hash = hash(&api, 24).await;
         let (reading, holders) = (api.clone(), Arc::<Mutex<Vec<String>>>::default());
-        let found = holders.clone();
+        let seen_holders = holders.clone();
         *api.on_gather.lock().expect("a hook") = Some(Box::new(move || {
-            found.lock().expect("holders").push(lease_holder(&reading));
+            seen_holders.lock().expect("holders").push(lease_holder(&reading));
         }));
         confirmed(&api, &files, 24, &hash, true).await.expect("carried out");
         let holders = holders.lock().expect("holders").clone();

@@ -302,7 +302,7 @@ fn a_replacement_that_changes_nothing_is_not_written() {
 
 #[test]
 fn objects_of_ours_are_created_replaced_or_left_as_they_are() {
-    let wanted = |name: &str, order: u32| {
+    let own_object = |name: &str, order: u32| {
         let mut object = object("GlobalNetworkPolicy", name, &json!({"order": order}));
         object["metadata"]["annotations"] = json!({OURS: "{}"});
         object
@@ -314,10 +314,10 @@ fn objects_of_ours_are_created_replaced_or_left_as_they_are() {
     let mut is_written = false;
     let server = keeping(move |request| {
         is_written |= request.line.starts_with("PUT");
-        there(request, "same", wanted("same", 1))
-            .or_else(|| there(request, "edited", wanted("edited", if is_written { 1 } else { 2 })))
+        there(request, "same", own_object("same", 1))
+            .or_else(|| there(request, "edited", own_object("edited", if is_written { 1 } else { 2 })))
     });
-    let objects = [wanted("new", 1), wanted("same", 1), wanted("edited", 1)];
+    let objects = [own_object("new", 1), own_object("same", 1), own_object("edited", 1)];
     let applied = run(async { apply::apply(&server.caller(), &objects, OURS, false, &mut |_| {}).await })
         .expect("applied");
     assert_eq!(

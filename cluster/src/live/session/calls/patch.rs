@@ -203,7 +203,7 @@ mod tests {
         let fence = json!({"key": "crossfade/earlier", "effect": "PreferNoSchedule"});
         let other = json!({"key": "x", "value": "y", "effect": "NoExecute", "timeAdded": "2026-01-01T00:00:00Z", "new": 1});
         let same_key = json!({"key": "crossfade/earlier", "effect": "NoSchedule"});
-        for (taints, wanted, written) in [
+        for (taints, is_fenced, written) in [
             (json!([]), true, json!([fence])),
             (json!([other]), true, json!([other, fence])),
             (json!([fence, other]), true, json!([other, fence])),
@@ -211,8 +211,8 @@ mod tests {
             (json!([fence]), false, json!([])),
             (json!([same_key, fence]), false, json!([same_key])),
         ] {
-            let body = body(Patch { fence: Some(wanted), ..empty() }, &taints);
-            assert_eq!(body["spec"], json!({"taints": written}), "{taints} {wanted}");
+            let body = body(Patch { fence: Some(is_fenced), ..empty() }, &taints);
+            assert_eq!(body["spec"], json!({"taints": written}), "{taints} {is_fenced}");
         }
     }
 

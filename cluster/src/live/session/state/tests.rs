@@ -51,17 +51,17 @@ fn pod(uid: &str, node: &str, owner: Option<Owner>, traits: &[Trait]) -> Pod {
     }
 }
 
-fn available(wanted: u32, ready: u32) -> Availability {
-    Availability { desired: wanted, ready }
+fn available(desired: u32, ready: u32) -> Availability {
+    Availability { desired, ready }
 }
 
 fn verdict(color: Color) -> Verdict {
     Verdict { color, checked_at: NOW, why: String::new() }
 }
 
-fn look(known: &mut ClusterState, wanted: &[Owner]) {
+fn look(known: &mut ClusterState, owners: &[Owner]) {
     let plan = plan();
-    known.update_world(&Run::new("r", "", &plan), &plan, wanted, &verdict(Color::Green), NOW);
+    known.update_world(&Run::new("r", "", &plan), &plan, owners, &verdict(Color::Green), NOW);
 }
 
 #[test]
@@ -253,13 +253,13 @@ fn pods_come_from_all_places_and_the_node_knows_best() {
         "its watch has ended"
     );
     look(&mut known, &[]);
-    let found: Vec<(&str, &str)> = known.world.pods.values().map(|pod| (&*pod.uid, &*pod.node)).collect();
-    assert_eq!(found, [("1", "a"), ("2", ""), ("3", "z"), ("4", "a")]);
+    let pods: Vec<(&str, &str)> = known.world.pods.values().map(|pod| (&*pod.uid, &*pod.node)).collect();
+    assert_eq!(pods, [("1", "a"), ("2", ""), ("3", "z"), ("4", "a")]);
     known.end(&on);
     known.apply(Event::Pods(WatchScope::Pending, Change::Gone(pod("2", "", None, &[]))), NOW);
     look(&mut known, &[]);
-    let found: Vec<&str> = known.world.pods.values().map(|pod| &*pod.uid).collect();
-    assert_eq!(found, ["1", "3"]);
+    let pods: Vec<&str> = known.world.pods.values().map(|pod| &*pod.uid).collect();
+    assert_eq!(pods, ["1", "3"]);
 }
 
 #[test]
@@ -431,8 +431,8 @@ fn a_touched_workload_wants_no_more_than_when_it_had_all_its_pods() {
     let (on, mut known) = (WatchScope::OnNode("a".into()), ClusterState::default());
     known.begin(on.clone());
     known.apply(Event::Nodes(Change::All(vec![seen("a", "1", Some(State::Moving))])), NOW);
-    let wants = |known: &mut ClusterState, wanted, ready| {
-        let now = (owner("Deployment", "web"), available(wanted, ready));
+    let wants = |known: &mut ClusterState, desired, ready| {
+        let now = (owner("Deployment", "web"), available(desired, ready));
         known.apply(Event::Workloads(Kind::DEPLOYMENT, Change::Put(now)), NOW);
         look(known, &[]);
         known.world.owners[&owner("Deployment", "web")]
@@ -452,11 +452,11 @@ fn a_touched_workload_wants_no_more_than_when_it_had_all_its_pods() {
 fn what_earlier_holders_have_moved_is_touched_as_they_knew_it() {
     let moved = [("Deployment/x/web", Some(3)), ("Deployment/x/db", None), ("no title", Some(1))];
     let plan = plan();
-    let moved = moved.map(|(title, wanted)| (title.to_owned(), wanted)).into();
+    let moved = moved.map(|(title, desired)| (title.to_owned(), desired)).into();
     let run = Run { moved_owners: moved, ..Run::new("r", "", &plan) };
     let mut known = ClusterState::default();
-    for (name, wanted, ready) in [("web", 1000, 0), ("db", 2, 1), ("other", 5, 0)] {
-        let now = Change::Put((owner("Deployment", name), available(wanted, ready)));
+    for (name, desired, ready) in [("web", 1000, 0), ("db", 2, 1), ("other", 5, 0)] {
+        let now = Change::Put((owner("Deployment", name), available(desired, ready)));
         known.apply(Event::Workloads(Kind::DEPLOYMENT, now), NOW);
     }
     known.update_world(&run, &plan, &[], &verdict(Color::Green), NOW);
