@@ -13,12 +13,12 @@ fn page(name: &str) -> String {
 }
 
 /// The exit statuses that a command's help names, by its words: `policy set`.
-fn by_help(command: &Command, words: &str, found: &mut BTreeMap<String, BTreeSet<u8>>) {
+fn by_help(command: &Command, words: &str, documented: &mut BTreeMap<String, BTreeSet<u8>>) {
     let shown = |command: &&Command| !command.is_hide_set() && command.get_name() != "help";
     for command in command.get_subcommands().filter(shown) {
         let words = format!("{words} {}", command.get_name()).trim_start().to_owned();
         if command.get_subcommands().any(|command| shown(&command)) {
-            by_help(command, &words, found);
+            by_help(command, &words, documented);
             continue;
         }
         assert!(
@@ -26,7 +26,7 @@ fn by_help(command: &Command, words: &str, found: &mut BTreeMap<String, BTreeSet
             "{words} --help has no example"
         );
         let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-        found.insert(words, statuses(help.split("Exit status:").nth(1).unwrap_or_default()));
+        documented.insert(words, statuses(help.split("Exit status:").nth(1).unwrap_or_default()));
     }
 }
 
@@ -81,8 +81,8 @@ fn a_command_that_the_page_says_can_list_its_changes_has_that_option() {
         let [_, words, changes, ..] = columns.as_slice() else { continue };
         let mut command = &all;
         for word in words.trim_matches('`').split(' ') {
-            let Some(found) = command.find_subcommand(word) else { break };
-            command = found;
+            let Some(subcommand) = command.find_subcommand(word) else { break };
+            command = subcommand;
         }
         for option in changes.split([' ', '`']).filter_map(|word| word.strip_prefix("--")) {
             seen += 1;

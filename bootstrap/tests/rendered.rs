@@ -28,7 +28,7 @@ fn share() -> PathBuf {
 }
 
 /// One page for each command that people call, by its path below `usr/share`.
-fn pages(command: &Command, found: &mut BTreeMap<String, Vec<u8>>) {
+fn pages(command: &Command, rendered: &mut BTreeMap<String, Vec<u8>>) {
     let name = command.get_display_name().unwrap_or(PROGRAM).to_owned();
     let man = Man::new(command.clone())
         .title(&name)
@@ -39,24 +39,24 @@ fn pages(command: &Command, found: &mut BTreeMap<String, Vec<u8>>) {
         .date(" ");
     let mut page = Vec::new();
     man.render(&mut page).expect("a page");
-    found.insert(format!("man/man{SECTION}/{name}.{SECTION}"), page);
+    rendered.insert(format!("man/man{SECTION}/{name}.{SECTION}"), page);
     let shown = |command: &&Command| !command.is_hide_set() && command.get_name() != "help";
     for command in command.get_subcommands().filter(shown) {
-        pages(command, found);
+        pages(command, rendered);
     }
 }
 
 fn rendered() -> BTreeMap<String, Vec<u8>> {
     let mut command = Cli::command();
     command.build();
-    let mut found = BTreeMap::new();
-    pages(&command, &mut found);
+    let mut rendered = BTreeMap::new();
+    pages(&command, &mut rendered);
     for (shell, path) in COMPLETIONS {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), PROGRAM, &mut script);
-        found.insert(path.to_owned(), script);
+        rendered.insert(path.to_owned(), script);
     }
-    found
+    rendered
 }
 
 /// `UPDATE_GOLDEN=1` writes them anew.

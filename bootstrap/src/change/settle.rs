@@ -47,15 +47,15 @@ mod tests {
 
     #[test]
     fn a_file_is_kept_only_when_bytes_and_mode_are_right() {
-        let wanted = || Write { path: "/d/f".into(), bytes: b"x".to_vec(), mode: 0o644, nudge: false };
-        for (found, word, reason) in [
+        let write = || Write { path: "/d/f".into(), bytes: b"x".to_vec(), mode: 0o644, nudge: false };
+        for (current, word, reason) in [
             (Some((b"x".as_slice(), 0o644)), "keep", "as it should be"),
             (Some((b"x".as_slice(), 0o600)), "write", "mode differs"),
             (Some((b"y".as_slice(), 0o644)), "write", "differs; why"),
             (None, "write", "missing; why"),
         ] {
-            let (act, text) = settle_write(wanted(), found, "why".into());
-            assert_eq!((act.word(), text.as_str()), (word, reason), "{found:?}");
+            let (act, text) = settle_write(write(), current, "why".into());
+            assert_eq!((act.word(), text.as_str()), (word, reason), "{current:?}");
         }
     }
 

@@ -5,8 +5,9 @@ use nix::unistd::geteuid;
 use types::command::exit::Exit;
 use types::command::problem::{Problem, Subject};
 
-/// What the kernel answers a process that lacks a right; *source*: man 3 `strerror`, EACCES and EPERM. These words are all that is known where another
-/// program lacked the right: systemctl, nft and plugins write them to stderr.
+/// The kernel's answer to a process that lacks a right; *source*: man 3 `strerror`, EACCES and EPERM. The words decide and no errno, because a problem
+/// is text when it gets here: another program lacked the right (systemctl, nft and plugins write the words to stderr), or a reader has put its path
+/// before the error. Rust prints errors without a locale. Another program may print them in the operator's language; then the usual next step stands.
 const DENIED: [&str; 2] = ["Permission denied", "Operation not permitted"];
 
 /// The user who runs the program: a missing right has another remedy for root.

@@ -295,24 +295,24 @@ mod tests {
         let dir = tempfile::tempdir().expect("scratch");
         let (send, wakes) = std::sync::mpsc::channel();
         let mut events = Events::new(send);
-        let wanted = [dir.path().join("a/b")];
-        assert!(events.arm(wanted.iter()) && !events.polls());
+        let watched_dirs = [dir.path().join("a/b")];
+        assert!(events.arm(watched_dirs.iter()) && !events.polls());
         assert_eq!(events.armed.keys().collect::<Vec<_>>(), [dir.path()]);
-        assert!(!events.arm(wanted.iter()));
+        assert!(!events.arm(watched_dirs.iter()));
         for step in ["a", "a/b"] {
             std::fs::create_dir(dir.path().join(step)).expect("mkdir");
             assert_eq!(wakes.recv_timeout(Duration::from_secs(20)), Ok(WakeReason::Changed), "{step}");
-            assert!(events.arm(wanted.iter()));
+            assert!(events.arm(watched_dirs.iter()));
             events.reset_pending();
         }
-        assert_eq!(events.armed.keys().collect::<Vec<_>>(), [&wanted[0]]);
+        assert_eq!(events.armed.keys().collect::<Vec<_>>(), [&watched_dirs[0]]);
         // Replaced by another one of the same name.
-        std::fs::rename(&wanted[0], dir.path().join("a/c")).expect("rename");
-        std::fs::create_dir(&wanted[0]).expect("mkdir");
-        assert!(events.arm(wanted.iter()));
+        std::fs::rename(&watched_dirs[0], dir.path().join("a/c")).expect("rename");
+        std::fs::create_dir(&watched_dirs[0]).expect("mkdir");
+        assert!(events.arm(watched_dirs.iter()));
         while wakes.try_recv().is_ok() {}
         events.reset_pending();
-        std::fs::write(wanted[0].join("f"), "x").expect("write");
+        std::fs::write(watched_dirs[0].join("f"), "x").expect("write");
         assert_eq!(wakes.recv_timeout(Duration::from_secs(20)), Ok(WakeReason::Changed), "in the new one");
     }
 

@@ -61,8 +61,8 @@ mod tests {
             std::fs::create_dir_all(path.parent().expect("below")).expect("directory");
             std::fs::write(path, text).expect("file");
         }
-        let found = cluster_dns(&Root::new(dir.path()), "kubelet.service")?;
-        Ok((found.servers.iter().map(ToString::to_string).collect(), found.domain))
+        let dns = cluster_dns(&Root::new(dir.path()), "kubelet.service")?;
+        Ok((dns.servers.iter().map(ToString::to_string).collect(), dns.domain))
     }
 
     #[test]
@@ -83,9 +83,9 @@ mod tests {
             ),
             ("/k --cluster-dns 10.0.0.1 --cluster-dns=10.0.0.2", &["10.0.0.1", "10.0.0.2"], "cluster.local"),
         ] {
-            let (servers, found) = dns_of(command, &[MAIN, DROP_IN]).expect(command);
+            let (servers, cluster_domain) = dns_of(command, &[MAIN, DROP_IN]).expect(command);
             assert_eq!(
-                (servers, found.as_str()),
+                (servers, cluster_domain.as_str()),
                 (expected.iter().map(ToString::to_string).collect(), domain),
                 "{command}"
             );

@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn every_form_of_a_flag() {
-        for (line, wanted) in [
+        for (line, expected) in [
             ("k --config=/a", &["/a"][..]),
             ("k --config /a --config=/b", &["/a", "/b"]),
             ("k --config= --x", &[""]),
@@ -73,7 +73,7 @@ mod tests {
         ] {
             let line = words(line);
             let config_values: Vec<&str> = values(&line, "config").iter().map(|flag| flag.value).collect();
-            assert_eq!(config_values, wanted, "{line:?}");
+            assert_eq!(config_values, expected, "{line:?}");
         }
         let line = words("k --node_labels=a=b");
         assert_eq!(values(&line, "node-labels")[0].value, "a=b");

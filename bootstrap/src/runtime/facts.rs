@@ -79,22 +79,22 @@ mod tests {
             let text = format!("[Service]\nExecStart=/usr/bin/{unit}\n");
             std::fs::write(units.join(format!("{unit}.service")), text).expect("unit");
             let root = Root::new(dir.path());
-            let found = gather_from_files(&root, &Node::default());
-            assert_eq!(found.config == ConfigFact::NotRead, !is_read, "{unit}: {found:?}");
-            assert_eq!(found.choice == RuntimeChoice::NotSought, !is_read, "{unit}: {found:?}");
-            assert_eq!(found.crio().is_some(), is_read, "{unit}: {found:?}");
+            let facts = gather_from_files(&root, &Node::default());
+            assert_eq!(facts.config == ConfigFact::NotRead, !is_read, "{unit}: {facts:?}");
+            assert_eq!(facts.choice == RuntimeChoice::NotSought, !is_read, "{unit}: {facts:?}");
+            assert_eq!(facts.crio().is_some(), is_read, "{unit}: {facts:?}");
             assert!(gather_configured(&root, &Node::default()).config().is_some(), "{unit}");
         }
         let empty_root = tempfile::tempdir().expect("scratch");
-        let found = gather_from_files(&Root::new(empty_root.path()), &Node::default());
-        assert_eq!(found.config, ConfigFact::NoRuntime);
+        let facts = gather_from_files(&Root::new(empty_root.path()), &Node::default());
+        assert_eq!(facts.config, ConfigFact::NoRuntime);
     }
 
     #[test]
     fn whoever_is_named_is_asked_and_nobody_is_looked_for() {
         let named = |endpoint: &str| cli::Endpoint { runtime_endpoint: Some(endpoint.into()) };
         let (root, node) = (Root::new(Path::new("/nonexistent")), Node::default());
-        let choice = |wanted: &cli::Endpoint| to_ask(&root, &node, wanted).choice;
+        let choice = |endpoint: &cli::Endpoint| to_ask(&root, &node, endpoint).choice;
         assert_eq!(choice(&named("unix:///run/r.sock")), RuntimeChoice::At("unix:///run/r.sock".into()));
         assert_eq!(choice(&named("none")), RuntimeChoice::None);
     }

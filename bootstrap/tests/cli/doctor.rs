@@ -77,8 +77,8 @@ fn settings_that_cannot_be_used_are_findings_and_no_failure_of_doctor() {
     assert_eq!(findings(&tree, 3), only(&["policy-unusable"]));
     tree.write("etc/crossfade/policy.json", &policy);
     tree.node(r#""lables": {}"#);
-    let found = findings(&tree, 3);
-    assert!(found.contains("node-json-unusable"), "{found:?}");
+    let codes = findings(&tree, 3);
+    assert!(codes.contains("node-json-unusable"), "{codes:?}");
 }
 
 #[test]
@@ -106,9 +106,9 @@ fn what_an_earlier_boot_left_is_found_with_its_pod() {
 #[test]
 fn a_private_node_before_its_networks_are_ready_says_what_it_waits_for() {
     let tree = node("private");
-    let found = findings(&tree, 3);
-    assert!(found.contains("conf-waits") && found.contains("network-not-ready"), "{found:?}");
-    assert!(!found.contains("conf-missing"), "{found:?}");
+    let codes = findings(&tree, 3);
+    assert!(codes.contains("conf-waits") && codes.contains("network-not-ready"), "{codes:?}");
+    assert!(!codes.contains("conf-missing"), "{codes:?}");
     tree.write(
         "run/crossfade/net.d/10-containerd-net.conflist",
         r#"{"name":"x","plugins":[{"type":"bridge"}]}"#,

@@ -136,8 +136,8 @@ impl Node {
     pub(crate) fn document(&self, arguments: &[&str], status: i32) -> Value {
         let mut all = arguments.to_vec();
         all.extend(["--output", "json"]);
-        let told = self.run_expecting(&all, status);
-        let document: Value = serde_json::from_str(&told).unwrap_or_else(|e| panic!("{told}: {e}"));
+        let output = self.run_expecting(&all, status);
+        let document: Value = serde_json::from_str(&output).unwrap_or_else(|e| panic!("{output}: {e}"));
         assert_eq!(document["version"], 1, "{document}");
         document
     }

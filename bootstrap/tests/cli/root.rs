@@ -190,11 +190,11 @@ fn every_path() -> Vec<String> {
 fn harm(path: &str, climbing: bool) -> Vec<String> {
     let tree = tree();
     let outside = Outside::takes(&tree, path, climbing);
-    let one = |arguments: &&[&str]| {
+    let harm_by = |arguments: &&[&str]| {
         let run = tree.run(arguments);
         outside.harm().map(|harm| format!("{path}: {arguments:?} ({}): {harm}", run.status))
     };
-    COMMANDS.iter().filter_map(one).collect()
+    COMMANDS.iter().filter_map(harm_by).collect()
 }
 
 fn none(harm: &[String]) {

@@ -121,11 +121,11 @@ mod tests {
         let address: IpAddr = "127.0.77.1".parse().expect("an address");
         let read = || match read(here, &[address]) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
-            found => Some(found.expect("read")),
+            connections => Some(connections.expect("read")),
         };
         let listener = TcpListener::bind((address, 0)).expect("a listener");
-        let Some(found) = read() else { return };
-        assert_eq!(found, [""; 0]);
+        let Some(connections) = read() else { return };
+        assert_eq!(connections, [""; 0]);
         let client = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
         let accepted = listener.accept().expect("accepted");
         let datagrams = UdpSocket::bind((address, 0)).expect("bound");
@@ -135,14 +135,16 @@ mod tests {
             "the end that has the address; an unconnected socket has no peer"
         );
         datagrams.connect(("127.0.77.2", 9)).expect("connected");
-        let found = read().expect("as before");
+        let connections = read().expect("as before");
         assert!(
-            found.iter().any(|line| line.starts_with("udp 127.0.77.1:") && line.contains("127.0.77.2:9")),
-            "{found:?}"
+            connections
+                .iter()
+                .any(|line| line.starts_with("udp 127.0.77.1:") && line.contains("127.0.77.2:9")),
+            "{connections:?}"
         );
         assert!(
-            found.iter().all(|line| line.contains(&format!("process {}", std::process::id()))),
-            "{found:?}"
+            connections.iter().all(|line| line.contains(&format!("process {}", std::process::id()))),
+            "{connections:?}"
         );
         drop((client, accepted, datagrams));
     }

@@ -64,11 +64,11 @@ mod tests {
             "json",
         ];
         let cli = Cli::try_parse_from(line).expect("valid");
-        let Command::Unit(UnitCommand::Sweep(wanted)) = &cli.command else { panic!("{:?}", cli.command) };
+        let Command::Unit(UnitCommand::Sweep(sweep)) = &cli.command else { panic!("{:?}", cli.command) };
         let mut expected: Vec<OsString> = line[1..].iter().map(OsString::from).collect();
         for left_out in ["--host", "/host", "--every", "9"] {
             expected.retain(|word| word != left_out);
         }
-        assert_eq!(own_command::pass(&cli.global(), wanted).into_arguments(), expected);
+        assert_eq!(own_command::pass(&cli.global(), sweep).into_arguments(), expected);
     }
 }

@@ -30,8 +30,8 @@ fn facts() -> BakeFacts {
 fn decided(line: &str, facts: &BakeFacts) -> Result<BakeDecision, Failure> {
     let words = ["crossfade-bootstrap", "image", "bake"].into_iter().chain(line.split_ascii_whitespace());
     let cli = Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
-    let Command::Image(ImageCommand::Bake(wanted)) = cli.command else { unreachable!("it was bake") };
-    decide(options(&wanted), facts)
+    let Command::Image(ImageCommand::Bake(arguments)) = cli.command else { unreachable!("it was bake") };
+    decide(options(&arguments), facts)
 }
 
 fn baked(line: &str) -> (Option<Policy>, Node, Vec<String>) {

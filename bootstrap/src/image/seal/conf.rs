@@ -204,13 +204,13 @@ mod tests {
             ..ConfDir::default()
         };
         let item = |path: &Path| Some(Item { path: path.into(), real: path.into(), kind: ItemKind::File });
-        let found = judge(Path::new("/etc/cni/net.d"), &dir, (policy, Profiles::built_in()), &item);
-        let line = |found: SealFinding| {
-            let word = if matches!(found.fate, Remedy::Refuse(_)) { "refuse" } else { "remove" };
-            let file = found.what.file_name().expect("file").to_string_lossy().into_owned();
-            (format!("{word} {file}"), found.why)
+        let findings = judge(Path::new("/etc/cni/net.d"), &dir, (policy, Profiles::built_in()), &item);
+        let line = |finding: SealFinding| {
+            let word = if matches!(finding.fate, Remedy::Refuse(_)) { "refuse" } else { "remove" };
+            let file = finding.what.file_name().expect("file").to_string_lossy().into_owned();
+            (format!("{word} {file}"), finding.why)
         };
-        found.into_iter().map(line).collect()
+        findings.into_iter().map(line).collect()
     }
 
     #[test]

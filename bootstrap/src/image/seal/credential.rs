@@ -60,7 +60,7 @@ mod tests {
     fn what_is_in_a_kubeconfig_or_beside_it() {
         let exec =
             "users:\n- name: kubelet\n  user:\n    exec:\n      command: /usr/bin/aws-iam-authenticator\n";
-        for (text, found) in [
+        for (text, expected) in [
             ("users:\n- name: u\n  user:\n    token: abc\n", &["token"][..]),
             (r#"{"users":[{"name":"u","user":{"password":"x","username":"y"}}]}"#, &["password"]),
             ("users:\n- user: {client-certificate: /c, client-key: /k}\n", &["client-key"]),
@@ -78,7 +78,7 @@ mod tests {
             ("{{ template }}: [\n  token:\n", &[]),
             ("", &[]),
         ] {
-            assert_eq!(find(text.as_bytes()), found, "{text}");
+            assert_eq!(find(text.as_bytes()), expected, "{text}");
         }
     }
 }

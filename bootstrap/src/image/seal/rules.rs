@@ -142,11 +142,11 @@ mod tests {
         let text = std::fs::read_to_string(path).expect("docs/seal.md");
         let (before, rest) = text.split_once("<!-- rules -->\n").expect("the table's begin");
         let (_, after) = rest.split_once("<!-- end of the rules -->").expect("the table's end");
-        let wanted = format!("{before}<!-- rules -->\n{table}<!-- end of the rules -->{after}");
+        let expected = format!("{before}<!-- rules -->\n{table}<!-- end of the rules -->{after}");
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            std::fs::write(path, &wanted).expect("docs/seal.md");
+            std::fs::write(path, &expected).expect("docs/seal.md");
         }
-        assert!(text == wanted, "docs/seal.md is not what the rules say; UPDATE_GOLDEN=1 writes it");
+        assert!(text == expected, "docs/seal.md is not what the rules say; UPDATE_GOLDEN=1 writes it");
     }
 
     #[test]

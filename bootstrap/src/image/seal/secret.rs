@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_credential_is_told_by_its_key_in_whatever_it_is_written() {
-        for (text, found) in [
+        for (text, expected) in [
             (
                 r#"{"plugins":[{"type":"calico","policy":{"type":"k8s","k8s_auth_token":"x"}}]}"#,
                 &["k8s_auth_token"][..],
@@ -159,7 +159,7 @@ mod tests {
             ("users:\n- user: {token: x}\n", &[]),
             ("", &[]),
         ] {
-            assert_eq!(find(text.as_bytes()), found, "{text}");
+            assert_eq!(find(text.as_bytes()), expected, "{text}");
         }
     }
 }

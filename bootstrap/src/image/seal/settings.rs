@@ -266,9 +266,11 @@ mod tests {
             ("Accept", false),
         ] {
             let policy = policy(&format!(r#"{{"http":"127.0.0.1:1/x","headers":{{"{name}":"canary"}}}}"#));
-            let found = secrets(Path::new("/p"), &policy);
-            assert_eq!(found.len(), usize::from(expected), "{name}");
-            assert!(found.iter().all(|found| found.why.contains(name) && !found.why.contains("canary")));
+            let findings = secrets(Path::new("/p"), &policy);
+            assert_eq!(findings.len(), usize::from(expected), "{name}");
+            assert!(
+                findings.iter().all(|finding| finding.why.contains(name) && !finding.why.contains("canary"))
+            );
         }
     }
 

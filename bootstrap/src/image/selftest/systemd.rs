@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn the_words_of_is_enabled() {
-        for (out, err, wanted) in [
+        for (out, err, expected) in [
             ("enabled", "", Some(Enablement::Yes)),
             ("alias", "", Some(Enablement::Yes)),
             ("masked", "", Some(Enablement::Masked)),
@@ -169,7 +169,7 @@ mod tests {
             ),
             ("", "something else", None),
         ] {
-            assert_eq!(state(out, err), wanted, "{out}{err}");
+            assert_eq!(state(out, err), expected, "{out}{err}");
         }
     }
 

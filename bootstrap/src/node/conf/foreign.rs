@@ -137,13 +137,13 @@ mod tests {
             ("10-flannel.conflist", "skipCNIConfigInstallation"),
         ] {
             fs::write(dir.path().join(file), THEIRS).expect("file");
-            let found = list(dir.path()).expect("listed");
-            let problem = describe(dir.path(), &found, Profiles::built_in()).to_string();
+            let confs = list(dir.path()).expect("listed");
+            let problem = describe(dir.path(), &confs, Profiles::built_in()).to_string();
             assert!(
                 problem.contains(file) && problem.contains("containerd-net") && problem.contains(words),
                 "{problem}"
             );
-            let change = found[0].removal();
+            let change = confs[0].removal();
             let root = crate::host::root::Root::default();
             crate::change::Executor::new_plain(&root).apply_all(vec![change]).expect("removed");
             assert!(list(dir.path()).expect("listed").is_empty());

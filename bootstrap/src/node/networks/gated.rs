@@ -110,13 +110,13 @@ mod tests {
             ("", Some(own), vec![]),
         ] {
             let before = before.map(policy);
-            let found = gather(&policy(now), before.as_ref(), Profiles::built_in());
+            let networks = gather(&policy(now), before.as_ref(), Profiles::built_in());
             assert_eq!(
-                found.iter().map(|network| network.is_new).collect::<Vec<_>>(),
+                networks.iter().map(|network| network.is_new).collect::<Vec<_>>(),
                 expected,
                 "{now} {before:?}"
             );
-            assert!(found.iter().all(|network| network.side == Side::Old && network.probes.is_ok()));
+            assert!(networks.iter().all(|network| network.side == Side::Old && network.probes.is_ok()));
         }
     }
 }

@@ -192,8 +192,8 @@ mod tests {
     fn the_plugin_there_is_judged_by_bytes_and_mode() {
         let dir = tempfile::tempdir().expect("scratch");
         let path = dir.path().join(PLUGIN);
-        let found = |packaged: Option<&[u8]>| plugin_in(dir.path(), packaged);
-        assert_eq!(found(Some(b"p")), (PluginState::Missing, None));
+        let plugin_state = |packaged: Option<&[u8]>| plugin_in(dir.path(), packaged);
+        assert_eq!(plugin_state(Some(b"p")), (PluginState::Missing, None));
         assert_eq!(plugin_in(&dir.path().join("gone"), Some(b"p")), (PluginState::NoDirectory, None));
         for (bytes, mode, packaged, expected, is_other) in [
             (&b"p"[..], 0o755, Some(&b"p"[..]), PluginState::Sound, false),
@@ -205,10 +205,10 @@ mod tests {
             std::fs::write(&path, bytes).expect("plugin");
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("mode");
             let other = is_other.then(|| bytes.to_vec());
-            assert_eq!(found(packaged), (expected, other), "{bytes:?} {mode:o} {packaged:?}");
+            assert_eq!(plugin_state(packaged), (expected, other), "{bytes:?} {mode:o} {packaged:?}");
         }
         std::fs::remove_file(&path).expect("gone");
         std::os::unix::fs::symlink("nowhere", &path).expect("link");
-        assert_eq!(found(Some(b"p")), (PluginState::OtherFile, None));
+        assert_eq!(plugin_state(Some(b"p")), (PluginState::OtherFile, None));
     }
 }

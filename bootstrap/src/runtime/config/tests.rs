@@ -33,7 +33,7 @@ impl Tree {
         config::gather(&Root::new(self.0.path()), &node).map_err(String::from)
     }
 
-    fn found(&self) -> RuntimeConfig {
+    fn config(&self) -> RuntimeConfig {
         self.read("").expect("readable").expect("found")
     }
 }
@@ -73,11 +73,15 @@ fn containerd_in_every_version_of_its_configuration() {
     ] {
         let tree =
             Tree::new(&[(UNIT, &service("/usr/bin/containerd")), ("etc/containerd/config.toml", config)]);
-        let found = tree.found();
-        assert_eq!(found.setup.conf_dir, Path::new(conf_dir), "{config}");
-        assert_eq!((paths(&found.setup.bin_dirs), found.setup.max_confs), (bin_dirs, max_confs), "{config}");
+        let runtime_config = tree.config();
+        assert_eq!(runtime_config.setup.conf_dir, Path::new(conf_dir), "{config}");
         assert_eq!(
-            (found.kind, found.program, found.unit.as_deref()),
+            (paths(&runtime_config.setup.bin_dirs), runtime_config.setup.max_confs),
+            (bin_dirs, max_confs),
+            "{config}"
+        );
+        assert_eq!(
+            (runtime_config.kind, runtime_config.program, runtime_config.unit.as_deref()),
             (RuntimeKind::Containerd, None, Some("containerd.service"))
         );
     }
@@ -96,7 +100,7 @@ fn containerd_listens_where_its_version_says_it() {
     ] {
         let tree =
             Tree::new(&[(UNIT, &service("/usr/bin/containerd")), ("etc/containerd/config.toml", config)]);
-        assert_eq!(tree.found().endpoint.as_deref(), Some(endpoint), "{config}");
+        assert_eq!(tree.config().endpoint.as_deref(), Some(endpoint), "{config}");
     }
 }
 
@@ -111,7 +115,7 @@ fn a_template_of_confs_is_seen_in_every_version_of_the_configuration() {
     ] {
         let tree =
             Tree::new(&[(UNIT, &service("/usr/bin/containerd")), ("etc/containerd/config.toml", config)]);
-        assert_eq!(tree.found().template.as_deref(), template.map(Path::new), "{config}");
+        assert_eq!(tree.config().template.as_deref(), template.map(Path::new), "{config}");
     }
 }
 
@@ -134,10 +138,10 @@ fn what_is_imported_replaces_a_section_in_1_and_is_merged_in_2() {
             ("etc/c/conf.d/50-x.toml", &import(version, section)),
             ("etc/c/conf.d/50-x.toml.bak", "not even TOML"),
         ]);
-        let found = tree.found();
-        assert_eq!(found.setup.conf_dir, Path::new("/imported"), "{version}");
-        assert_eq!(paths(&found.setup.bin_dirs), [bin_dir], "{version}");
-        let imports = containerd::imports(&Root::new(tree.0.path()), &found.file).expect("imports");
+        let runtime_config = tree.config();
+        assert_eq!(runtime_config.setup.conf_dir, Path::new("/imported"), "{version}");
+        assert_eq!(paths(&runtime_config.setup.bin_dirs), [bin_dir], "{version}");
+        let imports = containerd::imports(&Root::new(tree.0.path()), &runtime_config.file).expect("imports");
         assert_eq!(paths(&imports), ["/etc/c/conf.d/*.toml"]);
     }
 }
@@ -151,7 +155,7 @@ fn a_handler_with_confs_of_its_own_is_seen() {
             "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.kata]\ncni_conf_dir = '/etc/kata'\n[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc]\ncni_conf_dir = ''\n",
         ),
     ]);
-    assert_eq!(tree.found().handlers, [("kata".to_owned(), PathBuf::from("/etc/kata"))]);
+    assert_eq!(tree.config().handlers, [("kata".to_owned(), PathBuf::from("/etc/kata"))]);
 }
 
 #[test]
@@ -198,12 +202,12 @@ fn crio_s_files_count_by_name_and_its_command_line_last() {
         let service = service(command);
         files.push((CRIO_UNIT, &service));
         files.extend(more);
-        let found = Tree::new(&files).found();
-        assert_eq!(found.setup.conf_dir, Path::new(conf_dir), "{command}");
-        assert_eq!(paths(&found.setup.bin_dirs), bin_dirs, "{command}");
-        assert_eq!(found.default_network.as_deref(), network, "{command}");
+        let runtime_config = Tree::new(&files).config();
+        assert_eq!(runtime_config.setup.conf_dir, Path::new(conf_dir), "{command}");
+        assert_eq!(paths(&runtime_config.setup.bin_dirs), bin_dirs, "{command}");
+        assert_eq!(runtime_config.default_network.as_deref(), network, "{command}");
     }
-    let none = Tree::new(&[(CRIO_UNIT, &service("/usr/bin/crio $CRIO_CONFIG_OPTIONS"))]).found();
+    let none = Tree::new(&[(CRIO_UNIT, &service("/usr/bin/crio $CRIO_CONFIG_OPTIONS"))]).config();
     assert_eq!(
         (none.setup.conf_dir, none.setup.bin_dirs),
         ("/etc/cni/net.d".into(), vec!["/opt/cni/bin".into()])

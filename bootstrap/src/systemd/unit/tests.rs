@@ -56,7 +56,7 @@ fn drop_ins_are_merged_by_name_and_the_higher_directory_masks() {
 #[test]
 fn an_empty_assignment_resets_and_names_decide_the_order() {
     let reset = "[Service]\nExecStart=\nExecStart=/late $A $B\n";
-    for (path, wanted) in [
+    for (path, expected) in [
         ("usr/lib/systemd/system/kubelet.service.d/20-b.conf", "/late unit"),
         ("usr/lib/systemd/system/service.d/20-b.conf", "/late unit"),
         ("usr/lib/systemd/system/kubelet.service.d/.hidden.conf", "/k unit"),
@@ -64,7 +64,7 @@ fn an_empty_assignment_resets_and_names_decide_the_order() {
         ("run/systemd/generator/kubelet.service.d/zz-crossfade.conf", "/k unit"),
         ("run/systemd/generator/kubelet.service.d/zz-other.conf", "/late unit"),
     ] {
-        assert_eq!(command(&[UNIT, (path, reset)]), wanted, "{path}");
+        assert_eq!(command(&[UNIT, (path, reset)]), expected, "{path}");
     }
     let specific = [
         UNIT,
@@ -98,7 +98,7 @@ fn a_link_is_followed_below_the_root_and_its_other_names_count() {
 fn files_win_over_lines_and_later_ones_over_earlier_ones() {
     let unit = |lines: &str| format!("[Service]\nExecStart=/k $A $B\n{lines}");
     let files = [("etc/one", "A=one\nB=one\n"), ("etc/two.env", "A=two\n"), ("etc/ten.env", "A=ten\n")];
-    for (lines, wanted) in [
+    for (lines, expected) in [
         ("EnvironmentFile=/etc/one\nEnvironment=A=line", "/k one one"),
         ("EnvironmentFile=/etc/one\nEnvironmentFile=-/etc/two.env", "/k two one"),
         ("EnvironmentFile=/etc/one\nEnvironmentFile=\n", "/k"),
@@ -113,7 +113,7 @@ fn files_win_over_lines_and_later_ones_over_earlier_ones() {
         let text = unit(lines);
         let mut all = vec![(UNIT.0, text.as_str())];
         all.extend(files);
-        assert_eq!(command(&all), wanted, "{lines}");
+        assert_eq!(command(&all), expected, "{lines}");
     }
     let (_dir, root) = tree(&[(UNIT.0, "[Service]\nExecStart=/k\nEnvironmentFile=/etc/none\n")]);
     let unit = Unit::load(&root, "kubelet.service").expect("readable").expect("there");

@@ -195,9 +195,9 @@ mod tests {
         let ends = on_loopback("127.0.0.1");
         assert_eq!(udp(&ends), (Outcome::Passed, Some(ends.target)));
         assert_eq!(tcp(&ends), Outcome::Passed);
-        let (mtu, found) = measure_largest(&ends).expect("sizes");
+        let (mtu, largest) = measure_largest(&ends).expect("sizes");
         // The loopback interface has 65536, more than a datagram can fill.
-        assert!(mtu >= 1500 && found.passes.is_some_and(|passes| passes >= 1500), "{mtu} {found:?}");
+        assert!(mtu >= 1500 && largest.passes.is_some_and(|passes| passes >= 1500), "{mtu} {largest:?}");
     }
 
     #[test]

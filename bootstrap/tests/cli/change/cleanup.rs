@@ -77,7 +77,7 @@ fn what_crossfade_knows_of_attachments_refuses_all_at_once() {
             let run = cleanup(node, arguments);
             assert_eq!(run.status, 3, "{run:?}");
             let problems = document(&run)["problems"].as_array().cloned().unwrap_or_default();
-            let text: Vec<_> = problems.iter().filter_map(|one| one["what"].as_str()).collect();
+            let text: Vec<_> = problems.iter().filter_map(|problem| problem["what"].as_str()).collect();
             assert_eq!(text.len(), why.len(), "{text:?}");
             assert!(why.iter().zip(&text).all(|(why, text)| text.contains(why)), "{why:?}: {text:?}");
         }
@@ -158,7 +158,7 @@ fn confs_that_the_cni_has_renamed_and_confs_of_nobody_are_for_a_person() {
         .as_array()
         .into_iter()
         .flatten()
-        .map(|one| one["target"].as_str().unwrap_or_default())
+        .map(|item| item["target"].as_str().unwrap_or_default())
         .collect();
     for file in ["87-podman.conflist.cilium_bak", "10-cilium-cni.conf", "05-cilium.conf"] {
         assert_eq!(look.iter().filter(|target| target.ends_with(file)).count(), 1, "{file}: {output}");

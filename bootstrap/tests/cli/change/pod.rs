@@ -110,7 +110,7 @@ fn of_two_one_looks_on_and_goes_on_where_the_other_ended() {
     let second = Running::watch(&tree);
     second.says("another watch runs here");
     assert!(first.writes(&tree));
-    assert_eq!(tree.run(&["unit", "watch"]).status, 75, "whoever does not wait is refused");
+    assert_eq!(tree.run(&["unit", "watch"]).status, 75, "a second watch that does not wait is refused");
     drop(first);
     until("the second one's turn", || second.writes(&tree));
 }

@@ -242,9 +242,9 @@ fn a_runtime_that_does_not_answer_is_a_finding() {
     let mut command = node.command(&["install"]);
     // The last one counts.
     let arguments: Vec<_> = command.get_args().map(std::ffi::OsStr::to_owned).collect();
-    let mut asked = std::process::Command::new(command.get_program());
-    asked.args(&arguments[..arguments.len() - 1]).arg(format!("unix://{}", socket.display()));
-    let output = asked.output().expect("runs");
+    let mut other_endpoint = std::process::Command::new(command.get_program());
+    other_endpoint.args(&arguments[..arguments.len() - 1]).arg(format!("unix://{}", socket.display()));
+    let output = other_endpoint.output().expect("runs");
     let err = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(3), "{err}");
     assert!(err.contains("--runtime-endpoint none"), "{err}");

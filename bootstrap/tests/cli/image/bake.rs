@@ -31,8 +31,8 @@ fn golden(case: &str, file: &str, answer: Option<String>) -> Option<String> {
         fs::create_dir_all(path.parent().expect("case")).expect("directory");
         fs::write(&path, text).expect("golden");
     }
-    let wanted = fs::read_to_string(&path).ok();
-    (wanted != answer).then(|| format!("{}:\n{}", path.display(), answer.as_deref().unwrap_or("(nothing)")))
+    let expected = fs::read_to_string(&path).ok();
+    (expected != answer).then(|| format!("{}:\n{}", path.display(), answer.as_deref().unwrap_or("(nothing)")))
 }
 
 #[test]

@@ -283,7 +283,7 @@ fn kubelet_is_told_its_labels_and_the_runtime_nothing() {
     let mut generator = std::process::Command::new(&link);
     assert!(generator.arg("--root").arg(tree.path("")).arg(&out).status().expect("runs").success());
     let units: Vec<_> =
-        fs::read_dir(&out).expect("units").map(|one| one.expect("unit").file_name()).collect();
+        fs::read_dir(&out).expect("units").map(|entry| entry.expect("unit").file_name()).collect();
     assert_eq!(units, ["kubelet.service.d"]);
     tree.run_expecting(&["unit", "render"], 0);
     assert!(tree.read("run/crossfade/kubelet.env").ends_with("=--node-labels=pool=new\n"));

@@ -20,15 +20,15 @@ const CLEAN: &str = "nothing is in the way of an image";
 fn document(tree: &Tree, arguments: &[&str], status: i32) -> Value {
     let mut all = arguments.to_vec();
     all.extend(["--output", "json"]);
-    let told = tree.run_expecting(&all, status);
-    let document: Value = serde_json::from_str(&told).unwrap_or_else(|e| panic!("{told}: {e}"));
+    let output = tree.run_expecting(&all, status);
+    let document: Value = serde_json::from_str(&output).unwrap_or_else(|e| panic!("{output}: {e}"));
     assert_eq!(document["version"], 1, "{document}");
     document
 }
 
 fn texts<'a>(document: &'a Value, list: &str, key: &str) -> Vec<&'a str> {
     let all = document[list].as_array().unwrap_or_else(|| panic!("{document}"));
-    all.iter().map(|one| one[key].as_str().expect("text")).collect()
+    all.iter().map(|item| item[key].as_str().expect("text")).collect()
 }
 
 #[test]
@@ -39,9 +39,9 @@ fn an_image_as_it_should_be_is_sealed_already() {
     {
         assert_eq!(tree.run_expecting(arguments, 0), format!("note: {CLEAN}\n"), "{arguments:?}");
     }
-    let told = document(&tree, &["image", "seal", "--check"], 0);
+    let report = document(&tree, &["image", "seal", "--check"], 0);
     assert_eq!(
-        told,
+        report,
         json!({"version":1,"ok":true,"problems":[],"sealed":true,"dryRun":true,"findings":[],"changes":[],"notes":[CLEAN]})
     );
     assert_eq!(tree.files(), before);
@@ -172,8 +172,8 @@ fn what_is_mounted_is_not_touched() {
         command.args(["image", "seal", "--output", "json", "--root"]).arg(tree.path(""));
         let output = command.output().expect("unshare");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let told: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {output:?}"));
-        (output.status.code(), told)
+        let report: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+        (output.status.code(), report)
     };
     // At what goes, below it, and above it.
     for (target, path) in [
@@ -181,16 +181,16 @@ fn what_is_mounted_is_not_touched() {
         ("var/lib/kubelet/pods/u1", "/var/lib/kubelet/pods"),
     ] {
         let files = tree.files();
-        let (status, told) = seal(target);
-        let (why, fix) = finding(&told, path);
-        assert!(status == Some(3) && why.contains("nothing that is mounted is touched"), "{told}");
+        let (status, report) = seal(target);
+        let (why, fix) = finding(&report, path);
+        assert!(status == Some(3) && why.contains("nothing that is mounted is touched"), "{report}");
         assert!(fix.starts_with("umount ") && fix.ends_with(target), "{fix}");
         assert_eq!((tree.files(), outside.files()), (files, before.clone()), "{target}");
     }
     outside.write("live/random-seed", "precious");
     let before = outside.files();
-    let (status, told) = seal("var/lib/systemd");
-    let (why, _) = finding(&told, "/var/lib/systemd/random-seed");
-    assert!(status == Some(3) && why.contains("is mounted there"), "{told}");
+    let (status, report) = seal("var/lib/systemd");
+    let (why, _) = finding(&report, "/var/lib/systemd/random-seed");
+    assert!(status == Some(3) && why.contains("is mounted there"), "{report}");
     assert_eq!(outside.files(), before);
 }

@@ -97,7 +97,7 @@ fn tested(tree: &Tree) -> Value {
 }
 
 /// The checks of a status, as `(id, found, fix)`.
-fn of(document: &Value, status: &str) -> Vec<(String, String, String)> {
+fn checks_with(document: &Value, status: &str) -> Vec<(String, String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let checks = document["checks"].as_array().expect("checks").iter();
     let checks = checks.filter(|check| check["status"] == status);
@@ -110,9 +110,9 @@ fn every_family_is_told_what_was_reviewed() {
     for family in FAMILIES {
         let tree = image(family);
         let run = tree.run(&["image", "selftest", "--image"]);
-        let told = format!("exit {}\n{}{}", run.status, run.out, run.err);
-        let told = told.replace(std::env::consts::ARCH, "@ARCH@");
-        wrong.extend(golden(family, "selftest.txt", Some(&told)));
+        let report = format!("exit {}\n{}{}", run.status, run.out, run.err);
+        let report = report.replace(std::env::consts::ARCH, "@ARCH@");
+        wrong.extend(golden(family, "selftest.txt", Some(&report)));
     }
     assert!(wrong.is_empty(), "look at them, then UPDATE_GOLDEN=1:\n{}", wrong.join("\n"));
 }
@@ -123,9 +123,9 @@ fn a_whole_image_passes_and_is_not_touched() {
     released(&tree, env!("CARGO_PKG_VERSION"), |bytes| bytes.to_vec());
     let before = tree.files();
     let document = tested(&tree);
-    assert_eq!(of(&document, "failed"), [], "{document:#}");
+    assert_eq!(checks_with(&document, "failed"), [], "{document:#}");
     assert_eq!((&document["version"], &document["image"]), (&json!(1), &json!(true)));
-    assert!(of(&document, "ok").len() >= 18, "{document:#}");
+    assert!(checks_with(&document, "ok").len() >= 18, "{document:#}");
     assert_eq!(tree.files(), before);
 }
 
@@ -137,9 +137,9 @@ fn what_a_boot_of_the_machine_has_written_hides_nothing_that_is_baked() {
     let policy = tree.read("usr/lib/crossfade/policy.json").expect("a policy");
     tree.write("run/crossfade/policy.json", &policy);
     let document = tested(&tree);
-    assert_eq!(of(&document, "failed"), [], "{document:#}");
-    let found = of(&document, "ok");
-    let hidden = found.iter().find(|(id, _, _)| id == "settings.hidden").expect("the check");
+    assert_eq!(checks_with(&document, "failed"), [], "{document:#}");
+    let passed = checks_with(&document, "ok");
+    let hidden = passed.iter().find(|(id, _, _)| id == "settings.hidden").expect("the check");
     assert!(hidden.1.contains("for /run/crossfade/policy.json does"), "{hidden:?}");
 }
 
@@ -166,7 +166,7 @@ fn images_pass_before_their_first_boot() {
     for tree in [eks, kubeadm] {
         tree.replace("etc/crossfade/node.json", "\"version\": 1", "\"version\": 1, \"confDir\": \"private\"");
         let document = tested(&tree);
-        assert_eq!(of(&document, "failed"), [], "{document:#}");
+        assert_eq!(checks_with(&document, "failed"), [], "{document:#}");
     }
 }
 
@@ -177,18 +177,18 @@ fn a_final_image_needs_neither_plugin_nor_policy() {
     tree.remove("usr/lib/crossfade/policy.json");
     tree.remove(PLUGIN);
     let document = tested(&tree);
-    assert_eq!(of(&document, "failed"), [], "{document:#}");
-    let skipped = of(&document, "skipped");
+    assert_eq!(checks_with(&document, "failed"), [], "{document:#}");
+    let skipped = checks_with(&document, "skipped");
     for id in ["settings.policy", "runtime.told", "delegate.new", "delegate.directories"] {
         assert!(
-            skipped.iter().any(|(of, why, _)| of == id && why.contains("confDir: none")),
+            skipped.iter().any(|(skipped_id, why, _)| skipped_id == id && why.contains("confDir: none")),
             "{id}: {skipped:#?}"
         );
     }
-    let told = of(&document, "ok").into_iter().find(|(id, ..)| id == "registration");
-    assert!(told.is_some_and(|(_, found, _)| found.contains("--node-labels=")), "{document:#}");
+    let registration = checks_with(&document, "ok").into_iter().find(|(id, ..)| id == "registration");
+    assert!(registration.is_some_and(|(_, what, _)| what.contains("--node-labels=")), "{document:#}");
     tree.remove(BOOTSTRAP);
-    assert!(of(&tested(&tree), "failed").iter().any(|(id, ..)| id == "program.present"));
+    assert!(checks_with(&tested(&tree), "failed").iter().any(|(id, ..)| id == "program.present"));
 }
 
 /// What systemd wants to see of a whole system.
@@ -219,8 +219,8 @@ fn systemd_itself_finds_nothing_in_a_whole_system() {
     let tree = whole();
     base(&tree);
     let document = tested(&tree);
-    assert_eq!(of(&document, "failed"), [], "{document:#}");
-    assert!(of(&document, "ok").iter().any(|(id, ..)| id == "unit.verify"), "{document:#}");
+    assert_eq!(checks_with(&document, "failed"), [], "{document:#}");
+    assert!(checks_with(&document, "ok").iter().any(|(id, ..)| id == "unit.verify"), "{document:#}");
 }
 
 /// All checks are made, whatever others found.
@@ -235,12 +235,12 @@ fn nothing_at_all_is_told_in_full() {
     let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let ids: std::collections::BTreeSet<_> = ["ok", "failed", "skipped"]
         .into_iter()
-        .flat_map(|status| of(&document, status))
+        .flat_map(|status| checks_with(&document, status))
         .map(|(id, ..)| id)
         .collect();
     let whole = tested(&whole());
     for status in ["ok", "skipped"] {
-        for (id, ..) in of(&whole, status) {
+        for (id, ..) in checks_with(&whole, status) {
             assert!(ids.contains(&id), "{id} is not told of an empty tree: {document:#}");
         }
     }
@@ -254,7 +254,7 @@ fn a_crio_that_is_told_no_network_is_a_fault_in_shared_mode() {
         tree.write(&format!("{UNITS}/crio.service"), "[Service]\nExecStart=/usr/bin/crio\n");
         tree.write("etc/crio/crio.conf", &format!("[crio.network]\n{keys}\n"));
         let document = tested(&tree);
-        let found = of(&document, status).into_iter().find(|(id, ..)| id == "runtime.told");
-        assert!(found.is_some(), "{keys}: {document:#}");
+        let check = checks_with(&document, status).into_iter().find(|(id, ..)| id == "runtime.told");
+        assert!(check.is_some(), "{keys}: {document:#}");
     }
 }

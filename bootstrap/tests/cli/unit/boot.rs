@@ -320,7 +320,7 @@ fn switched_off_our_conf_goes_and_nobody_is_asked_anything() {
     tree.conf("01-crossfade.conflist", "theirs", "bridge");
     tree.write("etc/crossfade/disabled", "");
     tree.run_expecting(&["unit", "boot"], 0);
-    assert!(tree.has(OURS), "somebody else's file of our name is theirs");
+    assert!(tree.has(OURS), "another program's file of our name stays its own");
 }
 
 #[test]

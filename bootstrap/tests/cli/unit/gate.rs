@@ -63,7 +63,12 @@ fn each_thing_that_is_not_as_it_must_be_keeps_it_shut() {
         ),
         ("no conf", |tree| fs::remove_file(tree.path(OURS)).expect("gone"), 3, "is missing"),
         ("not our conf", |tree| tree.conf("01-crossfade.conflist", "x", "bridge"), 3, "not Crossfade's"),
-        ("somebody before us", |tree| tree.conf("00-own.conflist", "x", "bridge"), 3, "00-own.conflist"),
+        (
+            "another conf before ours",
+            |tree| tree.conf("00-own.conflist", "x", "bridge"),
+            3,
+            "00-own.conflist",
+        ),
     ];
     for (what, spoil, status, words) in cases {
         let tree = prepared();

@@ -150,8 +150,8 @@ pub(crate) fn golden(family: &str, file: &str, answer: Option<&str>) -> Option<S
             None => drop(fs::remove_file(&path)),
         }
     }
-    let wanted = fs::read_to_string(&path).ok();
-    (wanted.as_deref() != answer).then(|| format!("{}:\n{}", path.display(), answer.unwrap_or("(nothing)")))
+    let expected = fs::read_to_string(&path).ok();
+    (expected.as_deref() != answer).then(|| format!("{}:\n{}", path.display(), answer.unwrap_or("(nothing)")))
 }
 
 #[test]

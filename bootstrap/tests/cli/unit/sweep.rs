@@ -179,8 +179,8 @@ fn an_entry_whose_network_fails_becomes_a_record() {
     node.write("bin/portmap.fails", "");
     node.write("listed.json", r#"[{"containerID":"c2"}]"#);
     node.run_expecting(&["unit", "sweep", "--listed", &node.path("listed.json").display().to_string()], 1);
-    let found = Store::new(&node.layout()).find(&key("c1")).expect("store");
-    assert!(matches!(found, StoredRecord::Sound(_)), "so that it is retried as any other");
+    let record = Store::new(&node.layout()).find(&key("c1")).expect("store");
+    assert!(matches!(record, StoredRecord::Sound(_)), "so that it is retried as any other");
     assert_eq!(node.inventory().len(), 2, "and the entry stays until it is closed");
     let output = node.run_expecting(&["attachments"], 0);
     assert_eq!(output.lines().filter(|line| line.starts_with("c1 ")).count(), 1, "{output}");

@@ -35,8 +35,8 @@ impl Dice {
         (self.0 >> 11) as usize % below
     }
 
-    fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
-        of[self.roll(of.len())]
+    fn pick<'a>(&mut self, items: &[&'a str]) -> &'a str {
+        items[self.roll(items.len())]
     }
 }
 
@@ -182,12 +182,12 @@ fn ours(root: &Root, name: &str) -> MergedUnit {
 /// What systemd makes of the units, in their order; none where it takes one for unusable.
 fn theirs(root: &Path, names: &[String]) -> Vec<Option<MergedUnit>> {
     // systemd-analyze puts the directory of what it is asked for first, so that must be one without drop-ins.
-    let asked = root.join("asked");
-    fs::create_dir_all(&asked).expect("directory");
+    let units = root.join("asked");
+    fs::create_dir_all(&units).expect("directory");
     for name in names {
-        std::os::unix::fs::symlink(root.join(DIRS[3]).join(name), asked.join(name)).expect("link");
+        std::os::unix::fs::symlink(root.join(DIRS[3]).join(name), units.join(name)).expect("link");
     }
-    let path: Vec<String> = [&asked]
+    let path: Vec<String> = [&units]
         .into_iter()
         .cloned()
         .chain(DIRS.map(|dir| root.join(dir)))
@@ -195,7 +195,7 @@ fn theirs(root: &Path, names: &[String]) -> Vec<Option<MergedUnit>> {
         .collect();
     let output = Command::new("systemd-analyze")
         .args(["verify", "--man=no", "--recursive-errors=no"])
-        .args(names.iter().map(|name| asked.join(name)))
+        .args(names.iter().map(|name| units.join(name)))
         .env("SYSTEMD_UNIT_PATH", path.join(":"))
         .env("SYSTEMD_LOG_LEVEL", "debug")
         .output()

@@ -241,7 +241,7 @@ fn the_loop_tells_its_supervisor_and_whoever_waits() {
         "crossfade_phase{phase=\"old\"} 1",
         "crossfade_network_ready{network=\"old\"} 1",
     ] {
-        assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
+        assert!(metrics.lines().any(|published| published == line), "{line}: {metrics}");
     }
     // A flip by another actor is followed, a broken policy is said and nothing is taken away.
     tree.write("etc/crossfade/policy.json", "{");
@@ -267,9 +267,9 @@ fn host_ports_that_nobody_maps_are_in_status_and_metrics() {
     let noted = |boot_id: &str| {
         tree.write("run/crossfade/hostports/oldnet", &format!("{{\"bootID\":\"{boot_id}\"}}"));
         tree.run_expecting(&["unit", "watch", "--once"], 0);
-        let found = status(&tree)["findings"].to_string().contains("pods asked for host ports");
-        assert_eq!(status(&tree)["networks"][0]["unmappedHostPorts"], found);
-        found
+        let is_reported = status(&tree)["findings"].to_string().contains("pods asked for host ports");
+        assert_eq!(status(&tree)["networks"][0]["unmappedHostPorts"], is_reported);
+        is_reported
     };
     assert!(!noted("another"), "of an earlier boot");
     let here = shim::host::boot::boot_id().expect("boot id");

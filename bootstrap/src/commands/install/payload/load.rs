@@ -155,7 +155,7 @@ mod tests {
                 (Err(failure), Err(word)) => {
                     assert!(failure.lines()[0].contains(word), "{failure:?}");
                 }
-                (found, expected) => panic!("{found:?}, expected {expected:?}"),
+                (settings, expected) => panic!("{settings:?}, expected {expected:?}"),
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::super::check::Status;
 use super::*;
 
-fn found() -> ProgramFile {
+fn sound_file() -> ProgramFile {
     ProgramFile {
         is_file: true,
         uid: 0,
@@ -19,7 +19,7 @@ fn found() -> ProgramFile {
 }
 
 fn programs(change: impl FnOnce(&mut ProgramFile)) -> Programs {
-    let mut plugin = found();
+    let mut plugin = sound_file();
     change(&mut plugin);
     let release = Release {
         version: 1,
@@ -28,7 +28,7 @@ fn programs(change: impl FnOnce(&mut ProgramFile)) -> Programs {
     };
     Programs {
         all: vec![
-            Program { path: BOOTSTRAP, file: Some(found()) },
+            Program { path: BOOTSTRAP, file: Some(sound_file()) },
             Program { path: PACKAGED_PLUGIN, file: Some(plugin) },
         ],
         release: Ok(Some(release)),
@@ -96,7 +96,7 @@ fn what_cannot_be_told_is_skipped_and_an_absent_program_is_none() {
     if let Ok(Some(release)) = &mut older.release {
         release.release = "0.0.1".into();
     }
-    assert!(failed(&older).iter().any(|(id, found)| *id == "program.version" && found.contains("0.0.1")));
+    assert!(failed(&older).iter().any(|(id, what)| *id == "program.version" && what.contains("0.0.1")));
     let absent = Programs { all: vec![Program { path: BOOTSTRAP, file: None }], release: Ok(None) };
     assert_eq!(failed(&absent), [("program.present", format!("{BOOTSTRAP} is missing"))]);
 }

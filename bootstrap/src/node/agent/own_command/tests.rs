@@ -37,11 +37,11 @@ fn in_unit(command: OwnCommand) -> Cli {
     );
     assert_eq!(line[end_of_options + 1], "/usr/bin/own");
     let cli = parse(line[end_of_options + 2..].iter().cloned());
-    let (found, expected) = (cli.global(), global());
-    assert_eq!(found.root, expected.root);
+    let (parsed, expected) = (cli.global(), global());
+    assert_eq!(parsed.root, expected.root);
     if !matches!(cli.command, Command::Unit(UnitCommand::Place(_))) {
         assert_eq!(
-            (&found.state_dir, &found.run_dir, &found.policy),
+            (&parsed.state_dir, &parsed.run_dir, &parsed.policy),
             (&expected.state_dir, &expected.run_dir, &expected.policy)
         );
     }
@@ -74,9 +74,9 @@ fn a_pass_that_moves_pods() {
     for endpoint in [Some("unix:///run/c.sock"), None] {
         let cli = in_unit(OwnCommand::move_pods(3, endpoint, Path::new("/conf")));
         let conf_dir = cli.global().conf_dir;
-        let Command::MovePods(wanted) = cli.command else { panic!("{:?}", cli.command) };
-        assert!(wanted.apply && wanted.no_restart && !wanted.now, "it breaks nothing");
-        assert_eq!((wanted.turn, wanted.node.runtime.runtime_endpoint.as_deref()), (Some(3), endpoint));
+        let Command::MovePods(arguments) = cli.command else { panic!("{:?}", cli.command) };
+        assert!(arguments.apply && arguments.no_restart && !arguments.now, "it breaks nothing");
+        assert_eq!((arguments.turn, arguments.node.runtime.runtime_endpoint.as_deref()), (Some(3), endpoint));
         assert_eq!(conf_dir, Path::new("/conf"));
     }
 }
@@ -93,12 +93,12 @@ fn a_pass_of_a_pod_is_told_everything_but_to_go_on_and_where_the_node_is() {
     let line = "unit sweep --host /host --every 9 --conf-dir /c --state-dir /s --run-dir /r --policy /p --listed /l --bin-dir /b \
                 --runtime-endpoint /e --dry-run --output json";
     let cli = parse(line.split_ascii_whitespace().map(OsString::from));
-    let Command::Unit(UnitCommand::Sweep(wanted)) = &cli.command else { panic!("{:?}", cli.command) };
-    let built = parse(own_command::pass(&cli.global(), wanted).into_arguments());
+    let Command::Unit(UnitCommand::Sweep(sweep)) = &cli.command else { panic!("{:?}", cli.command) };
+    let built = parse(own_command::pass(&cli.global(), sweep).into_arguments());
     let Command::Unit(UnitCommand::Sweep(pass)) = &built.command else { panic!("{:?}", built.command) };
     assert_eq!((pass.every, built.global().host), (None, None));
-    assert_eq!((&pass.listed, &pass.bin_dirs), (&wanted.listed, &wanted.bin_dirs));
-    assert_eq!(pass.runtime.runtime_endpoint, wanted.runtime.runtime_endpoint);
+    assert_eq!((&pass.listed, &pass.bin_dirs), (&sweep.listed, &sweep.bin_dirs));
+    assert_eq!(pass.runtime.runtime_endpoint, sweep.runtime.runtime_endpoint);
     let directories = |global: &Global| {
         [&Some(global.conf_dir.clone()), &global.state_dir, &global.run_dir, &global.policy].map(Clone::clone)
     };

@@ -99,21 +99,21 @@ fn every_credential_is_named_where_it_lies_and_never_quoted() {
             "[crio.image]\nglobal_auth_file = \"/srv/pull-secret.json\"\n",
         );
         let run = tree.run(&["image", "seal", "--check", "--output", "json"]);
-        let told: serde_json::Value = serde_json::from_str(&run.out).expect("JSON");
+        let report: serde_json::Value = serde_json::from_str(&run.out).expect("JSON");
         let path = format!("/{file}");
         let none = Vec::new();
-        let all = told["findings"].as_array().unwrap_or(&none);
-        let fits = |one: &&serde_json::Value| {
-            let why = one["why"].as_str().expect("text");
-            one["path"] == path.as_str()
+        let all = report["findings"].as_array().unwrap_or(&none);
+        let fits = |finding: &&serde_json::Value| {
+            let why = finding["why"].as_str().expect("text");
+            finding["path"] == path.as_str()
                 && ["credential", "private key", "token", "login"].iter().any(|word| why.contains(word))
         };
-        if !all.iter().any(|one| fits(&one)) {
+        if !all.iter().any(|finding| fits(&finding)) {
             missed.push(file);
             continue;
         }
-        assert_eq!(run.status, 3, "{file}: {told}");
-        assert!(!told.to_string().contains(SECRET), "{file}: {told}");
+        assert_eq!(run.status, 3, "{file}: {report}");
+        assert!(!report.to_string().contains(SECRET), "{file}: {report}");
         assert!(tree.has(file), "{file}");
         tree.run_expecting(&["image", "seal", "--check", "--allow", &path], 0);
     }
@@ -142,9 +142,12 @@ fn a_conf_with_a_credential_is_named_wherever_the_runtime_reads_confs() {
         "srv/net.d/10-x.conflist",
         r#"{"name":"x","plugins":[{"type":"x","k8s_auth_token":"canary-77ab"}]}"#,
     );
-    let told = document(&tree, &["image", "seal", "--check"], 3);
-    assert!(told.to_string().contains("a conf with a credential written into it (k8s_auth_token)"), "{told}");
-    assert!(!told.to_string().contains(SECRET), "{told}");
-    let (_, fix) = finding(&told, "/srv/net.d/10-x.conflist");
+    let report = document(&tree, &["image", "seal", "--check"], 3);
+    assert!(
+        report.to_string().contains("a conf with a credential written into it (k8s_auth_token)"),
+        "{report}"
+    );
+    assert!(!report.to_string().contains(SECRET), "{report}");
+    let (_, fix) = finding(&report, "/srv/net.d/10-x.conflist");
     assert!(fix.contains("remove it"), "{fix}");
 }

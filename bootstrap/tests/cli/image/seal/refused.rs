@@ -14,8 +14,11 @@ const KEY: &str = "canary-77ab";
 /// The finding about a path, which must be there.
 pub(super) fn finding(document: &Value, path: &str) -> (String, String) {
     let all = document["findings"].as_array().expect("findings");
-    let found = all.iter().find(|one| one["path"] == path).unwrap_or_else(|| panic!("{path}: {document}"));
-    let text = |key: &str| found[key].as_str().expect("text").to_owned();
+    let finding = all
+        .iter()
+        .find(|candidate| candidate["path"] == path)
+        .unwrap_or_else(|| panic!("{path}: {document}"));
+    let text = |key: &str| finding[key].as_str().expect("text").to_owned();
     (text("why"), text("fix"))
 }
 

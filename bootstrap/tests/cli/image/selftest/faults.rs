@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 
 use serde_json::json;
 
-use super::{BOOTSTRAP, PLUGIN, UNITS, WANTS, base, install, of, released, tested, whole};
+use super::{BOOTSTRAP, PLUGIN, UNITS, WANTS, base, checks_with, install, released, tested, whole};
 use crate::node::mode;
 use crate::unit::kubelet::Tree;
 
@@ -277,19 +277,19 @@ const OF_NETWORKS: [Row; 7] = [
 
 /// One fault, one check that fails: the others say what they said before.
 fn each_is_found(rows: &[Row]) {
-    for (change, id, found, fix) in rows {
+    for (change, id, words, fix) in rows {
         let tree = whole();
         change(&tree);
         let document = tested(&tree);
-        let failed = of(&document, "failed");
-        let is_it = |(of, what, remedy): &(String, String, String)| {
-            of == id && what.contains(found) && remedy.contains(fix)
+        let failed = checks_with(&document, "failed");
+        let is_it = |(failed_id, what, remedy): &(String, String, String)| {
+            failed_id == id && what.contains(words) && remedy.contains(fix)
         };
-        assert!(failed.iter().any(is_it), "{id}, {found}: {failed:#?}");
-        assert!(failed.iter().all(|(of, ..)| of == id), "{id}, {found}: {failed:#?}");
+        assert!(failed.iter().any(is_it), "{id}, {words}: {failed:#?}");
+        assert!(failed.iter().all(|(failed_id, ..)| failed_id == id), "{id}, {words}: {failed:#?}");
         let output = tree.run(&["image", "selftest", "--image"]);
         assert!(
-            output.status == 3 && output.out.contains(found) && output.out.contains("fix: "),
+            output.status == 3 && output.out.contains(words) && output.out.contains("fix: "),
             "{}",
             output.out
         );

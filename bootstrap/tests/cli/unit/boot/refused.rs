@@ -79,12 +79,17 @@ fn what_would_go_wrong_is_refused_before_anything_is_touched() {
             &["cni.exclusive", "false"],
         ),
         (
-            "somebody else's file of our name",
+            "another program's file of our name",
             |tree| tree.conf("01-crossfade.conflist", "x", "bridge"),
             3,
             &["not Crossfade's"],
         ),
-        ("somebody before us", |tree| tree.conf("00-own.conflist", "own", "bridge"), 3, &["00-own.conflist"]),
+        (
+            "another conf before ours",
+            |tree| tree.conf("00-own.conflist", "own", "bridge"),
+            3,
+            &["00-own.conflist"],
+        ),
         (
             "two runtimes",
             |tree| tree.write(CRIO, "[Service]\nExecStart=/usr/bin/crio\n"),
