@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn what_kubelet_and_the_api_server_refuse() {
-        for (key, wanted) in [
+        for (key, expected) in [
             ("io.cilium.migration/cilium-default", None),
             ("cni", None),
             ("node.cilium.io/x", None),
@@ -98,10 +98,10 @@ mod tests {
             ("a b", Some("kubelet would exit")),
         ] {
             let output = refusal(key, "v");
-            assert_eq!(output.is_some(), wanted.is_some(), "{key}: {output:?}");
+            assert_eq!(output.is_some(), expected.is_some(), "{key}: {output:?}");
             assert!(
                 output
-                    .zip(wanted)
+                    .zip(expected)
                     .is_none_or(|(output, words)| output.contains(words) && output.contains(key)),
                 "{key}"
             );
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn a_flag_s_labels() {
         let output = parse("a=b, c ,d=,,e=f=g");
-        let wanted = [("a", "b"), ("c", ""), ("d", ""), ("e", "f=g")];
-        assert_eq!(output, wanted.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        let expected = [("a", "b"), ("c", ""), ("d", ""), ("e", "f=g")];
+        assert_eq!(output, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
     }
 }

@@ -60,14 +60,14 @@ mod tests {
         ("crossfade/r-", "the name of a Lease, with its namespace"),
     ];
 
-    fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+    fn sources(directory: &Path, files: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(directory).expect("a directory of sources") {
             let path = entry.expect("an entry").path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
             if path.is_dir() && name != "tests" {
-                sources(&path, found);
+                sources(&path, files);
             } else if name.ends_with(".rs") && name != "tests.rs" && name != "node_keys.rs" {
-                found.push(path);
+                files.push(path);
             }
         }
     }

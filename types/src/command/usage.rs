@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_arguments_say_which_format_is_wanted() {
-        for (line, wanted) in [
+        for (line, expected) in [
             ("status -o json", Some("json")),
             ("status -ojson", Some("json")),
             ("check -oyaml", Some("yaml")),
@@ -116,7 +116,7 @@ mod tests {
             ("", None),
         ] {
             let words = line.split(' ').map(OsString::from);
-            assert_eq!(format(words, &["json", "yaml"]), wanted, "{line}");
+            assert_eq!(format(words, &["json", "yaml"]), expected, "{line}");
         }
         assert_eq!(format(["-o", "yaml"].into_iter().map(OsString::from), &["json"]), None);
     }

@@ -57,10 +57,10 @@ fn the_evidence_of_a_profile_is_what_its_probes_can_give() {
         };
         assert_eq!(profile.evidence, output, "{}", profile.name);
     }
-    let names_with = |wanted: Evidence| -> Vec<&str> {
+    let names_with = |evidence: Evidence| -> Vec<&str> {
         all()
             .iter()
-            .filter(|profile| profile.evidence == wanted)
+            .filter(|profile| profile.evidence == evidence)
             .map(|profile| profile.name.as_str())
             .collect()
     };
@@ -137,10 +137,10 @@ fn what_the_issue_needs_is_in_them() {
         all().iter().filter_map(|profile| Some((profile.name.as_str(), profile.packets.clone()?))).collect();
     assert_eq!(limited, [("cilium", vec![PacketPath::NodeToPod])]);
     assert!(all().iter().all(|profile| profile.packets.is_none() || profile.proof == Proof::Packet));
-    let bearing = |wanted: Secondary| -> Vec<&str> {
+    let bearing = |secondary: Secondary| -> Vec<&str> {
         all()
             .iter()
-            .filter(|profile| profile.secondary == wanted)
+            .filter(|profile| profile.secondary == secondary)
             .map(|profile| profile.name.as_str())
             .collect()
     };

@@ -28,6 +28,6 @@ fn path() -> impl Strategy<Value = PathBuf> {
     "/[a-z /\"\\\\é]{0,9}".prop_map(PathBuf::from)
 }
 
-fn maybe<T: Debug + Clone>(of: impl Strategy<Value = T>) -> impl Strategy<Value = Option<T>> {
-    prop::option::of(of)
+fn maybe<T: Debug + Clone>(inner: impl Strategy<Value = T>) -> impl Strategy<Value = Option<T>> {
+    prop::option::of(inner)
 }

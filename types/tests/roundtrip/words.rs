@@ -11,9 +11,9 @@ use types::policy::{Attach, Phase, Secondary, Side};
 use types::status::{ConfState, Reason};
 
 fn is<T: Serialize + DeserializeOwned + PartialEq + Debug + Copy>(all: &[T], as_str: fn(T) -> &'static str) {
-    for one in all {
-        assert_eq!(to_value(one).expect("a word"), json!(as_str(*one)));
-        assert_eq!(from_value::<T>(json!(as_str(*one))).expect("a word"), *one);
+    for value in all {
+        assert_eq!(to_value(value).expect("a word"), json!(as_str(*value)));
+        assert_eq!(from_value::<T>(json!(as_str(*value))).expect("a word"), *value);
     }
 }
 

@@ -77,11 +77,11 @@ fn changed(full: &Value, others: &[Value]) -> Vec<(String, Value)> {
 }
 
 /// Every pointer into `value`, the root excluded.
-fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
+fn pointers(value: &Value, at: &str, all: &mut Vec<String>) {
     let mut visit = |key: &str, child: &Value| {
         let pointer = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
-        found.push(pointer.clone());
-        pointers(child, &pointer, found);
+        all.push(pointer.clone());
+        pointers(child, &pointer, all);
     };
     match value {
         Value::Object(object) => object.iter().for_each(|(key, child)| visit(key, child)),
