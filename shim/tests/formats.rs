@@ -168,18 +168,18 @@ fn every_kind_of_line_is_valid_by_its_schema() {
 
 /// Every record of every directory, and its path below it.
 fn records() -> Vec<PathBuf> {
-    let mut found = Vec::new();
+    let mut records = Vec::new();
     let mut dirs = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/records")];
     while let Some(dir) = dirs.pop() {
         for entry in std::fs::read_dir(&dir).expect("list").map(|entry| entry.expect("entry").path()) {
             if entry.is_dir() {
                 dirs.push(entry);
             } else if entry.extension().is_none_or(|extension| extension != "lines") {
-                found.push(entry);
+                records.push(entry);
             }
         }
     }
-    found
+    records
 }
 
 #[test]

@@ -100,7 +100,7 @@ impl Node {
         ways(&RoutedInterface { netns: &netns, ifname, names: &names, addresses: &addresses }, ample())
     }
 
-    fn found(&self) -> Vec<HostRoute> {
+    fn host_routes(&self) -> Vec<HostRoute> {
         self.attached("net1", &["cali1", "net1"], &ADDRESSES).expect("found")
     }
 
@@ -133,7 +133,7 @@ fn a_pod_answers_on_its_second_addresses_whatever_the_agent_does() {
     let Some(node) = Node::new() else { return };
     node.pass_of_agent();
     assert_eq!(node.answers(), [false, false], "the agent took them away");
-    let route = node.found();
+    let route = node.host_routes();
     hostroute::set(&node.layout(), &all(&route), ample()).expect("set");
     for _pass in 0..2 {
         node.pass_of_agent();
@@ -160,7 +160,7 @@ fn what_others_have_in_the_same_numbers_stays() {
     node.host.ip("rule add from 10.77.0.0/24 lookup 1003 priority 1003");
     node.host.ip("rule add to 10.1.0.2 lookup 1004 priority 1003");
     let before = node.ours();
-    let route = node.found();
+    let route = node.host_routes();
     hostroute::set(&node.layout(), &all(&route), ample()).expect("set");
     hostroute::remove(&node.layout(), &all(&route), ample()).expect("removed");
     hostroute::converge(&node.layout(), ample()).expect("converged");
@@ -170,11 +170,11 @@ fn what_others_have_in_the_same_numbers_stays() {
 #[test]
 fn an_address_that_went_to_the_next_pod_keeps_the_next_ones_rule() {
     let Some(node) = Node::new() else { return };
-    let earlier = node.found();
+    let earlier = node.host_routes();
     hostroute::set(&node.layout(), &all(&earlier), ample()).expect("set");
     node.pod.ip("link delete net1");
     node.attach("cali1", "net1");
-    let later = node.found();
+    let later = node.host_routes();
     assert_ne!(earlier[0].index, later[0].index);
     hostroute::set(&node.layout(), &all(&later), ample()).expect("set");
     hostroute::remove(&node.layout(), &all(&earlier), ample()).expect("nothing of it is there");
@@ -186,7 +186,7 @@ fn an_address_that_went_to_the_next_pod_keeps_the_next_ones_rule() {
 #[test]
 fn what_no_record_knows_goes() {
     let Some(node) = Node::new() else { return };
-    let route = node.found();
+    let route = node.host_routes();
     hostroute::set(&node.layout(), &all(&route), ample()).expect("set");
     let output = hostroute::unconverged_routes(&[], &[], ample()).expect("looked");
     assert_eq!(output.len(), 4, "{output:?}");
@@ -220,8 +220,9 @@ fn a_primary_is_reached_as_before_whatever_the_agent_does() {
     node.pod.ip("link set eth0 up");
     node.pod.ip("address add 10.9.0.2/24 dev eth0");
     node.host.ip("route add 10.8.0.0/24 via 10.9.0.77 dev br0");
-    let wanted = ["10.9.0.2", "10.8.0.2", "10.7.0.2"];
-    let ways = node.ways(hostroute::to_primary, "eth0", &["br0", "veth0", "eth0"], &wanted).expect("found");
+    let addresses = ["10.9.0.2", "10.8.0.2", "10.7.0.2"];
+    let ways =
+        node.ways(hostroute::to_primary, "eth0", &["br0", "veth0", "eth0"], &addresses).expect("found");
     let output: Vec<_> =
         ways.iter().map(|way| (way.interface.as_str(), way.via.map(|hop| hop.to_string()))).collect();
     assert_eq!(output, [("br0", None), ("br0", Some("10.9.0.77".to_owned()))], "nothing leads to 10.7.0.2");

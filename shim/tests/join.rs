@@ -123,14 +123,14 @@ fn what_another_program_has_made_in_the_pod_is_found() {
         return;
     }
     let (pod, ..) = running(Kind::Subnet, Kind::Subnet);
-    let found = || foreign_names(&pod.open(), &["eth0"], "eth0", ample()).expect("looked");
-    assert_eq!(found(), [""; 0]);
+    let foreign = || foreign_names(&pod.open(), &["eth0"], "eth0", ample()).expect("looked");
+    assert_eq!(foreign(), [""; 0]);
     pod.ip("rule add fwmark 1 lookup 100 pref 32764");
-    assert_eq!(found(), ["a rule of priority 32764"]);
+    assert_eq!(foreign(), ["a rule of priority 32764"]);
     pod.ip("rule del pref 32764");
     pod.ip("link add wg0 type veth peer name wg1");
-    assert_eq!(found(), [""; 0], "an interface that is down carries nothing");
+    assert_eq!(foreign(), [""; 0], "an interface that is down carries nothing");
     pod.ip("link set wg0 up");
     pod.ip("route append default dev wg0 metric 5");
-    assert_eq!(found(), ["interface wg0", "route default metric 5 dev wg0"]);
+    assert_eq!(foreign(), ["interface wg0", "route default metric 5 dev wg0"]);
 }

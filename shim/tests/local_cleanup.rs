@@ -292,7 +292,7 @@ fn without_a_data_directory_leases_are_where_host_local_puts_them() {
         std::fs::write(directory.join("10.1.0.2"), "c1\r\neth0").expect("a lease");
         let conf = json!({"name": network, "plugins": [plugin]});
         let cleaned = clean_record("c1", &conf, None, None);
-        let found = files(directory);
-        assert_eq!(found, [""; 0], "{cleaned:?}");
+        let left_files = files(directory);
+        assert_eq!(left_files, [""; 0], "{cleaned:?}");
     }
 }

@@ -51,15 +51,15 @@ fn names_are_read_over_there_and_the_thread_is_back_here() {
         return;
     }
     let here = Netns::current().expect("own netns");
-    let (one, two) = (Space::new("cfns"), Space::new("cfns"));
-    one.ip("link add eth0 type veth peer name host0");
-    let opened = one.open();
+    let (first, second) = (Space::new("cfns"), Space::new("cfns"));
+    first.ip("link add eth0 type veth peer name host0");
+    let opened = first.open();
     assert_ne!(opened.id(), here.id());
-    assert_ne!(opened.id(), two.open().id());
+    assert_ne!(opened.id(), second.open().id());
     let mut names = opened.interface_names(ample()).expect("names");
     names.sort();
     assert_eq!(names, ["eth0", "host0", "lo"]);
-    assert_eq!(two.open().interface_names(ample()).expect("names"), ["lo"]);
+    assert_eq!(second.open().interface_names(ample()).expect("names"), ["lo"]);
     assert_eq!(Netns::current().expect("own netns").id(), here.id());
 }
 
@@ -122,8 +122,8 @@ fn a_cookie_is_the_namespaces_own_and_learned_from_any_socket_in_it() {
     if !privileged() {
         return;
     }
-    let (one, two) = (Space::new("cfns"), Space::new("cfns"));
-    let (first, again, other) = (one.open(), one.open(), two.open());
+    let (space, other_space) = (Space::new("cfns"), Space::new("cfns"));
+    let (first, again, other) = (space.open(), space.open(), other_space.open());
     drop(first.conversation().expect("a socket inside"));
     let cookie = first.cookie().expect("this kernel has cookies");
     assert_eq!(again.cookie(), Some(cookie));

@@ -202,8 +202,8 @@ fn metric_mtu_and_advmss_go_along() {
         ("-6", "main", &["fd00:1::/32 via fd00:1::1 dev eth0", "src fd00:1::2", "metric 77"][..]),
     ] {
         let routes = pod.routes(family, table);
-        let found = routes.iter().any(|route| parts.iter().all(|part| route.contains(part)));
-        assert!(found, "{parts:?} in {routes:#?}");
+        let has_parts = routes.iter().any(|route| parts.iter().all(|part| route.contains(part)));
+        assert!(has_parts, "{parts:?} in {routes:#?}");
     }
 }
 

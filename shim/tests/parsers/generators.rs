@@ -11,7 +11,7 @@ use proptest::sample::select;
 pub(crate) type Inputs = BoxedStrategy<Vec<u8>>;
 
 /// Structured inputs of the check of that name.
-pub(crate) fn of(name: &str) -> Inputs {
+pub(crate) fn inputs(name: &str) -> Inputs {
     let text = match name {
         "call" => calls::call(),
         "conf" => prop_oneof![files::conf(), files::runtime_config()].boxed(),
@@ -35,22 +35,22 @@ pub(crate) fn broken(inputs: impl Strategy<Value = Vec<u8>> + 'static) -> Inputs
     let edits = vec((at(), at(), 0..7_u8, select(b"\"\\{}[]:,=; \n\t\0/.~@-+0aAsS\xff\xc5".to_vec())), 1..4);
     (inputs, edits)
         .prop_map(|(mut bytes, edits)| {
-            for (one, other, what, byte) in edits {
+            for (first, other, what, byte) in edits {
                 if bytes.is_empty() {
                     bytes.push(byte);
                 }
-                let (one, other) = (one.index(bytes.len()), other.index(bytes.len()));
-                let (from, to) = (one.min(other), one.max(other));
+                let (first, other) = (first.index(bytes.len()), other.index(bytes.len()));
+                let (from, to) = (first.min(other), first.max(other));
                 match what {
-                    0 => bytes[one] = byte,
-                    1 => bytes.insert(one, byte),
-                    2 => drop(bytes.remove(one)),
-                    3 => bytes.truncate(one),
+                    0 => bytes[first] = byte,
+                    1 => bytes.insert(first, byte),
+                    2 => drop(bytes.remove(first)),
+                    3 => bytes.truncate(first),
                     4 => drop(bytes.drain(from..to)),
-                    5 => bytes[one] ^= 1 << (byte & 7),
+                    5 => bytes[first] ^= 1 << (byte & 7),
                     _ => {
                         let part = bytes[from..to.min(from + 200)].to_vec();
-                        bytes.splice(one..one, part);
+                        bytes.splice(first..first, part);
                     }
                 }
             }
@@ -164,8 +164,8 @@ fn with(pairs: Vec<(&'static str, Text)>) -> Text {
         .boxed()
 }
 
-fn list(of: Text, count: std::ops::Range<usize>) -> Text {
-    vec(of, count).prop_map(|all| format!("[{}]", all.join(","))).boxed()
+fn list(item: Text, count: std::ops::Range<usize>) -> Text {
+    vec(item, count).prop_map(|all| format!("[{}]", all.join(","))).boxed()
 }
 
 fn version() -> Text {

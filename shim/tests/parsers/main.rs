@@ -87,12 +87,12 @@ fn every_kept_input_holds() -> Result<(), BrokenInputs> {
 
 #[test]
 fn structured_inputs_hold() -> Result<(), BrokenInputs> {
-    run(generators::of)
+    run(generators::inputs)
 }
 
 #[test]
 fn broken_structured_inputs_hold() -> Result<(), BrokenInputs> {
-    run(|name| generators::broken(generators::of(name)))
+    run(|name| generators::broken(generators::inputs(name)))
 }
 
 #[test]

@@ -210,14 +210,14 @@ mod tests {
         };
         let inside = link("net1", 5, Some("veth"), Some(17));
         let ours = link("cali1", 17, Some("veth"), Some(5));
-        for (candidates, found) in [
+        for (candidates, expected) in [
             (vec![ours.clone()], Some("cali1")),
             (vec![link("cali2", 18, Some("veth"), Some(5)), ours.clone()], Some("cali1")),
             (vec![link("cali1", 17, Some("veth"), Some(6))], None),
             (vec![link("cni0", 17, Some("bridge"), None)], None),
             (vec![], None),
         ] {
-            assert_eq!(host_end(Some(&inside), &candidates).map(|end| end.name.as_str()), found);
+            assert_eq!(host_end(Some(&inside), &candidates).map(|end| end.name.as_str()), expected);
         }
         assert!(host_end(None, &[ours]).is_none());
         let same = link("net1", 5, Some("veth"), None);

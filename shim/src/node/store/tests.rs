@@ -169,7 +169,7 @@ fn only_an_absent_record_is_as_good_as_removed() {
     store.remove(&key).expect("nothing there");
     std::fs::create_dir_all(store.path(&key)).expect("not to be unlinked");
     assert!(store.remove(&key).is_err());
-    assert!(list(&store.path(&key)).is_ok_and(|found| found.is_empty()));
+    assert!(list(&store.path(&key)).is_ok_and(|files| files.is_empty()));
     std::fs::write(store.path(&key).join("file"), "").expect("file");
     assert!(
         list(&store.path(&key).join("file")).is_err(),

@@ -43,11 +43,11 @@ pub fn check(data: &[u8]) {
 }
 
 fn highest(written: &[(String, String)]) -> Version {
-    let of = |key: &str| {
+    let value = |key: &str| {
         go_get(written, key).and_then(|raw| serde_json::from_str::<Value>(raw).ok()).unwrap_or_default()
     };
-    let more = of("cniVersions").as_array().cloned().unwrap_or_default();
-    let all: Vec<Value> = more.into_iter().chain([of("cniVersion")]).collect();
+    let more = value("cniVersions").as_array().cloned().unwrap_or_default();
+    let all: Vec<Value> = more.into_iter().chain([value("cniVersion")]).collect();
     let spoken = SUPPORTED.into_iter().rev().find(|version| all.iter().any(|text| text == version.as_str()));
     spoken.expect("a version that both speak")
 }

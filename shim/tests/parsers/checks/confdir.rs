@@ -30,21 +30,21 @@ pub fn check(data: &[u8]) {
         }
     }
     let dir = Scratch::with(&entries);
-    let found = reader::read(&dir.0, std::path::Path::to_path_buf, |file| file.ends_with(".cilium_bak"))
+    let dir_confs = reader::read(&dir.0, std::path::Path::to_path_buf, |file| file.ends_with(".cilium_bak"))
         .expect("a directory of ours");
-    let confs: Vec<&str> = found.confs.iter().map(|conf| conf.file.as_str()).collect();
+    let confs: Vec<&str> = dir_confs.confs.iter().map(|conf| conf.file.as_str()).collect();
     assert_eq!(confs, conf_files(&entries), "{entries:?}");
-    for folder in &found.folders {
+    for folder in &dir_confs.folders {
         assert!(entries.iter().any(|(name, _)| name.trim_end_matches('/') == folder && name.ends_with('/')));
     }
-    for file in &found.taken_away {
+    for file in &dir_confs.taken_away {
         assert!(file.ends_with(".cilium_bak") && !confs.contains(&&**file), "{file}");
     }
-    let before: Vec<_> = found.confs_before_own().map(|conf| conf.file.as_str()).collect();
+    let before: Vec<_> = dir_confs.confs_before_own().map(|conf| conf.file.as_str()).collect();
     let ours = shim::node::layout::CONF_FILE;
     assert_eq!(before, confs.iter().copied().take_while(|file| *file < ours).collect::<Vec<_>>());
-    assert!(found.foreign_confs().all(|conf| conf.file != ours && !conf.file.starts_with("00-multus")));
-    for conf in &found.confs {
+    assert!(dir_confs.foreign_confs().all(|conf| conf.file != ours && !conf.file.starts_with("00-multus")));
+    for conf in &dir_confs.confs {
         let written = entries.iter().find(|(name, _)| *name == conf.file).expect("a file of ours");
         if let Ok(content) = &conf.content {
             assert_eq!(conf.name(), Some(content.name.as_str()));
@@ -71,7 +71,7 @@ fn conf_files(entries: &[(String, String)]) -> Vec<&str> {
             name.rfind('.').is_some_and(|dot| [".conf", ".conflist", ".json"].contains(&&name[dot..]))
         })
         .collect();
-    confs.sort_unstable_by(|one, other| one.as_bytes().cmp(other.as_bytes()));
+    confs.sort_unstable_by(|first, other| first.as_bytes().cmp(other.as_bytes()));
     confs
 }
 

@@ -35,9 +35,9 @@ pub fn fit_for_del(error: CniError) {
     let reply: Value = serde_json::from_str(&clean.to_json("1.0.0")).expect("one JSON document");
     let [msg, details] = ["msg", "details"].map(|key| reply[key].as_str().expect("text").to_owned());
     // As the reference library prints it, which is the text that a runtime searches.
-    let said = if details.is_empty() { msg.clone() } else { format!("{msg}; {details}") };
+    let message = if details.is_empty() { msg.clone() } else { format!("{msg}; {details}") };
     for words in MEANS_SUCCESS {
-        assert!(!said.to_ascii_lowercase().contains(words), "{said:?} means success");
+        assert!(!message.to_ascii_lowercase().contains(words), "{message:?} means success");
     }
     for (clean, own) in [(&msg, &error.msg), (&details, &error.details)] {
         let unchanged =

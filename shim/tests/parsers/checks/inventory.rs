@@ -13,8 +13,8 @@ pub fn check(data: &[u8]) {
         let again = Inventory::parse(written.get().as_bytes()).expect("what we write");
         assert_eq!(to_raw(&again).get(), written.get());
         for entry in &inventory.attachments {
-            let found = inventory.find(&entry.key()).expect("its own entry");
-            assert_eq!((&found.container_id, &found.ifname), (&entry.container_id, &entry.ifname));
+            let listed = inventory.find(&entry.key()).expect("its own entry");
+            assert_eq!((&listed.container_id, &listed.ifname), (&entry.container_id, &entry.ifname));
             for raw in [&entry.conf, &entry.prev_result, &entry.runtime_config].into_iter().flatten() {
                 assert!(std::str::from_utf8(data).expect("text").contains(raw.get()), "not as it was: {raw}");
             }

@@ -112,11 +112,11 @@ pub fn same_to_go(name: &str, key: &str) -> bool {
 pub fn pairs(text: &str) -> Vec<(String, String)> {
     let bytes = text.as_bytes();
     let mut at = skip_blanks(bytes, 0) + 1;
-    let mut found = Vec::new();
+    let mut pairs = Vec::new();
     loop {
         at = skip_blanks(bytes, at);
         match bytes[at] {
-            b'}' => return found,
+            b'}' => return pairs,
             b',' => at += 1,
             _ => {
                 let end = end_of_value(bytes, at);
@@ -124,7 +124,7 @@ pub fn pairs(text: &str) -> Vec<(String, String)> {
                 let colon = skip_blanks(bytes, end);
                 let value = skip_blanks(bytes, colon + 1);
                 at = end_of_value(bytes, value);
-                found.push((key, text[value..at].to_owned()));
+                pairs.push((key, text[value..at].to_owned()));
             }
         }
     }

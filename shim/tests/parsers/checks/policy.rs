@@ -99,8 +99,8 @@ fn flipped(data: &[u8], policy: &Policy, phase: Phase) {
 
 /// Every pod that a rule could be about, and some that none is.
 fn pods(policy: &Policy) {
-    let globs = |of: fn(&types::policy::Rule) -> &Option<String>| {
-        let written = policy.rules.iter().take(4).filter_map(move |rule| of(rule).as_ref());
+    let globs = |field: fn(&types::policy::Rule) -> &Option<String>| {
+        let written = policy.rules.iter().take(4).filter_map(move |rule| field(rule).as_ref());
         let mut texts: Vec<Option<String>> = vec![None, Some("x".into())];
         texts.extend(written.flat_map(|glob| ["", "-a"].map(|run| Some(glob.replace('*', run)))));
         texts
@@ -122,12 +122,12 @@ fn chosen(policy: &Policy, pod: &Pod, annotation: Option<&str>) {
         annotation.map(str::to_owned)
     });
     let matches = |rule: &types::policy::Rule| {
-        let one = |glob: &Option<String>, text: &Option<String>| match (glob, text) {
+        let fits = |glob: &Option<String>, text: &Option<String>| match (glob, text) {
             (None, _) => true,
             (Some(glob), Some(text)) => covers(&chars(glob), &chars(text)),
             (Some(_), None) => false,
         };
-        one(&rule.namespace, &pod.namespace) && one(&rule.pod, &pod.name)
+        fits(&rule.namespace, &pod.namespace) && fits(&rule.pod, &pod.name)
     };
     let first = policy.rules.iter().position(matches);
     let by_rule = first.map_or(policy.attach, |at| policy.rules[at].attach);
@@ -144,8 +144,10 @@ fn chosen(policy: &Policy, pod: &Pod, annotation: Option<&str>) {
     }
     let ignored = allowed.is_none() && policy.pod_annotation.is_some();
     assert_eq!(choice.ignored_annotation.as_deref(), annotation.filter(|_| ignored));
-    let wanted = policy.both.secondary_ifname.as_str();
-    for (ifname, taken) in [("eth0", vec![]), ("eth0", vec![wanted]), (wanted, vec!["net1", "net2"])] {
+    let secondary_ifname = policy.both.secondary_ifname.as_str();
+    for (ifname, taken) in
+        [("eth0", vec![]), ("eth0", vec![secondary_ifname]), (secondary_ifname, vec!["net1", "net2"])]
+    {
         let taken: Vec<String> = taken.into_iter().map(str::to_owned).collect();
         planned(
             policy,
@@ -189,10 +191,10 @@ fn chars(text: &str) -> Vec<char> {
 /// Whether a glob covers a text, cell by cell: slow, and another way than ours.
 fn covers(glob: &[char], text: &[char]) -> bool {
     let mut row: Vec<bool> = (0..=text.len()).map(|at| at == 0).collect();
-    for wanted in glob {
-        let mut next = vec![*wanted == '*' && row[0]];
-        for (at, found) in text.iter().enumerate() {
-            let cell = if *wanted == '*' { next[at] || row[at + 1] } else { row[at] && wanted == found };
+    for pattern in glob {
+        let mut next = vec![*pattern == '*' && row[0]];
+        for (at, letter) in text.iter().enumerate() {
+            let cell = if *pattern == '*' { next[at] || row[at + 1] } else { row[at] && pattern == letter };
             next.push(cell);
         }
         row = next;

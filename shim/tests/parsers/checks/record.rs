@@ -15,7 +15,7 @@ pub fn check(data: &[u8]) {
     assert_eq!(record.progress.len(), record.intent.legs.len());
     let pending = record.pending();
     assert!(
-        pending.is_sorted_by(|one, other| one > other)
+        pending.is_sorted_by(|first, other| first > other)
             && pending.iter().all(|leg| *leg < record.progress.len())
     );
     assert!(record.intent.legs.is_empty() || record.progress[0].started, "the first network needs no word");

@@ -14,8 +14,8 @@ const TOUCHED: [&str; 4] = ["cniVersion", "ips", "interfaces", "dns"];
 /// Checks any bytes as an answer.
 pub fn check(data: &[u8]) {
     let (which, stdout) = data.split_first().map_or((0, data), |(first, rest)| (usize::from(*first), rest));
-    let asked = SUPPORTED[which % SUPPORTED.len()];
-    let result = match AddResult::parse(stdout, asked) {
+    let version = SUPPORTED[which % SUPPORTED.len()];
+    let result = match AddResult::parse(stdout, version) {
         Ok(result) => result,
         Err(error) => {
             assert!(error.code != 0 && !error.msg.contains('\n') || error.log == "a CNI error", "{error}");
@@ -24,7 +24,7 @@ pub fn check(data: &[u8]) {
     };
     let own = pairs_of(stdout);
     let version = match go_get(&own, "cniVersion") {
-        None | Some("null" | "\"\"") => asked,
+        None | Some("null" | "\"\"") => version,
         Some(text) => {
             let text: String = serde_json::from_str(text).expect("text");
             Version::parse(&text).expect("one of ours")

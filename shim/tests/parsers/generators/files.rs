@@ -19,7 +19,7 @@ pub(super) fn conf() -> Text {
         ("prevResult", value()),
         ("ipam", value()),
     ]);
-    let one = with(vec![
+    let single = with(vec![
         ("cniVersion", version()),
         ("name", one_of(&["\"n\"", "\"a b\""])),
         ("type", one_of(&["\"t\"", "\"a/b\""])),
@@ -31,7 +31,7 @@ pub(super) fn conf() -> Text {
         ("disableCheck", one_of(&["true", "\"TRUE\"", "\"no\"", "false"])),
         ("plugins", list(plugin, 0..3)),
     ]);
-    prop_oneof![1 => one, 4 => many].boxed()
+    prop_oneof![1 => single, 4 => many].boxed()
 }
 
 pub(super) fn runtime_config() -> Text {
