@@ -214,9 +214,9 @@ pub fn run(options: &Options) -> Result<Report> {
 impl Bench {
     fn section(&mut self, section: Section) -> Result<()> {
         let name = format!("{section:?}").to_lowercase();
-        let found = preflight::check(&section.needs().concat());
-        if !found.is_complete() {
-            let missing: Vec<&str> = found.missing().map(|finding| finding.need.as_str()).collect();
+        let readiness = preflight::check(&section.needs().concat());
+        if !readiness.is_complete() {
+            let missing: Vec<&str> = readiness.missing().map(|finding| finding.need.as_str()).collect();
             let reason = format!("{name}: not run, this machine lacks: {}", missing.join(", "));
             ensure!(std::env::var_os("CI").is_none(), "{reason}");
             eprintln!("{reason}");

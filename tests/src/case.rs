@@ -283,9 +283,10 @@ impl Case {
 
     /// The one call like `stub-old ADD eth0`.
     pub fn the_call(&self, brief: &str) -> Result<Call> {
-        let mut found: Vec<Call> = self.calls()?.into_iter().filter(|call| call.brief() == brief).collect();
-        ensure!(found.len() == 1, "expected one call `{brief}`: {:?}", self.stubs.log().briefs()?);
-        found.pop().context("the call just counted")
+        let mut matching: Vec<Call> =
+            self.calls()?.into_iter().filter(|call| call.brief() == brief).collect();
+        ensure!(matching.len() == 1, "expected one call `{brief}`: {:?}", self.stubs.log().briefs()?);
+        matching.pop().context("the call just counted")
     }
 
     /// Holds when the stubs were called exactly so, in this order.

@@ -49,7 +49,7 @@ pub fn run(stage: Stage, strategies: &[Strategy], size: Size, board: &Board) -> 
     let began = Instant::now();
     let naive = naive::run(size.pods, board).context("the naive way")?;
     let migrate = |strategy: &Strategy| match stage {
-        Stage::Runtimes => migrate::run(&Plan::of(*strategy), size, board),
+        Stage::Runtimes => migrate::run(&Plan::for_strategy(*strategy), size, board),
         #[cfg(feature = "kubernetes")]
         Stage::Kubernetes => rollout::run(*strategy, size, board),
     };

@@ -96,7 +96,7 @@ impl Scene {
         self.containerd.until_uses(plugin)
     }
 
-    /// `crossfade-bootstrap` on the node; a verb that asks the runtime is told its socket.
+    /// `crossfade-bootstrap` on the node; a verb that asks the runtime gets its socket.
     ///
     /// # Errors
     /// It is not built.

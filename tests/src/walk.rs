@@ -194,7 +194,7 @@ impl Walk {
         for part in parts(page, None)? {
             let Part::Step(step) = part else { continue };
             let is_followed = self.followed.contains(&(page.to_owned(), step.line));
-            ensure!(is_followed, "docs/{page}:{}: nobody has followed: {}", step.line, step.command);
+            ensure!(is_followed, "docs/{page}:{}: no test has followed: {}", step.line, step.command);
         }
         Ok(())
     }
@@ -227,11 +227,11 @@ impl Walk {
             Ok(fits::output(&step.output, &text.join("\n"), &self.names).filter(|_| *status == Some(0)))
         };
         let looks = LOOKS.iter().any(|look| line.starts_with(look));
-        let found =
+        let names =
             if looks { until("this output", WITHIN, once) } else { once()?.context("another output") };
         let (status, text) = outcome;
         let _ = writeln!(self.printed, "{} {line}\n{text}", if step.on_node { "#" } else { "$" });
-        self.names = found.with_context(|| format!("{status:?}, expected {:#?}\n{text}", step.output))?;
+        self.names = names.with_context(|| format!("{status:?}, expected {:#?}\n{text}", step.output))?;
         Ok(())
     }
 }
@@ -276,7 +276,7 @@ mod tests {
         assert!(read("```console\n# one\n```\n```console\nsays\n```\n", None).is_err());
     }
 
-    /// Says what it was told to.
+    /// Prints what it was given.
     struct Echo;
 
     impl Walker for Echo {
@@ -308,13 +308,13 @@ mod tests {
         assert!(follows(&["one"], "echo one; exit 3").is_err(), "another status");
         assert!(follows(&["one"], "echo one; echo two").is_err(), "more output");
         assert!(follows(&["one", "two"], "echo one").is_err(), "less output");
-        assert!(follows(&[], "echo HASH").is_err(), "a name that nobody has seen");
+        assert!(follows(&[], "echo HASH").is_err(), "a name that no step has printed");
     }
     #[test]
     fn a_page_is_whole_when_each_of_its_commands_was_followed() {
         let page = "move-pods.md";
         let mut walk = Walk::default();
-        assert!(walk.expect_whole(page).is_err(), "nobody has followed it");
+        assert!(walk.expect_whole(page).is_err(), "no test has followed it");
         for part in parts(page, None).expect("the page") {
             if let Part::Step(step) = part {
                 walk.followed.insert((page.to_owned(), step.line));

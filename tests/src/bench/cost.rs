@@ -103,7 +103,7 @@ impl Floor {
         let durable = self.durable_us.iter().copied().chain(std::iter::repeat(0.0));
         let whole: Vec<f64> =
             self.nothing_us.iter().zip(durable).map(|(nothing, other)| nothing + other).collect();
-        Summary::of(&whole)
+        Summary::new(&whole)
     }
 
     /// Puts its parts into the report.
@@ -113,7 +113,7 @@ impl Floor {
             ("write + fsync + rename + fsync of the directory", &self.durable_us),
         ];
         for (what, times_us) in parts.into_iter().filter(|(_, times_us)| !times_us.is_empty()) {
-            let times = Summary::of(times_us);
+            let times = Summary::new(times_us);
             report.figure(format!("{what}: p50"), times.median_us / 1000.0, "ms");
             report.figure(format!("{what}: p99"), times.p99_us / 1000.0, "ms");
         }

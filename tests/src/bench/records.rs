@@ -92,7 +92,7 @@ fn collect(bench: &mut Bench, full: &Installation, records: &[PathBuf]) -> Resul
         times_us.push(micros(gc.run()?));
     }
     ensure!(full.records()?.len() == records.len(), "GC of valid attachments closed some");
-    let summary = Summary::of(&times_us);
+    let summary = Summary::new(&times_us);
     let secs = |us: f64| us / 1e6;
     let what = format!("GC of {} records, two instant stubs", records.len());
     bench.report.figure(format!("{what}: median of {COLLECTIONS}"), secs(summary.median_us), "s");

@@ -50,17 +50,17 @@ impl Pairs {
 
     /// The bare calls.
     pub(super) fn bare(&self) -> Summary {
-        Summary::of(&self.bare_us)
+        Summary::new(&self.bare_us)
     }
 
     /// The calls through the shim.
     pub(super) fn through(&self) -> Summary {
-        Summary::of(&self.through_us)
+        Summary::new(&self.through_us)
     }
 
     /// What each pair's call through the shim took longer than its bare one.
     pub(super) fn difference(&self) -> Summary {
-        Summary::of(&self.each(|bare, through| through - bare))
+        Summary::new(&self.each(|bare, through| through - bare))
     }
 
     /// How many times longer each pair's call through the shim took than its bare one.
@@ -80,7 +80,7 @@ impl Pairs {
 
 impl Summary {
     /// Sums up times in microseconds; all zero if there are none.
-    pub(super) fn of(times_us: &[f64]) -> Summary {
+    pub(super) fn new(times_us: &[f64]) -> Summary {
         let times = sorted(times_us);
         let median = quantile(&times, 0.5);
         let distances: Vec<f64> = times.iter().map(|time| (time - median).abs()).collect();
@@ -120,12 +120,12 @@ mod tests {
 
     #[test]
     fn quantiles_lie_between_the_values() {
-        let summary = Summary::of(&[4.0, 1.0, 2.0, 3.0]);
+        let summary = Summary::new(&[4.0, 1.0, 2.0, 3.0]);
         assert_eq!((summary.min_us, summary.median_us, summary.count), (1.0, 2.5, 4));
         assert_eq!(summary.deviation_us, 1.0);
         let hundred: Vec<f64> = (0..=100).map(f64::from).collect();
-        assert_eq!(Summary::of(&hundred).p99_us, 99.0);
-        assert_eq!(Summary::of(&[]).median_us, 0.0);
+        assert_eq!(Summary::new(&hundred).p99_us, 99.0);
+        assert_eq!(Summary::new(&[]).median_us, 0.0);
     }
 
     #[test]

@@ -226,7 +226,7 @@ pub(super) fn plugin_conf(network: &Value) -> Value {
 #[derive(Debug)]
 pub(super) struct Disk {
     shown: PathBuf,
-    /// Kept locked: what a killed run left is told by its free lock. Dropped, and with it removed, last.
+    /// Kept locked: the free lock shows what a killed run left. Dropped, and with it removed, last.
     _lock: File,
     _directory: tempfile::TempDir,
 }

@@ -20,7 +20,7 @@ use std::{
 use lab::standin::stub::interface;
 use serde_json::{Value, json};
 
-/// How an agent that is down is told of, by ADD and CHECK.
+/// The errors of ADD and CHECK while the agent is down.
 const NO_AGENT: &str = "unable to connect to Cilium agent: failed to create cilium agent client after 30.000000 seconds timeout: \
     Get \"http://localhost/v1/config\": dial unix /var/run/cilium/cilium.sock: connect: no such file or directory\n\
     Is the agent running?";

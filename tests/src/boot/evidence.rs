@@ -47,7 +47,7 @@ impl Machine {
     pub fn ensure_only(&self, network: Network) -> Result<()> {
         for pod in self.pods()? {
             let first = pod.addresses.first().map(String::as_str).unwrap_or_default();
-            ensure!(Network::of(first) == Some(network), "{pod:?} is not on {network:?}");
+            ensure!(Network::by_address(first) == Some(network), "{pod:?} is not on {network:?}");
         }
         Ok(())
     }
@@ -82,7 +82,7 @@ impl Machine {
         Ok(nodes.next_back())
     }
 
-    /// Whether the runtime, as the kubelet that runs was last told, has a network; none before that kubelet asked.
+    /// Whether the runtime, as the runtime last told the kubelet that runs, has a network; none before that kubelet asked.
     ///
     /// # Errors
     /// As [`Machine::events`].
@@ -90,7 +90,7 @@ impl Machine {
         let mut last = None;
         for event in self.events()? {
             match event {
-                // What an earlier kubelet was told says nothing: the next one writes its first line some time after systemd has started it.
+                // The answer to an earlier kubelet says nothing: the next one writes its first line some time after systemd has started it.
                 Event::Started { .. } | Event::Ended => last = None,
                 Event::Network { ready, .. } => last = Some(ready),
                 _ => {}

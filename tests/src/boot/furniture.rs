@@ -81,7 +81,7 @@ impl Network {
     }
 
     /// The network of an address.
-    pub fn of(address: &str) -> Option<Self> {
+    pub fn by_address(address: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|network| address.starts_with(network.prefix()))
     }
 

@@ -29,7 +29,7 @@ impl Journal {
     }
 
     /// Messages of a unit: its processes' and systemd's about it.
-    pub fn of(&self, unit: &str) -> Vec<&str> {
+    pub fn messages_of_unit(&self, unit: &str) -> Vec<&str> {
         let about = |entry: &&Value| {
             ["_SYSTEMD_UNIT", "UNIT"].iter().any(|field| entry[*field].as_str() == Some(unit))
         };
@@ -44,7 +44,7 @@ impl Journal {
 
     /// Whether a message of a unit has these words.
     pub fn says(&self, unit: &str, words: &str) -> bool {
-        self.of(unit).iter().any(|message| message.contains(words))
+        self.messages_of_unit(unit).iter().any(|message| message.contains(words))
     }
 
     /// The entries as they are.

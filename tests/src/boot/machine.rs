@@ -371,16 +371,16 @@ impl Machine {
 
 /// Files and links below a directory, dangling ones included.
 fn package_files(directory: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
+    let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
-            found.extend(package_files(&entry.path())?);
+            files.extend(package_files(&entry.path())?);
         } else {
-            found.push(entry.path());
+            files.push(entry.path());
         }
     }
-    Ok(found)
+    Ok(files)
 }
 
 /// Names in a directory, sorted; none when it is absent.

@@ -268,11 +268,11 @@ fn libraries(cache: &Path) -> Vec<PathBuf> {
     let base = cache.join("usr/lib");
     let is_triplet = |name: &OsStr| name.to_string_lossy().contains("-linux-gnu");
     let entries = fs::read_dir(&base).into_iter().flatten().flatten();
-    let mut found: Vec<PathBuf> =
+    let mut directories: Vec<PathBuf> =
         entries.filter(|entry| is_triplet(&entry.file_name())).map(|entry| entry.path()).collect();
     // systemd's own are not where the loader looks by itself.
-    let systemd = found.iter().map(|path| path.join("systemd")).filter(|path| path.is_dir());
-    found.extend(systemd.collect::<Vec<_>>());
-    found.push(base);
-    found
+    let systemd = directories.iter().map(|path| path.join("systemd")).filter(|path| path.is_dir());
+    directories.extend(systemd.collect::<Vec<_>>());
+    directories.push(base);
+    directories
 }

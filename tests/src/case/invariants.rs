@@ -131,9 +131,9 @@ pub fn secret<'a>(canary: &str, places: impl IntoIterator<Item = (&'a str, &'a [
 }
 
 /// N9. `found` is none where the file is absent.
-pub fn own_conf(written: &[u8], found: Option<&[u8]>) -> Option<Finding> {
-    let found = found.filter(|found| *found != written)?;
-    Some(Finding::OwnConf(String::from_utf8_lossy(found).into_owned()))
+pub fn own_conf(written: &[u8], conf: Option<&[u8]>) -> Option<Finding> {
+    let conf = conf.filter(|conf| *conf != written)?;
+    Some(Finding::OwnConf(String::from_utf8_lossy(conf).into_owned()))
 }
 
 #[cfg(test)]

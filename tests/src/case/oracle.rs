@@ -1,7 +1,7 @@
 //! An independent reader of the shim's replies: the `cni-plugin` crate's own types.
 //!
 //! The crate was written by others, against the specification, years before the shim: what it reads out of a reply is
-//! not our own opinion of it. It is unmaintained, and it is told here where it is stricter or blinder than the
+//! not our own opinion of it. It is unmaintained, and this table names where it is stricter or blinder than the
 //! specification, so that its limits are not taken for the shim's:
 //!
 //! - It knows neither STATUS nor GC, and no error code of ours; it is only shown what ADD, VERSION and failures print.

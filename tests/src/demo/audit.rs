@@ -179,7 +179,7 @@ impl<'a> Audit<'a> {
             gauge.report()
         });
         errors.extend(travelled.err().map(|error| format!("{error:#}")));
-        let (asked, left) = end().unwrap_or_else(|error| {
+        let (calls, left) = end().unwrap_or_else(|error| {
             errors.push(format!("stopping all pods: {error:#}"));
             Default::default()
         });
@@ -202,7 +202,7 @@ impl<'a> Audit<'a> {
             phases,
             losses,
             misplaced: self.misplaced,
-            asked,
+            asked: calls,
             forwarding: self.forwarding,
             left,
             longest_stall_ms: longest_stall_ms.into_values().max().unwrap_or_default(),

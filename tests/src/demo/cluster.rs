@@ -22,7 +22,7 @@ use crate::probe;
 use crate::runtime::containerd::{Containerd, Options};
 use crate::runtime::cri::{PortMapping, Protocol, Sandbox};
 
-/// Where agents put their confs, and where a runtime looks for its own unless it is told otherwise.
+/// Where agents put their confs, and where a runtime looks for its own unless it is configured otherwise.
 pub const CONF_DIR: &str = "/etc/cni/net.d";
 
 /// The cluster. Dropping it ends everything in it.
@@ -168,8 +168,8 @@ impl Cluster {
     ///
     /// # Errors
     /// The runtime's, with what the plugin said.
-    pub fn run_pod(&self, wanted: &PodRequest<'_>) -> Result<Pod> {
-        let PodRequest { name, namespace, host, attempt, phase, host_port } = *wanted;
+    pub fn run_pod(&self, request: &PodRequest<'_>) -> Result<Pod> {
+        let PodRequest { name, namespace, host, attempt, phase, host_port } = *request;
         let Host { node, containerd, .. } = &self.hosts[host];
         let mut sandbox = Sandbox::new(name);
         namespace.clone_into(&mut sandbox.namespace);

@@ -67,7 +67,7 @@ fn end<'a>(
     mut pods: impl Iterator<Item = &'a Pod>,
 ) -> Result<(BTreeMap<Network, CallCounts>, Leftovers)> {
     pods.try_for_each(|pod| cluster.end_pod(pod))?;
-    let mut leftovers = remains::of(cluster.fabric.nodes(), |network| cluster.overlay(network).clone())?;
+    let mut leftovers = remains::gather(cluster.fabric.nodes(), |network| cluster.overlay(network).clone())?;
     leftovers.leases += cluster.allocations()?;
     Ok((cluster.call_counts()?, leftovers))
 }

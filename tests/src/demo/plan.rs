@@ -18,7 +18,7 @@ pub struct Plan {
 
 impl Plan {
     /// As the demonstration shows it: from one bridge network to another.
-    pub fn of(strategy: Strategy) -> Plan {
+    pub fn for_strategy(strategy: Strategy) -> Plan {
         Plan { strategy, passes: strategy.passes(), old: Old::Bridge }
     }
 }

@@ -16,7 +16,7 @@ use crate::host::node::Node;
 ///
 /// # Errors
 /// It cannot be read.
-pub(super) fn of(nodes: &[Node], overlay: impl Fn(Network) -> Overlay) -> Result<Leftovers> {
+pub(super) fn gather(nodes: &[Node], overlay: impl Fn(Network) -> Overlay) -> Result<Leftovers> {
     let mut leftovers = Leftovers::default();
     for node in nodes {
         let files = |inside: &str| count_files(&node.outside(inside));

@@ -105,7 +105,7 @@ fn end(
     let mut leftovers = Leftovers::default();
     // An object is gone a little before its sandbox.
     let outcome = until("the end of every sandbox", WITHIN, || {
-        leftovers = remains::of(cluster.fabric.nodes(), overlay)?;
+        leftovers = remains::gather(cluster.fabric.nodes(), overlay)?;
         Ok((leftovers == Leftovers::default()).then_some(()))
     });
     // What is left is in the report, in words of its own.

@@ -93,10 +93,10 @@ pub fn files(directory: &Path) -> Result<Vec<PathBuf>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.with_context(|| format!("reading {}", directory.display()))?,
     };
-    let mut found = Vec::new();
+    let mut all = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        if path.is_dir() { found.extend(files(&path)?) } else { found.push(path) }
+        if path.is_dir() { all.extend(files(&path)?) } else { all.push(path) }
     }
-    Ok(found)
+    Ok(all)
 }

@@ -144,8 +144,8 @@ impl Crossfade {
     pub fn expect(&self, old: &[IpAddr], new: &[IpAddr], records: usize) -> Result<()> {
         let leases = self.leases()?;
         ensure!(leases.0 == old && leases.1 == new, "leases {leases:?}, expected {old:?} and {new:?}");
-        let found = self.records()?;
-        ensure!(found.len() == records, "records {found:?}, expected {records}");
+        let written = self.records()?;
+        ensure!(written.len() == records, "records {written:?}, expected {records}");
         Ok(())
     }
 }

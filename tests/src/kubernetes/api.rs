@@ -169,8 +169,8 @@ pub fn pod_path(pod: &Value) -> String {
 /// The status of a condition, as `True`; empty where there is none.
 pub fn condition<'a>(object: &'a Value, kind: &str) -> &'a str {
     let conditions = object["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let found = conditions.iter().find(|condition| condition["type"] == kind);
-    found.and_then(|condition| condition["status"].as_str()).unwrap_or_default()
+    let condition = conditions.iter().find(|condition| condition["type"] == kind);
+    condition.and_then(|condition| condition["status"].as_str()).unwrap_or_default()
 }
 
 /// Whether the controller has seen the newest template, and every pod is of it and ready.

@@ -226,8 +226,8 @@ impl Operator {
     /// # Errors
     /// `check` does not answer.
     pub fn blocking(&self) -> Result<Vec<String>> {
-        let found = self.check()?;
-        let findings = found.answer["findings"].as_array().with_context(|| format!("{found:#?}"))?;
+        let check = self.check()?;
+        let findings = check.answer["findings"].as_array().with_context(|| format!("{check:#?}"))?;
         let blocking =
             findings.iter().filter(|finding| finding["severity"] == "blocks" && finding["waived"].is_null());
         Ok(blocking.filter_map(|finding| finding["code"].as_str().map(str::to_owned)).collect())

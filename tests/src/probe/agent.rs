@@ -1,6 +1,6 @@
 //! One pod's probe agent: the program `lab-probe`.
 //!
-//! One thread, one epoll instance. It enters the pod's netns, answers on [`super::PORT`], and probes whom it is told to.
+//! One thread, one epoll instance. It enters the pod's netns, answers on [`super::PORT`], and probes the targets that it is given.
 //! Orders come as JSON lines on stdin, events go as JSON lines to stdout; when stdin ends, so does the agent.
 
 use std::fs::File;

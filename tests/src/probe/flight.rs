@@ -53,7 +53,7 @@ impl Flight {
         self.last_seq += 1;
         let probe = Probe { phase: out.phase, sent_ns: monotonic_ns(), wall_ms: wall_ms(), note: None };
         let sent_ns = probe.sent_ns;
-        out.tally(&self.course, probe.phase).of(self.carrier).sent += 1;
+        out.tally(&self.course, probe.phase).count(self.carrier).sent += 1;
         self.under_way.insert(self.last_seq, probe);
         (self.last_seq, sent_ns)
     }
@@ -77,7 +77,7 @@ impl Flight {
         let Some(probe) = self.under_way.remove(&seq) else {
             return;
         };
-        out.tally(&self.course, probe.phase).of(self.carrier).answered += 1;
+        out.tally(&self.course, probe.phase).count(self.carrier).answered += 1;
     }
 
     /// Remembers what was seen of a probe that is not an answer, for the loss it will become.
@@ -92,7 +92,7 @@ impl Flight {
         let Some(probe) = self.under_way.remove(&seq) else {
             return;
         };
-        out.tally(&self.course, probe.phase).of(self.carrier).lost += 1;
+        out.tally(&self.course, probe.phase).count(self.carrier).lost += 1;
         let cause = match probe.note {
             Some(note) => format!("{cause}; {note}"),
             None => cause.to_owned(),
@@ -128,14 +128,14 @@ impl Flight {
     /// Everything under way is excused.
     pub(super) fn excuse(&mut self, out: &mut Outbox) {
         for (_, probe) in std::mem::take(&mut self.under_way) {
-            out.tally(&self.course, probe.phase).of(self.carrier).excused += 1;
+            out.tally(&self.course, probe.phase).count(self.carrier).excused += 1;
         }
     }
 
     /// Slots passed without this agent being run; nothing was sent in them.
     pub(super) fn late(&mut self, slots: u64, out: &mut Outbox) {
         let phase = out.phase;
-        out.tally(&self.course, phase).of(self.carrier).late += slots;
+        out.tally(&self.course, phase).count(self.carrier).late += slots;
     }
 }
 
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(seqs, [1, 2, 3, 4]);
         flight.answer(1, &mut out);
         flight.answer(1, &mut out);
-        flight.note(2, "somebody else answered".to_owned());
+        flight.note(2, "another pod answered".to_owned());
         flight.lose(2, "no answer in time", &mut out);
         flight.answer(2, &mut out);
         flight.lose(1, "no answer in time", &mut out);
@@ -244,7 +244,7 @@ mod tests {
         assert_eq!((udp.sent, udp.answered, udp.lost, udp.excused), (4, 1, 1, 2));
         assert!(flight.is_empty() && flight.due_ns().is_none());
         assert_eq!(out.losses.len(), 1);
-        assert_eq!(out.losses[0].cause, "no answer in time; somebody else answered");
+        assert_eq!(out.losses[0].cause, "no answer in time; another pod answered");
     }
 
     #[test]

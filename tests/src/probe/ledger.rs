@@ -60,8 +60,8 @@ impl SharedLedger {
     pub(super) fn wait_for<T>(&self, answer: impl Fn(&mut Ledger) -> Option<T>) -> T {
         let mut ledger = self.lock();
         loop {
-            if let Some(found) = answer(&mut ledger) {
-                return found;
+            if let Some(value) = answer(&mut ledger) {
+                return value;
             }
             let waited = self.news.wait_timeout(ledger, Duration::from_millis(100));
             ledger = waited.unwrap_or_else(PoisonError::into_inner).0;

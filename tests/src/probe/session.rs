@@ -160,8 +160,8 @@ impl Session {
     fn wait_for(&self, answer: impl Fn(&mut AgentReport) -> Option<Result<(), String>>) -> Result<()> {
         let outcome = self.shared.wait_for(|ledger| {
             let heard = ledger.heard.get_mut(&self.life)?;
-            if let Some(found) = answer(heard) {
-                return Some(found);
+            if let Some(outcome) = answer(heard) {
+                return Some(outcome);
             }
             let what = self.look(ledger)?;
             Some(Err(self.fault(&what)))

@@ -15,7 +15,7 @@ pub(crate) struct Order {
     pub(crate) action: Action,
 }
 
-/// What an agent can be told.
+/// Orders for an agent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "lowercase")]
 pub(crate) enum Action {
@@ -119,7 +119,7 @@ impl From<Carrier> for Kind {
 
 impl Tally {
     /// The count of one carrier's probes.
-    pub(crate) fn of(&mut self, carrier: Carrier) -> &mut Count {
+    pub(crate) fn count(&mut self, carrier: Carrier) -> &mut Count {
         match carrier {
             Carrier::Udp => &mut self.udp,
             Carrier::Tcp => &mut self.tcp,

@@ -235,11 +235,11 @@ impl Running {
         let stdout = self
             .stdout
             .recv_timeout(grace)
-            .context("the plugin ended but somebody keeps its stdout open")??;
+            .context("the plugin ended but another process keeps its stdout open")??;
         let stderr = self
             .stderr
             .recv_timeout(grace)
-            .context("the plugin ended but somebody keeps its stderr open")??;
+            .context("the plugin ended but another process keeps its stderr open")??;
         Ok(Outcome {
             status,
             stdout: String::from_utf8_lossy(&stdout).into_owned(),

@@ -177,7 +177,7 @@ impl Containerd {
     }
 
     /// Lets it make a conf of its own, `10-containerd-net.conflist` of the network `containerd-net`, in the directory that it reads, as
-    /// soon as it is told the node's pod CIDR: `conf_template`, as on GKE and on AKS with kubenet. From its next start on.
+    /// soon as it has the node's pod CIDR: `conf_template`, as on GKE and on AKS with kubenet. From its next start on.
     ///
     /// # Errors
     /// What the file system says.

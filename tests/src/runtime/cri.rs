@@ -80,7 +80,7 @@ impl Cri {
         Ok(answer.with_context(|| format!("RunPodSandbox {}", sandbox.name))?.pod_sandbox_id)
     }
 
-    /// Runs a sandbox with a deadline that the runtime is told, as kubelet does; past it the runtime gives the sandbox up.
+    /// Runs a sandbox with a deadline that the runtime knows, as kubelet does; past it the runtime gives the sandbox up.
     ///
     /// # Errors
     /// The runtime's, such as that the deadline passed.
@@ -104,7 +104,7 @@ impl Cri {
         self.call(client.stop_pod_sandbox(request)).with_context(|| format!("StopPodSandbox {id}")).map(drop)
     }
 
-    /// Stops a sandbox with a deadline that the runtime is told, as kubelet does.
+    /// Stops a sandbox with a deadline that the runtime knows, as kubelet does.
     ///
     /// # Errors
     /// The runtime's, such as that the deadline passed.

@@ -77,8 +77,8 @@ impl Crio {
         }
         let lists = self.loaded.iter().flatten();
         let is_default = |list: &&Value| self.insists_on.as_deref().is_none_or(|name| list["name"] == name);
-        let found = lists.clone().find(is_default).cloned();
-        found.with_context(|| format!("no CNI configuration file in {}", self.conf_dir.display()))
+        let network = lists.clone().find(is_default).cloned();
+        network.with_context(|| format!("no CNI configuration file in {}", self.conf_dir.display()))
     }
 
     /// Starts, with whatever pods ran before. Returns the ids of those whose CHECK failed: they run on without an address.

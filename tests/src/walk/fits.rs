@@ -55,9 +55,9 @@ fn text(expected: &str, message: &str, names: &Names) -> Option<Names> {
             let mut longest: Vec<usize> = ends.filter(|end_index| (1..=end).contains(end_index)).collect();
             longest.reverse();
             longest.into_iter().find_map(|end_index| {
-                let mut found = names.clone();
-                found.insert(name, Some(message[..end_index].to_owned()));
-                text(rest, &message[end_index..], &found)
+                let mut known = names.clone();
+                known.insert(name, Some(message[..end_index].to_owned()));
+                text(rest, &message[end_index..], &known)
             })
         }
         None => match (expected.chars().next(), message.chars().next()) {
@@ -103,10 +103,10 @@ mod tests {
 
     #[test]
     fn a_name_is_what_it_was_at_first() {
-        let found = fits("hash: HASH\nroll --plan HASH on NODE", "hash: 4be1\nroll --plan 4be1 on n1")
+        let names = fits("hash: HASH\nroll --plan HASH on NODE", "hash: 4be1\nroll --plan 4be1 on n1")
             .expect("it fits");
-        assert_eq!(found["HASH"].as_deref(), Some("4be1"));
-        assert_eq!(named("roll HASH NODE", &found).expect("values"), "roll 4be1 n1");
+        assert_eq!(names["HASH"].as_deref(), Some("4be1"));
+        assert_eq!(named("roll HASH NODE", &names).expect("values"), "roll 4be1 n1");
         assert!(fits("hash: HASH\nroll --plan HASH", "hash: 4be1\nroll --plan 4be2").is_none());
         assert!(fits("on NODE", "on n2").is_none());
         assert!(named("roll HASH", &Names::from([("HASH", None)])).is_err());

@@ -72,8 +72,11 @@ fn a_small_migration_loses_nothing() -> Result<()> {
             // Twelve directed pairs, three probes each over UDP and over TCP, in the least of phases.
             ensure!(phase.lost == 0 && phase.answered >= 72, "{strategy}: {phase:?}");
         }
-        for (network, asked) in &run.asked {
-            ensure!(asked.adds == asked.dels && asked.foreign_dels == 0, "{strategy} {network:?}: {asked:?}");
+        for (network, counts) in &run.asked {
+            ensure!(
+                counts.adds == counts.dels && counts.foreign_dels == 0,
+                "{strategy} {network:?}: {counts:?}"
+            );
         }
         ensure!(
             run.left == Leftovers::default() && run.misplaced.is_empty(),
@@ -153,11 +156,11 @@ impl Running {
     }
 
     /// Reads on until a line of progress is the one waited for.
-    fn until(&mut self, wanted: impl Fn(&str) -> bool) -> Result<()> {
+    fn until(&mut self, has_come: impl Fn(&str) -> bool) -> Result<()> {
         loop {
             let from = self.heard.len();
             ensure!(self.stderr.read_line(&mut self.heard)? > 0, "it ended early:\n{}", self.heard);
-            if wanted(&self.heard[from..]) {
+            if has_come(&self.heard[from..]) {
                 return Ok(());
             }
         }
@@ -204,15 +207,15 @@ fn iptables(node: u32, verb: &str, rule: &[&str]) -> Result<()> {
 
 /// Every process below one, itself excluded.
 fn descendants(root: u32) -> Result<Vec<u32>> {
-    let mut found = vec![root];
+    let mut descendants = vec![root];
     let pids = pids()?;
     let mut at = 0;
-    while let Some(parent) = found.get(at).copied() {
-        found.extend(pids.iter().filter(|pid| parent_of(**pid) == Some(parent)));
+    while let Some(parent) = descendants.get(at).copied() {
+        descendants.extend(pids.iter().filter(|pid| parent_of(**pid) == Some(parent)));
         at += 1;
     }
-    found.remove(0);
-    Ok(found)
+    descendants.remove(0);
+    Ok(descendants)
 }
 
 fn pids() -> Result<Vec<u32>> {

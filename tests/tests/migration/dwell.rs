@@ -103,8 +103,8 @@ fn double_without_host_routes_loses_probes() -> Result<()> {
     ensure!(lossy.first() == Some(&"both-new"), "lost in {lossy:?}; {:?}", migration.errors);
     // Neither network is reached: not the primary's address, nor Calico's, from which pods on both ask pods of the phase before.
     for prefix in ["10.244.", "10.245."] {
-        let asked = |loss: &&lab::probe::Loss| loss.address.to_string().starts_with(prefix);
-        ensure!(migration.losses.iter().any(|loss| asked(&loss)), "{prefix}: {:?}", migration.losses);
+        let is_to_old = |loss: &&lab::probe::Loss| loss.address.to_string().starts_with(prefix);
+        ensure!(migration.losses.iter().any(|loss| is_to_old(&loss)), "{prefix}: {:?}", migration.losses);
     }
     Ok(())
 }
@@ -117,9 +117,9 @@ fn a_refused_second_network_changes_nothing() -> Result<()> {
     bootstrap::install(host, cluster.networks())?;
     cluster.new_agents_arrive()?;
     bootstrap::admit_new(host, cluster.networks(), Arrival::Installed)?;
-    for (number, (side, asked, of_network)) in [
+    for (number, (side, phase, of_network)) in [
         ("old", "both-new", json!({ "profile": "calico", "ready": [], "secondary": "refused" })),
-        ("old", "both-new", json!({ "profile": "nobody-knows-it" })),
+        ("old", "both-new", json!({ "profile": "unknown-cni" })),
         ("old", "both-new", json!({})),
         ("new", "both-old", json!({ "profile": "antrea", "ready": [] })),
     ]
@@ -128,7 +128,7 @@ fn a_refused_second_network_changes_nothing() -> Result<()> {
     {
         describe(&cluster, side, &of_network)?;
         let files = files(&cluster)?;
-        let (status, message) = policy_set(&cluster, asked)?;
+        let (status, message) = policy_set(&cluster, phase)?;
         ensure!(status == Some(3), "{of_network}: {status:?}: {message}");
         ensure!(message.contains(&format!("networks.{side}")), "{of_network}: {message}");
         ensure!(self::files(&cluster)? == files, "{of_network}: a file has changed: {message}");

@@ -113,20 +113,20 @@ fn code(finding: &Value) -> &str {
 fn expect(scene: &Scene, codes: &[&str]) -> Result<Vec<Value>> {
     let expected: BTreeSet<&str> = codes.iter().copied().collect();
     let mut last = Vec::new();
-    let found = until(&format!("findings {codes:?}"), LIMIT, || {
+    let reached = until(&format!("findings {codes:?}"), LIMIT, || {
         last = look(scene)?;
-        let found: BTreeSet<&str> = last.iter().map(code).collect();
-        Ok((found == expected).then_some(()))
+        let codes: BTreeSet<&str> = last.iter().map(code).collect();
+        Ok((codes == expected).then_some(()))
     });
-    found.with_context(|| format!("{last:#?}\nstatus: {:#}", scene.status()))?;
+    reached.with_context(|| format!("{last:#?}\nstatus: {:#}", scene.status()))?;
     Ok(last)
 }
 
-fn of<'a>(findings: &'a [Value], wanted: &str) -> Result<&'a Value> {
+fn finding_with_code<'a>(findings: &'a [Value], expected_code: &str) -> Result<&'a Value> {
     findings
         .iter()
-        .find(|finding| code(finding) == wanted)
-        .with_context(|| format!("{wanted} in {findings:#?}"))
+        .find(|finding| code(finding) == expected_code)
+        .with_context(|| format!("{expected_code} in {findings:#?}"))
 }
 
 /// Runs the commands of a finding as a person at a shell of the node does.
@@ -187,7 +187,7 @@ fn what_is_done_to_pods_is_found_and_mended() -> Result<()> {
     let endpoint = scene.containerd.socket().display().to_string();
     let leaks = scene.run_expecting(&["attachments", "--leaks", "--runtime-endpoint", &endpoint], 0)?;
     ensure!(leaks.contains(&format!("leak: {id} eth0")), "{leaks}");
-    let forgotten = of(&answer, "sandbox-forgotten")?;
+    let forgotten = finding_with_code(&answer, "sandbox-forgotten")?;
     ensure!(forgotten["mend"].to_string().contains("--listed"), "a plain sweep refuses: {forgotten:#}");
     let refused = scene.run_expecting(&["unit", "sweep"], 75)?;
     ensure!(refused.contains("lists no sandbox at all"), "{refused}");
@@ -198,7 +198,7 @@ fn what_is_done_to_pods_is_found_and_mended() -> Result<()> {
     scene.containerd.forget(&id)?;
     scene.containerd.restart()?;
     let answer = expect(&scene, &["sandbox-forgotten"])?;
-    mend(&scene, of(&answer, "sandbox-forgotten")?)?;
+    mend(&scene, finding_with_code(&answer, "sandbox-forgotten")?)?;
     expect(&scene, &[])?;
     scene.end(&lives)?;
     ensure!(scene.leases()? == (0, 0), "{:?}", scene.leases()?);
@@ -218,11 +218,14 @@ fn what_is_done_to_the_conf_is_found_and_mended() -> Result<()> {
     )?;
     let id = scene.run("past")?;
     let answer = expect(&scene, &["conf-not-first", "pods-bypass"])?;
-    ensure!(of(&answer, "pods-bypass")?["objects"].to_string().contains("past"), "{answer:#?}");
-    mend(&scene, of(&answer, "conf-not-first")?)?;
+    ensure!(
+        finding_with_code(&answer, "pods-bypass")?["objects"].to_string().contains("past"),
+        "{answer:#?}"
+    );
+    mend(&scene, finding_with_code(&answer, "conf-not-first")?)?;
     scene.expect_loaded("crossfade")?;
     expect(&scene, &["pods-bypass"])?;
-    // Its DEL comes to us, who know nothing of it: the address stays, and that is told.
+    // Its DEL comes to us, who know nothing of it: the address stays, and doctor reports it.
     scene.end(&id)?;
     let answer = expect(&scene, &["lease-unknown"])?;
     ensure!(answer[0]["objects"].to_string().contains(&id), "{answer:#?}");
@@ -243,9 +246,9 @@ fn an_agent_that_rewrites_is_found_and_what_it_took_comes_back() -> Result<()> {
     let agent = Agent::start(spec, Some(scene.node().pid().as_raw().cast_unsigned()))?;
     until("contention", LIMIT, || Ok((scene.status()["reason"] == "ConfContended").then_some(())))?;
     let answer = look(&scene)?;
-    let fights = of(&answer, "agent-takes-conf")?;
+    let fights = finding_with_code(&answer, "agent-takes-conf")?;
     ensure!(fights["mend"].to_string().contains("cni.exclusive"), "{fights:#}");
-    of(&answer, "conf-missing")?;
+    finding_with_code(&answer, "conf-missing")?;
     // The setting is changed.
     agent.kill()?;
     mend(&scene, fights)?;
@@ -270,6 +273,6 @@ fn a_runtime_that_hangs_is_a_finding() -> Result<()> {
     let codes: BTreeSet<&str> = answer.iter().map(code).collect();
     let expected: BTreeSet<&str> = ["runtime-hangs", "plugin-missing", "watch-down"].into();
     ensure!(codes == expected, "{answer:#?}");
-    mend(&scene, of(&answer, "plugin-missing")?)?;
+    mend(&scene, finding_with_code(&answer, "plugin-missing")?)?;
     expect(&scene, &["watch-down"]).map(drop)
 }

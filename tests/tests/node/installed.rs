@@ -184,7 +184,7 @@ fn what_ended_with_an_earlier_boot_is_swept_though_it_is_listed() -> Result<()> 
         end_task(&lab, id)?;
         until("the sandbox is not ready", LIMIT, || Ok((!lab.cri().status(id)?.ready).then_some(())))?;
     }
-    let listed: Vec<String> = lab.cri().list()?.into_iter().map(|one| one.id).collect();
+    let listed: Vec<String> = lab.cri().list()?.into_iter().map(|sandbox| sandbox.id).collect();
     ensure!(listed.len() == 3, "{listed:?}");
     let swept = lab.run_expecting(&["unit", "sweep"], 0)?;
     ensure!(!swept.contains("close"), "in its own boot the runtime owes the DEL: {swept}");

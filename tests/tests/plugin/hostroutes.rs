@@ -272,9 +272,9 @@ fn a_sweep_prints_and_does() -> Result<()> {
     ensure!(node.sweep(&listed, &[])?.contains("add route 10.81."), "an apply tells the same");
     let mut now = ours()?;
     now.sort();
-    let mut wanted = there;
-    wanted.sort();
-    ensure!(now == wanted, "{now:#?}");
+    let mut expected = there;
+    expected.sort();
+    ensure!(now == expected, "{now:#?}");
     node.sweep(&json!([]), &[])?;
     none()
 }

@@ -91,7 +91,7 @@ impl Lab {
         Ok(Lab { stubs, cri, socket, crio: None, fabric })
     }
 
-    /// One that is told the network's name, and runs.
+    /// One that is configured with the network's name, and runs.
     fn ready() -> Result<Lab> {
         let mut lab = Lab::new()?;
         lab.start(true)?;
@@ -199,7 +199,7 @@ fn install_goes_by_crios_configuration_and_refuses_without_the_networks_name() -
     let plugin = |dir: &str| lab.node().outside(dir).join("crossfade").exists();
     ensure!(plugin(PLUGINS) && !plugin(BIN_DIR), "the plugin is not where CRI-O looks, or elsewhere, too");
     lab.expect_through_us("after")?;
-    // A conf that sorts first is not used, for CRI-O is told our name.
+    // A conf that sorts first is not used, for CRI-O is configured with our name.
     let mut other = new_conf();
     other["name"] = json!("other");
     lab.node().write(format!("{CONF_DIR}/00-other.conflist"), other.to_string())?;
@@ -326,15 +326,15 @@ fn install_waits_until_crio_has_read_our_conf() -> Result<()> {
     let gate = Gate::closed(&lab.node().dir().join("gate"))?;
     let versions = json!({"cniVersion": "1.0.0", "supportedVersions": ["0.3.1", "0.4.0", "1.0.0"]});
     lab.stubs.write("stub-old", &stub_old().on("VERSION", Reply::json(&versions).behind(&gate)))?;
-    let asked = || -> Result<usize> {
+    let questions = || -> Result<usize> {
         let all = lab.stubs.log().events()?;
         let is_it = |event: &Event| matches!(event, Event::Call(call) if call.brief().starts_with("stub-old VERSION"));
         Ok(all.iter().filter(|event| is_it(event)).count())
     };
-    let before = asked()?;
+    let before = questions()?;
     std::thread::scope(|scope| -> Result<()> {
         let install = scope.spawn(|| lab.run_expecting(&["install"], 0));
-        until("the question behind our conf", LIMIT, || Ok((asked()? > before).then_some(())))?;
+        until("the question behind our conf", LIMIT, || Ok((questions()? > before).then_some(())))?;
         let past = lab.run("past");
         let finished =
             until("the end of install", STILL_WAITS, || Ok(install.is_finished().then_some(()))).is_ok();

@@ -1,4 +1,4 @@
-//! One call: environment, conf, and how a failure is told.
+//! One call: environment, conf, and the report of a failure.
 
 use std::net::IpAddr;
 use std::path::PathBuf;

@@ -83,19 +83,19 @@ fn name_of(index: u32) -> String {
 /// All that the kernel has of one kind in the thread's own netns.
 fn dump(request: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>> {
     let socket = netlink::ask(NLM_F_DUMP, request)?;
-    let mut found = Vec::new();
+    let mut messages = Vec::new();
     loop {
         let (reply, _) = socket.recv_from_full()?;
         let mut rest = reply.as_slice();
         while !rest.is_empty() {
             let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)?;
             match message.payload {
-                NetlinkPayload::Done(_) => return Ok(found),
+                NetlinkPayload::Done(_) => return Ok(messages),
                 NetlinkPayload::Error(error) => {
                     let code = error.code.map_or(0, |code| -code.get());
                     return Err(Errno::from_raw(code)).context("the kernel refuses");
                 }
-                NetlinkPayload::InnerMessage(inner) => found.push(inner),
+                NetlinkPayload::InnerMessage(inner) => messages.push(inner),
                 other => bail!("a message of another kind: {other:?}"),
             }
             let length = usize::try_from(message.header.length)?.next_multiple_of(4);

@@ -43,21 +43,21 @@ impl Leavings {
     /// # Errors
     /// What the file system says; an absent directory is empty.
     pub fn gather(leases: &Path, state_dir: &Path, run_dir: &Path) -> Result<Self> {
-        let mut found = Self::default();
+        let mut leavings = Self::default();
         let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        found.leases.extend(files_below(leases)?.iter().map(|path| name(path)));
+        leavings.leases.extend(files_below(leases)?.iter().map(|path| name(path)));
         for path in files_below(state_dir)?.iter().chain(&files_below(run_dir)?) {
             if name(path).starts_with(TEMPORARY) {
-                found.temporary_files.insert(path.display().to_string());
+                leavings.temporary_files.insert(path.display().to_string());
             }
         }
         for lock in files_below(&run_dir.join("locks"))? {
             let length = lock.metadata().with_context(|| format!("look at {}", lock.display()))?.len();
             if length > 0 {
-                found.locks.insert(name(&lock));
+                leavings.locks.insert(name(&lock));
             }
         }
-        Ok(found)
+        Ok(leavings)
     }
 
     /// Adds what a netns that plays the host has: the interfaces whose name begins so, and all host routes.
@@ -97,7 +97,7 @@ impl Leavings {
 /// are told by their container id or by a directory of the test.
 pub fn processes_naming(needle: &str) -> Vec<String> {
     let own = std::process::id().to_string();
-    let mut found = Vec::new();
+    let mut processes = Vec::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let pid = entry.file_name().to_string_lossy().into_owned();
         if pid == own || !pid.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -106,10 +106,11 @@ pub fn processes_naming(needle: &str) -> Vec<String> {
         let environment = environment(&entry.path());
         if environment.windows(needle.len()).any(|window| window == needle.as_bytes()) {
             let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            found.push(format!("{pid} {}", String::from_utf8_lossy(&command).replace('\0', " ").trim_end()));
+            processes
+                .push(format!("{pid} {}", String::from_utf8_lossy(&command).replace('\0', " ").trim_end()));
         }
     }
-    found
+    processes
 }
 
 /// The environment of a process; empty for one that is gone, and for a zombie.
@@ -198,7 +199,7 @@ mod tests {
             std::process::Command::new("sleep").arg("1000").env("NEEDLE", &needle).spawn().expect("child");
         // Until it has executed, the child has our own environment.
         let names = crate::host::deadline::until("the child", crate::standin::stub::PATIENCE, || {
-            Ok(Some(processes_naming(&needle)).filter(|found| !found.is_empty()))
+            Ok(Some(processes_naming(&needle)).filter(|processes| !processes.is_empty()))
         });
         child.kill().and_then(|()| child.wait()).expect("end of the child");
         assert_eq!(names.expect("found"), [format!("{} sleep 1000", child.id())]);
@@ -213,12 +214,12 @@ mod tests {
         let needle = format!("crossfade-exec-{}", std::process::id());
         let mut child =
             std::process::Command::new("sh").arg(&script).env("NEEDLE", &needle).spawn().expect("child");
-        let found = crate::host::deadline::until("the child", crate::standin::stub::PATIENCE, || {
+        let seen = crate::host::deadline::until("the child", crate::standin::stub::PATIENCE, || {
             Ok(Some(()).filter(|()| !processes_naming(&needle).is_empty()))
         });
         let overlooked = (0..1000).filter(|_| processes_naming(&needle).is_empty()).count();
         child.kill().and_then(|()| child.wait()).expect("end of the child");
-        found.expect("found");
+        seen.expect("found");
         // Without the wait a hundred are overlooked. With it, one was in a hundred runs, on a busy machine and for an unknown reason.
         assert!(overlooked < 5, "{overlooked} of 1000 looks");
     }

@@ -58,7 +58,7 @@ pub struct ExpectedAdd {
 /// The ADDs and DELs of a call log.
 ///
 /// # Errors
-/// A call whose stdin was left unread or is no JSON: which network it is for cannot be told.
+/// A call whose stdin was left unread or is no JSON: its network is unknown.
 pub fn steps(calls: &[Call]) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     for call in calls {

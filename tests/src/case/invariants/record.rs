@@ -134,8 +134,8 @@ mod tests {
         fs::create_dir_all(&shard).expect("shard");
         fs::write(shard.join("c1@eth0"), b"").expect("record");
         fs::write(shard.join(".tmp-12-0"), b"").expect("temporary file");
-        let found = records(dir.path()).expect("records");
-        assert_eq!(found, [Record { id: "c1".into(), ifname: "eth0".into(), legs: Vec::new() }]);
+        let all = records(dir.path()).expect("records");
+        assert_eq!(all, [Record { id: "c1".into(), ifname: "eth0".into(), legs: Vec::new() }]);
         assert_eq!(records(&dir.path().join("absent")).expect("none"), []);
     }
 }

@@ -25,7 +25,7 @@ impl Tree {
     ///
     /// # Errors
     /// What the file system says.
-    pub fn of(root: &Path, except: &[&Path]) -> Result<Self> {
+    pub fn read(root: &Path, except: &[&Path]) -> Result<Self> {
         let mut entries = BTreeMap::new();
         let mut paths = vec![root.to_owned()];
         while let Some(path) = paths.pop() {
@@ -70,7 +70,7 @@ mod tests {
         for name in ["kept", "changed", "removed"] {
             fs::write(path(name), name).expect("file");
         }
-        let look = || Tree::of(dir.path(), &[&path("ours")]).expect("tree");
+        let look = || Tree::read(dir.path(), &[&path("ours")]).expect("tree");
         let before = look();
         fs::write(path("ours/record"), b"").expect("ours");
         assert_eq!(before.changes(&look()), []);

@@ -10,7 +10,7 @@ use crate::demo::witness::CallCounts;
 /// One line below the head, nothing else.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
-/// Losses that are told one by one; the rest is in the JSON.
+/// Losses that are listed one by one; the rest is in the JSON.
 const LOSSES_TOLD: usize = 20;
 
 impl fmt::Display for Report {
@@ -65,9 +65,9 @@ fn probes(migrations: &[Migration]) -> Table {
 fn calls(migrations: &[Migration]) -> Table {
     let mut table = table(&["strategy", "network", "ADDs", "DELs of its own", "DELs ASTRAY", "DELs OWED"]);
     for migration in migrations {
-        for (index, (network, asked)) in migration.asked.iter().enumerate() {
+        for (index, (network, counts)) in migration.asked.iter().enumerate() {
             let strategy = if index == 0 { migration.strategy.as_str() } else { "" };
-            let CallCounts { adds, dels, foreign_dels, owed_dels } = *asked;
+            let CallCounts { adds, dels, foreign_dels, owed_dels } = *counts;
             let mut row = vec![strategy.to_owned(), network.name().to_owned()];
             row.extend([adds, dels, foreign_dels, owed_dels].map(|count| count.to_string()));
             table.add_row(row);

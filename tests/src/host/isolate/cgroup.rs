@@ -43,7 +43,7 @@ impl Parent {
 
     /// Removes the parent and everything below it; every process of the lab must be dead or dying.
     ///
-    /// What cannot be removed is told on stderr: it is litter, not a reason to fail the program that ran.
+    /// What cannot be removed is reported on stderr: it is litter, not a reason to fail the program that ran.
     pub(super) fn remove(self) {
         let deadline = Instant::now() + EMPTY_WITHIN;
         for hierarchy in &self.hierarchies {

@@ -52,7 +52,7 @@ impl Role {
 
 /// The role this process was started for, or none for a program that is still outside.
 ///
-/// The environment is inherited further than it is meant: a child of the lab finds `lab` there, and is told from it by not
+/// The environment is inherited further than it is meant: a child of the lab finds `lab` there, and differs from it by not
 /// being a child of init.
 pub(super) fn role() -> Option<Role> {
     let word = std::env::var(VARIABLE).ok()?;

@@ -23,14 +23,14 @@ pub const FILES: [&str; 6] =
 /// # Errors
 /// A directory cannot be listed.
 pub fn all() -> Result<Vec<String>> {
-    fn collect(dir: &Path, below: &str, found: &mut Vec<String>) -> Result<()> {
+    fn collect(dir: &Path, below: &str, names: &mut Vec<String>) -> Result<()> {
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
             let name = format!("{below}{}", entry.file_name().to_string_lossy());
             if entry.file_type()?.is_dir() {
-                collect(&entry.path(), &format!("{name}/"), found)?;
+                collect(&entry.path(), &format!("{name}/"), names)?;
             } else if Path::new(&name).extension().is_some_and(|end| end == "yaml") {
-                found.push(name);
+                names.push(name);
             }
         }
         Ok(())

@@ -190,15 +190,15 @@ impl Runtime {
     /// # Errors
     /// When the cache is not readable.
     pub fn cached_sandboxes(&self, list: &Value) -> Result<Vec<Sandbox>> {
-        let mut found = Vec::new();
+        let mut sandboxes = Vec::new();
         for entry in read_dir(&self.cache_dir)? {
             let text = fs::read(&entry).with_context(|| format!("read {}", entry.display()))?;
             let entry: Value = serde_json::from_slice(&text)?;
             if entry["networkName"] == list["name"] {
-                found.push(sandbox_of(&entry));
+                sandboxes.push(sandbox_of(&entry));
             }
         }
-        Ok(found)
+        Ok(sandboxes)
     }
 
     fn call(&self, plugin: &Value, verb: &str, sandbox: Option<&Sandbox>, stdin: &Value) -> Result<Outcome> {
@@ -298,10 +298,10 @@ fn plugin_conf(list: &Value, plugin: &Value, sandbox: Option<&Sandbox>, previous
 }
 
 /// Whether the list's version is at least this major and minor number.
-fn at_least(list: &Value, wanted: (u32, u32)) -> bool {
+fn at_least(list: &Value, lowest: (u32, u32)) -> bool {
     let version = list["cniVersion"].as_str().unwrap_or("0.1.0");
     let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= wanted
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= lowest
 }
 
 /// The files of a directory in order of their names; none if there is no directory.

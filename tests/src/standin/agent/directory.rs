@@ -113,13 +113,13 @@ impl Directory {
 
     fn take(&mut self, directory: &Path) -> Result<()> {
         let entries = fs::read_dir(directory);
-        let mut found = Vec::new();
+        let mut confs = Vec::new();
         for entry in entries.with_context(|| format!("list {}", directory.display()))? {
-            found.push(entry.context("list a conf directory")?.path());
+            confs.push(entry.context("list a conf directory")?.path());
         }
-        found.retain(|path| is_conf(path) && !self.own.contains(path));
-        found.sort();
-        for path in found {
+        confs.retain(|path| is_conf(path) && !self.own.contains(path));
+        confs.sort();
+        for path in confs {
             let mut away = path.clone().into_os_string();
             away.push(".cilium_bak");
             match fs::rename(&path, &away) {

@@ -54,7 +54,7 @@ struct Daemon {
 }
 
 impl Daemon {
-    /// One pass, whose outcome is published. What fails is told and tried again in the next one, as felix does.
+    /// One pass, whose outcome is published. What fails is reported and tried again in the next one, as felix does.
     fn pass(&mut self) -> Result<()> {
         if let Err(error) = self.converge() {
             self.state.troubles.push(format!("pass {}: {error:#}", self.state.passes + 1));

@@ -182,15 +182,15 @@ impl Datastore {
 
     fn all<T: DeserializeOwned>(&self, part: &str) -> Result<Vec<T>> {
         let directory = self.path.join(part);
-        let mut found = Vec::new();
+        let mut objects = Vec::new();
         for entry in fs::read_dir(&directory).with_context(|| format!("list {}", directory.display()))? {
             let path = entry?.path();
             // A temporary file is a write that is under way; a file may go between the listing and the reading.
             if path.extension().is_some_and(|extension| extension == "json") {
-                found.extend(read(&path)?);
+                objects.extend(read(&path)?);
             }
         }
-        Ok(found)
+        Ok(objects)
     }
 }
 

@@ -24,7 +24,11 @@ pub fn release_one(store: &Path, container_id: &str, address: IpAddr) -> Result<
     release_where(store, container_id, |lease| lease == address).map(drop)
 }
 
-fn release_where(store: &Path, container_id: &str, wanted: impl Fn(IpAddr) -> bool) -> Result<Vec<IpAddr>> {
+fn release_where(
+    store: &Path,
+    container_id: &str,
+    is_released: impl Fn(IpAddr) -> bool,
+) -> Result<Vec<IpAddr>> {
     let lock = match File::open(store.join("lock")) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         file => file.with_context(|| format!("open the lock of {}", store.display()))?,
@@ -38,7 +42,7 @@ fn release_where(store: &Path, container_id: &str, wanted: impl Fn(IpAddr) -> bo
         // Beside the leases, one file each by address, are the lock and the addresses given last.
         let Ok(address) = entry.file_name().to_string_lossy().parse::<IpAddr>() else { continue };
         let owner = fs::read_to_string(entry.path()).context("read a lease")?;
-        if owner.lines().next().is_some_and(|id| id.trim() == container_id) && wanted(address) {
+        if owner.lines().next().is_some_and(|id| id.trim() == container_id) && is_released(address) {
             fs::remove_file(entry.path()).context("remove a lease")?;
             released.push(address);
         }

@@ -23,14 +23,14 @@ pub(super) type WantedRoutes = BTreeMap<String, BTreeSet<IpAddr>>;
 ///
 /// # Errors
 /// What the kernel refuses, once all other changes are made.
-pub(super) fn converge(wanted: &WantedRoutes) -> Result<()> {
+pub(super) fn converge(wanted_routes: &WantedRoutes) -> Result<()> {
     for (family, is_ipv4) in [("-4", true), ("-6", false)] {
         let listed = run("ip", &["-Numeric", "-json", family, "route", "show", "table", "main"])?;
         let routes: Vec<Value> = match listed.trim() {
             "" => Vec::new(),
             text => serde_json::from_str(text).with_context(|| format!("routes: {text}"))?,
         };
-        let changes = changes(wanted, &routes, is_ipv4)?;
+        let changes = changes(wanted_routes, &routes, is_ipv4)?;
         if !changes.is_empty() {
             apply(family, &changes)?;
         }
@@ -61,10 +61,10 @@ pub(super) fn blackhole(block: &str) -> Result<()> {
 }
 
 /// Lines for `ip -batch`.
-fn changes(wanted: &WantedRoutes, routes: &[Value], is_ipv4: bool) -> Result<String> {
+fn changes(wanted_routes: &WantedRoutes, routes: &[Value], is_ipv4: bool) -> Result<String> {
     let (length, scope) = if is_ipv4 { ("/32", "scope link") } else { ("/128", "") };
     let mut changes = String::new();
-    for (interface, addresses) in wanted {
+    for (interface, addresses) in wanted_routes {
         let addresses: BTreeSet<String> = addresses
             .iter()
             .filter(|address| address.is_ipv4() == is_ipv4)

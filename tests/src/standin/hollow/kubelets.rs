@@ -175,7 +175,7 @@ impl Kubelets {
         Some((node.member, node.news()?))
     }
 
-    /// The API server was not told by a node after all.
+    /// A node's report did not reach the API server after all.
     pub(super) fn untold(&mut self, node: &str) {
         if let Some(node) = self.nodes.get_mut(node) {
             node.untold();
@@ -216,7 +216,7 @@ mod tests {
         let [Job { node, what: Task::Run(start) }] = jobs.as_slice() else { panic!("{jobs:?}") };
         assert_eq!((node.as_str(), start.path.as_str()), ("hollow-0001", "/api/v1/namespaces/a/pods/p"));
         assert_eq!(put(&mut kubelets, pod("u", "hollow-0001")), []);
-        assert_eq!(kubelets.running("a"), 0, "nobody knows it yet");
+        assert_eq!(kubelets.running("a"), 0, "no kubelet knows it yet");
         kubelets.note_running("u");
         assert_eq!((kubelets.running("a"), kubelets.running("b")), (1, 0));
         let mut ends = pod("u", "hollow-0001");

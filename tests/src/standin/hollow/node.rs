@@ -16,7 +16,7 @@ pub(super) struct Node {
     echo: Option<String>,
     /// By the pods' UIDs.
     attached: BTreeMap<String, Attachment>,
-    /// What the API server was told last: the phase, and the annotation.
+    /// The last report to the API server: the phase, and the annotation.
     published: Option<(Phase, String)>,
 }
 
@@ -26,7 +26,7 @@ struct Attachment {
     slot: u32,
 }
 
-/// What the API server is to be told.
+/// The next report to the API server.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct News {
     pub(super) phase: Phase,
@@ -107,7 +107,7 @@ impl Node {
         self.attached.remove(uid).is_some()
     }
 
-    /// What the API server does not know yet. It counts as told from now on.
+    /// What the API server does not know yet. It counts as reported from now on.
     pub(super) fn news(&mut self) -> Option<News> {
         if self.is_silent() {
             return None;
@@ -130,7 +130,7 @@ impl Node {
         self.member.is_plain || matches!(self.member.boot, Boot::Stuck)
     }
 
-    /// The API server was not told after all.
+    /// The report did not reach the API server after all.
     pub(super) fn untold(&mut self) {
         self.published = None;
     }

@@ -136,11 +136,11 @@ impl<'a> Machines<'a> {
             if answer.status == 404 {
                 return Ok(Some(()));
             }
-            let found = answer.object()?;
-            let mut taints = found["spec"]["taints"].as_array().cloned().unwrap_or_default();
+            let object = answer.object()?;
+            let mut taints = object["spec"]["taints"].as_array().cloned().unwrap_or_default();
             change(&mut taints);
             let patch = json!({
-                "metadata": { "resourceVersion": found["metadata"]["resourceVersion"] }, "spec": { "taints": taints },
+                "metadata": { "resourceVersion": object["metadata"]["resourceVersion"] }, "spec": { "taints": taints },
             });
             let answer = self.api.client.patch(&node_path(node), MERGE, &patch)?;
             // Another patch was faster.

@@ -186,7 +186,7 @@ impl FleetState {
 
     /// Label and annotation first, then the condition, as `watch` does it.
     fn publish(&self, node: &str) -> Result<()> {
-        // Another job may have told it already.
+        // Another job may have reported it already.
         let Some((member, news)) = lock(&self.kubelets).news(node) else { return Ok(()) };
         let News { phase, observed, is_flip } = news;
         let path = format!("{NODES}/{node}");

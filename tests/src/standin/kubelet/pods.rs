@@ -49,7 +49,7 @@ pub(super) fn run(runtime: &Path, record: &Record) -> Result<()> {
     Ok(())
 }
 
-/// Takes the pods off the list that run already, as after a restart of kubelet alone; whether the runtime told.
+/// Takes the pods off the list that run already, as after a restart of kubelet alone; whether the runtime answered.
 fn adopt(cri: &Cri, pending: &mut Vec<(&str, u32)>) -> bool {
     let Ok(listed) = cri.list() else {
         return false;

@@ -101,7 +101,7 @@ struct Traces {
 
 impl Traces {
     /// Records everything of `inner`; `tag` makes link names unique.
-    fn of(inner: &Inner, tag: &str) -> Result<Traces> {
+    fn gather(inner: &Inner, tag: &str) -> Result<Traces> {
         let pids = until("containerd, its shim and the sandbox", LIMIT, || {
             let pids = descendants(inner.launcher.id())?;
             let commands = pids.iter().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).ok());
@@ -198,7 +198,7 @@ pub(crate) fn a_lab_needs_root() -> Result<()> {
 
 pub(crate) fn a_killed_lab_leaves_nothing() -> Result<()> {
     let mut inner = Inner::hold()?;
-    let traces = Traces::of(&inner, "kill")?;
+    let traces = Traces::gather(&inner, "kill")?;
     inner.launcher.kill()?;
     ensure!(inner.launcher.wait()?.signal() == Some(9), "the launcher ended otherwise");
     traces.gone()?;
@@ -210,7 +210,7 @@ pub(crate) fn a_killed_lab_leaves_nothing() -> Result<()> {
 
 pub(crate) fn an_interrupted_lab_leaves_nothing() -> Result<()> {
     let mut inner = Inner::hold()?;
-    let traces = Traces::of(&inner, "int")?;
+    let traces = Traces::gather(&inner, "int")?;
     kill(inner.pid()?, Signal::SIGINT)?;
     let status = until("the end of the lab", LIMIT, || Ok(inner.launcher.try_wait()?))?;
     ensure!(status.code() == Some(130), "{status}");
@@ -236,18 +236,18 @@ pub(crate) fn a_second_signal_ends_a_stubborn_lab() -> Result<()> {
 }
 
 pub(crate) fn labs_run_side_by_side() -> Result<()> {
-    let (one, other) = std::thread::scope(|scope| {
+    let (first, other) = std::thread::scope(|scope| {
         let other = scope.spawn(Inner::hold);
-        let one = Inner::hold();
-        (one, other.join())
+        let first = Inner::hold();
+        (first, other.join())
     });
-    let (mut one, Ok(other)) = (one?, other) else { bail!("a lab panicked") };
+    let (mut first, Ok(other)) = (first?, other) else { bail!("a lab panicked") };
     let mut other = other?;
-    ensure!(one.cgroup != other.cgroup, "both labs have the cgroup {}", one.cgroup);
-    let traces = [Traces::of(&one, "one")?, Traces::of(&other, "two")?];
+    ensure!(first.cgroup != other.cgroup, "both labs have the cgroup {}", first.cgroup);
+    let traces = [Traces::gather(&first, "one")?, Traces::gather(&other, "two")?];
     // Each ends by itself, the second after the first is gone: one lab's end is not the other's.
-    drop(one.gate.take());
-    ensure!(one.launcher.wait()?.success(), "the first lab failed");
+    drop(first.gate.take());
+    ensure!(first.launcher.wait()?.success(), "the first lab failed");
     traces[0].gone()?;
     ensure!(other.launcher.try_wait()?.is_none(), "the second lab ended with the first");
     ensure!(!traces[1].cgroups_left().is_empty(), "the second lab lost its cgroups");
@@ -270,19 +270,19 @@ fn copy(subject: &str) -> Result<Command> {
 
 /// A process and everything below it.
 fn descendants(root: u32) -> Result<Vec<u32>> {
-    let mut found = vec![root];
+    let mut descendants = vec![root];
     let mut next = 0;
-    while let Some(pid) = found.get(next) {
+    while let Some(pid) = descendants.get(next) {
         let tasks = fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("tasks of {pid}"))?;
         let mut children = Vec::new();
         for task in tasks {
             let list = fs::read_to_string(task?.path().join("children"))?;
             children.extend(list.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
         }
-        found.extend(children);
+        descendants.extend(children);
         next += 1;
     }
-    Ok(found)
+    Ok(descendants)
 }
 
 /// Directories of a cgroup in every hierarchy.

@@ -91,23 +91,23 @@ fn pods_reach_each_other_on_both_overlays() -> Result<()> {
         }
     }
     let (node, pod) = &pods[0];
-    let nobody = "10.244.2.200";
-    ensure!(node.ping_from(&pod.netns.inside, nobody).is_err(), "{nobody} answers, and is nobody");
+    let unused = "10.244.2.200";
+    ensure!(node.ping_from(&pod.netns.inside, unused).is_err(), "{unused} answers, and is no pod");
     Ok(())
 }
 
 fn forwarding_between_overlays_can_be_blocked() -> Result<()> {
     let fabric = Fabric::new(2)?;
     let [old, new] = fabric.old_and_new()?;
-    let (one, two) = (fabric.node(1), fabric.node(2));
-    let old_here = Pod::add(one, &old)?;
-    let (old_there, new_there) = (Pod::add(two, &old)?, Pod::add(two, &new)?);
-    let new_here = Pod::add(one, &new)?;
+    let (first_node, second_node) = (fabric.node(1), fabric.node(2));
+    let old_here = Pod::add(first_node, &old)?;
+    let (old_there, new_there) = (Pod::add(second_node, &old)?, Pod::add(second_node, &new)?);
+    let new_here = Pod::add(first_node, &new)?;
     let across = [
-        (one, &old_here, &new_there),
-        (one, &old_here, &new_here),
-        (one, &new_here, &old_there),
-        (two, &new_there, &old_there),
+        (first_node, &old_here, &new_there),
+        (first_node, &old_here, &new_here),
+        (first_node, &new_here, &old_there),
+        (second_node, &new_there, &old_there),
     ];
     for (node, from, to) in across {
         node.ping_from(&from.netns.inside, &to.address).context("before the block")?;
@@ -121,7 +121,7 @@ fn forwarding_between_overlays_can_be_blocked() -> Result<()> {
         Ok(numbers.split(' ').next().context("InMsgs")?.parse()?)
     };
     for (sent, (node, from, to)) in across.into_iter().enumerate() {
-        let target = if to.address.contains(".1.") { one } else { two };
+        let target = if to.address.contains(".1.") { first_node } else { second_node };
         let before = arrived(target, to)?;
         ensure!(
             node.ping_from(&from.netns.inside, &to.address).is_err(),
@@ -138,45 +138,48 @@ fn forwarding_between_overlays_can_be_blocked() -> Result<()> {
             sent + 1
         );
     }
-    one.ping_from(&old_here.netns.inside, &old_there.address).context("within the old overlay")?;
-    one.ping_from(&new_here.netns.inside, &new_there.address).context("within the new overlay")?;
+    first_node.ping_from(&old_here.netns.inside, &old_there.address).context("within the old overlay")?;
+    first_node.ping_from(&new_here.netns.inside, &new_there.address).context("within the new overlay")?;
     fabric.unblock_forwarding()?;
-    one.ping_from(&old_here.netns.inside, &new_there.address).context("after the block")
+    first_node.ping_from(&old_here.netns.inside, &new_there.address).context("after the block")
 }
 
 fn an_overlay_can_be_removed() -> Result<()> {
     let fabric = Fabric::new(2)?;
     let [old, new] = fabric.old_and_new()?;
-    let one = fabric.node(1);
-    let kept = Pod::add(one, &new)?;
+    let node = fabric.node(1);
+    let kept = Pod::add(node, &new)?;
     let there = Pod::add(fabric.node(2), &new)?;
-    Pod::add(one, &old)?;
-    let links = one.run(&["ip", "-o", "link"])?;
+    Pod::add(node, &old)?;
+    let links = node.run(&["ip", "-o", "link"])?;
     ensure!(links.contains("cni-old") && links.contains("vx-old"), "{links}");
     fabric.remove_overlay("old")?;
-    let links = one.run(&["ip", "-o", "link"])?;
+    let links = node.run(&["ip", "-o", "link"])?;
     ensure!(!links.contains("cni-old") && !links.contains("vx-old"), "{links}");
-    let routes = one.run(&["ip", "route"])?;
+    let routes = node.run(&["ip", "route"])?;
     ensure!(!routes.contains("10.244."), "{routes}");
     ensure!(fabric.remove_overlay("old").is_err(), "an overlay was removed twice");
-    one.ping_from(&kept.netns.inside, &there.address)
+    node.ping_from(&kept.netns.inside, &there.address)
 }
 
 fn a_node_has_directories_of_its_own() -> Result<()> {
     let fabric = Fabric::new(2)?;
-    let (one, two) = (fabric.node(1), fabric.node(2));
+    let (first_node, second_node) = (fabric.node(1), fabric.node(2));
     for directory in lab::host::node::OWN.into_iter().chain(["/run"]) {
         let file = Path::new(directory).join("mine");
-        one.write(&file, "1")?;
-        ensure!(one.run(&["cat".as_ref(), file.as_os_str()])? == "1", "{} in node 1", file.display());
-        ensure!(!two.outside(&file).exists(), "node 2 sees {}", file.display());
+        first_node.write(&file, "1")?;
+        ensure!(first_node.run(&["cat".as_ref(), file.as_os_str()])? == "1", "{} in node 1", file.display());
+        ensure!(!second_node.outside(&file).exists(), "node 2 sees {}", file.display());
         ensure!(!file.exists(), "the lab sees {}", file.display());
     }
-    std::fs::write(one.dir().join("shared"), "2")?;
-    ensure!(two.run(&["cat".as_ref(), one.dir().join("shared").as_os_str()])? == "2", "scratch is shared");
-    let netns = one.netns_add("pod")?;
+    std::fs::write(first_node.dir().join("shared"), "2")?;
+    ensure!(
+        second_node.run(&["cat".as_ref(), first_node.dir().join("shared").as_os_str()])? == "2",
+        "scratch is shared"
+    );
+    let netns = first_node.netns_add("pod")?;
     ensure!(netns.outside.exists(), "{} is not there", netns.outside.display());
-    one.netns_remove(&netns)?;
+    first_node.netns_remove(&netns)?;
     ensure!(!netns.outside.exists(), "{} is still there", netns.outside.display());
     Ok(())
 }
@@ -184,12 +187,12 @@ fn a_node_has_directories_of_its_own() -> Result<()> {
 fn a_node_can_pretend_a_reboot() -> Result<()> {
     const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
     let fabric = Fabric::new(2)?;
-    let (one, two) = (fabric.node(1), fabric.node(2));
+    let (first_node, second_node) = (fabric.node(1), fabric.node(2));
     let real = std::fs::read_to_string(BOOT_ID)?;
     for id in ["11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999-aaaaaaaaaaaa"] {
-        one.reboot_id(id)?;
-        ensure!(one.run(&["cat", BOOT_ID])?.trim() == id, "node 1 does not show {id}");
-        ensure!(two.run(&["cat", BOOT_ID])? == real, "node 2 shows another boot id than the machine");
+        first_node.reboot_id(id)?;
+        ensure!(first_node.run(&["cat", BOOT_ID])?.trim() == id, "node 1 does not show {id}");
+        ensure!(second_node.run(&["cat", BOOT_ID])? == real, "node 2 shows another boot id than the machine");
     }
     Ok(())
 }

@@ -155,8 +155,8 @@ pub(crate) fn reset_connection_is_a_loss() -> Result<()> {
 pub(crate) fn another_pods_answer_does_not_count() -> Result<()> {
     let lan = Lan::new("taken", 3)?;
     let mut mesh = Mesh::new("start", SILENCE_MS);
-    let asked = lan.name(2);
-    mesh.restrict(move |_, dst, _| dst == asked);
+    let other = lan.name(2);
+    mesh.restrict(move |_, dst, _| dst == other);
     for pod in 1..=3 {
         mesh.enter(&lan.name(pod), &lan.netns(pod), &[lan.v4(pod)])?;
     }

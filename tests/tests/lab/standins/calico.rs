@@ -54,16 +54,16 @@ pub(crate) fn pods_reach_each_other() -> Result<()> {
     fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1")?;
     let scratch = Scratch::new("reach")?;
     let conf = conf(&scratch, 1);
-    let (one, two) = (Netns::new("calico-one")?, Netns::new("calico-two")?);
-    let (a, b) = (caller("one", &one), caller("two", &two));
+    let (first_netns, second_netns) = (Netns::new("calico-one")?, Netns::new("calico-two")?);
+    let (a, b) = (caller("one", &first_netns), caller("two", &second_netns));
     let from = addresses(&a.succeed("ADD", &conf)?.json());
     let to = addresses(&b.succeed("ADD", &conf)?.json());
     ensure!(from.len() == 2 && to.len() == 2, "{from:?} {to:?}");
     for address in &to {
-        one.run(&format!("busybox ping -c 1 -W 60 {address}"))?;
+        first_netns.run(&format!("busybox ping -c 1 -W 60 {address}"))?;
     }
     for address in &from {
-        two.run(&format!("busybox ping -c 1 -W 60 {address}"))?;
+        second_netns.run(&format!("busybox ping -c 1 -W 60 {address}"))?;
     }
     for caller in [&a, &b] {
         caller.succeed("CHECK", &conf)?;

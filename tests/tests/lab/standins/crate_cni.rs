@@ -43,15 +43,15 @@ fn error(answer: &Answer) -> Result<(i32, String)> {
 pub(crate) fn keeps_its_leases() -> Result<()> {
     let scratch = Scratch::new("crate")?;
     let conf = conf(&scratch);
-    let (one, two) = (caller("one"), caller("two"));
-    ensure!(address(&one.succeed("ADD", &conf)?)? == "10.71.0.2/29", "the first address");
-    ensure!(address(&two.succeed("ADD", &conf)?)? == "10.71.0.3/29", "the second address");
-    ensure!(error(&one.call("ADD", &conf)?)?.0 == 100, "a second ADD of the same");
-    one.succeed("CHECK", &conf)?;
-    one.succeed("DEL", &conf)?;
-    one.succeed("DEL", &conf)?;
-    ensure!(error(&one.call("CHECK", &conf)?)?.0 == 3, "CHECK of an unknown container");
-    two.succeed("CHECK", &conf)?;
+    let (first, second) = (caller("one"), caller("two"));
+    ensure!(address(&first.succeed("ADD", &conf)?)? == "10.71.0.2/29", "the first address");
+    ensure!(address(&second.succeed("ADD", &conf)?)? == "10.71.0.3/29", "the second address");
+    ensure!(error(&first.call("ADD", &conf)?)?.0 == 100, "a second ADD of the same");
+    first.succeed("CHECK", &conf)?;
+    first.succeed("DEL", &conf)?;
+    first.succeed("DEL", &conf)?;
+    ensure!(error(&first.call("CHECK", &conf)?)?.0 == 3, "CHECK of an unknown container");
+    second.succeed("CHECK", &conf)?;
     ensure!(address(&caller("three").succeed("ADD", &conf)?)? == "10.71.0.2/29", "given again");
     for id in ["four", "five", "six", "seven"] {
         caller(id).succeed("ADD", &conf)?;

@@ -141,7 +141,7 @@ pub(crate) fn collects_leaks_after_a_grace() -> Result<()> {
     node.end(&peer)
 }
 
-/// A datastore that is away is told of, and things go on when it is back.
+/// A datastore that is away is reported, and work goes on when it is back.
 pub(crate) fn tells_of_trouble_and_goes_on() -> Result<()> {
     let mut node = FelixNode::new(6, None)?;
     let pod = node.alone("troubled")?;

@@ -120,20 +120,20 @@ impl FelixNode {
     /// Destinations of the main table that lead to the pod, with their protocol.
     pub(crate) fn routes(&self, pod: &Pod) -> Result<Vec<String>> {
         let interface = self.interface(pod)?;
-        let mut found = Vec::new();
+        let mut all = Vec::new();
         for family in ["-4", "-6"] {
             let routes =
                 run("ip", &format!("-Numeric -json {family} route show table main dev {interface}"))?;
             let routes: Vec<Value> = serde_json::from_str(&routes).unwrap_or_default();
             let text = |route: &Value, key: &str| route[key].as_str().unwrap_or_default().to_owned();
             let routes = routes.iter().map(|route| (text(route, "dst"), text(route, "protocol")));
-            found.extend(
+            all.extend(
                 routes
                     .filter(|(_, protocol)| protocol != "2")
                     .map(|(dst, protocol)| format!("{dst} {protocol}")),
             );
         }
-        Ok(found)
+        Ok(all)
     }
 
     /// Packets that the check of the way back has dropped, of a family.
@@ -145,12 +145,12 @@ impl FelixNode {
     }
 
     pub(crate) fn leases(&self) -> Result<Vec<IpAddr>> {
-        let mut found = Vec::new();
+        let mut leases = Vec::new();
         for entry in fs::read_dir(self.scratch.join("leases/old")).context("list leases")? {
-            found.extend(entry?.file_name().to_string_lossy().parse::<IpAddr>());
+            leases.extend(entry?.file_name().to_string_lossy().parse::<IpAddr>());
         }
-        found.sort();
-        Ok(found)
+        leases.sort();
+        Ok(leases)
     }
 
     pub(crate) fn end(&self, pod: &Pod) -> Result<()> {

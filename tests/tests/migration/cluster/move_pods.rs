@@ -207,6 +207,6 @@ fn in_place(api: &Api, worker: &Worker, namespace: &str) -> Result<()> {
     }
     let fixed = api.get("/api/v1/namespaces/kube-system/pods/fixed-n1")?;
     ensure!(network_of(&fixed) == "old", "{}", fixed["status"]);
-    ensure!(api.get(&node_path(NODE))?["spec"]["unschedulable"].is_null(), "nobody cordons");
+    ensure!(api.get(&node_path(NODE))?["spec"]["unschedulable"].is_null(), "nothing cordons");
     Ok(())
 }

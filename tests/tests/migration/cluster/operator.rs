@@ -17,22 +17,22 @@ fn findings(operator: &Operator) -> Result<Findings> {
     // kubectl ends with 1 whatever its plugin ends with, or with that; the answer says it as well.
     ensure!(checked.answer["ok"] == false && checked.status != Some(0), "{checked:#?}");
     ensure!(checked.answer["nodes"] == NODES.len(), "{} nodes", checked.answer["nodes"]);
-    let mut found = Findings::new();
+    let mut findings = Findings::new();
     for finding in checked.answer["findings"].as_array().context("findings")? {
         let objects: &mut Vec<String> =
-            found.entry(finding["code"].as_str().context("code")?.into()).or_default();
+            findings.entry(finding["code"].as_str().context("code")?.into()).or_default();
         for object in finding["objects"].as_array().into_iter().flatten() {
             let parts = [&object["kind"], &object["namespace"], &object["name"]];
             let parts: Vec<&str> = parts.iter().filter_map(|part| part.as_str()).collect();
             objects.push(parts.join("/"));
         }
     }
-    Ok(found)
+    Ok(findings)
 }
 
 /// Whether a finding names an object.
-fn has(found: &Findings, code: &str, object: &str) -> bool {
-    found.get(code).is_some_and(|objects| objects.iter().any(|one| one == object))
+fn has(findings: &Findings, code: &str, object: &str) -> bool {
+    findings.get(code).is_some_and(|objects| objects.iter().any(|name| name == object))
 }
 
 pub(crate) fn what_stands_in_the_way_is_found_while_it_is_there() -> Result<()> {

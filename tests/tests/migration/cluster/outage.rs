@@ -39,8 +39,8 @@ fn migrate(cluster: &mut Cluster, alice: &Operator, bob: &Operator, namespace: &
     let api = &cluster.api()?;
     let hash = alice.plan()?;
     let mut first = alice.begin(&["roll", "--plan", &hash[..12]])?;
-    let one = without_an_api_server(cluster, api, &mut first)?;
-    let others: Vec<&str> = NODES.into_iter().filter(|name| *name != one).collect();
+    let replaced_node = without_an_api_server(cluster, api, &mut first)?;
+    let others: Vec<&str> = NODES.into_iter().filter(|name| *name != replaced_node).collect();
     let two = until_one_is(api, &others, &["moving"], || first.goes_on())?;
 
     // The laptop sleeps, and another operator takes the run over. Meanwhile the machine of the first node is replaced.
@@ -52,7 +52,7 @@ fn migrate(cluster: &mut Cluster, alice: &Operator, bob: &Operator, namespace: &
         second.goes_on()?;
         Ok(second.stderr_text()?.contains("@laptop").then_some(()))
     })?;
-    let before = replaced(cluster, api, one)?;
+    let before = replaced(cluster, api, replaced_node)?;
     until("another holder", WITHIN * 2, || {
         second.goes_on()?;
         Ok(held_by(api, "desk")?.then_some(()))
@@ -78,7 +78,10 @@ fn migrate(cluster: &mut Cluster, alice: &Operator, bob: &Operator, namespace: &
             step(&node)
         );
     }
-    ensure!(api.get(&node_path(one))?["metadata"]["uid"] != before, "{one} is the Node that it was");
+    ensure!(
+        api.get(&node_path(replaced_node))?["metadata"]["uid"] != before,
+        "{replaced_node} is the Node that it was"
+    );
     let boot = &api.get(&node_path(three))?["status"]["nodeInfo"]["bootID"];
     ensure!(boot == REBOOTED, "{three} says that its boot is {boot}");
     Ok(())
@@ -105,12 +108,12 @@ fn wakes_up(cluster: &Cluster, api: &Api, first: Running) -> Result<()> {
     let ended = first.ends(WITHIN)?;
     let problems = ended.answer["problems"].to_string();
     ensure!(ended.status == Some(75) && problems.contains("@desk"), "{ended:#?}");
-    let (asked, _) = audited(&log, asleep)?;
+    let (requests, _) = audited(&log, asleep)?;
     let is_act = |what: &str| {
         ["create ", "patch ", "update ", "delete "].iter().any(|verb| what.starts_with(verb))
-            && [" nodes", " pods"].iter().any(|of| what.contains(of))
+            && [" nodes", " pods"].iter().any(|resource| what.contains(resource))
     };
-    ensure!(!asked.is_empty() && !asked.keys().any(|what| is_act(what)), "it asked for {asked:?}");
+    ensure!(!requests.is_empty() && !requests.keys().any(|what| is_act(what)), "it asked for {requests:?}");
     ensure!(held_by(api, "desk")?, "the Lease: {}", api.get(LEASE)?["spec"]);
     Ok(())
 }

@@ -88,7 +88,7 @@ fn ensure_labels_and_taints(node: &Value) -> Result<()> {
         })
         .collect();
     for taint in ["pool:NoSchedule", "node.cilium.io/agent-not-ready:NoExecute"] {
-        ensure!(taints.iter().any(|found| found == taint), "{taint}: {taints:?}");
+        ensure!(taints.iter().any(|candidate| candidate == taint), "{taint}: {taints:?}");
     }
     Ok(())
 }

@@ -146,12 +146,12 @@ fn fixed(operator: &Operator, api: &Api, namespace: &str) -> Result<()> {
     ensure!(network_of(&late) == "new", "{}", late["status"]);
     flip(api, NODES[0], "old")?;
     let name = format!("{namespace}/{}", late["metadata"]["name"].as_str().context("a name")?);
-    let found = until("a straggler", WITHIN, || {
-        let found = operator.run(&["roll", "stragglers"])?;
-        Ok((found.status == Some(3)).then_some(found))
+    let listing = until("a straggler", WITHIN, || {
+        let listing = operator.run(&["roll", "stragglers"])?;
+        Ok((listing.status == Some(3)).then_some(listing))
     })?;
-    let one = &found.answer["stragglers"][0];
-    ensure!(one["pods"] == json!([name]) && one["because"] == "attached", "{found:#?}");
+    let straggler = &listing.answer["stragglers"][0];
+    ensure!(straggler["pods"] == json!([name]) && straggler["because"] == "attached", "{listing:#?}");
 
     // What would be done, and nothing is.
     let (pods, before) = (uids(&listed()?), footprints(api)?);
@@ -164,7 +164,7 @@ fn fixed(operator: &Operator, api: &Api, namespace: &str) -> Result<()> {
     );
     let hash = planned.answer["hash"].as_str().context("a hash")?;
     operator.ends(&["roll", "stragglers", "--fix", "--plan", hash], 3)?;
-    ensure!(footprints(api)? == before, "a plan that nobody kept has changed something");
+    ensure!(footprints(api)? == before, "a plan that was not kept has changed something");
 
     let kept = operator.ends(&["roll", "stragglers", "--fix", "--save"], 0)?;
     ensure!(kept.answer["hash"] == hash, "another plan: {kept:#?}");

@@ -61,11 +61,11 @@ fn move_every_pod(fleet: Fleet, strategy: &str) -> Result<()> {
         ensure!(node["spec"]["unschedulable"] != json!(true), "{name} is cordoned");
         ensure!(node["spec"]["taints"].is_null(), "{name}: {}", node["spec"]["taints"]);
     }
-    let (asked, _) = audited(&cluster.plane.audit_log(), begin)?;
-    let evictions = asked.get("create pods/eviction").copied().unwrap_or_default();
+    let (requests, _) = audited(&cluster.plane.audit_log(), begin)?;
+    let evictions = requests.get("create pods/eviction").copied().unwrap_or_default();
     // A budget may refuse one of them, which is then asked again.
-    ensure!((pods as u64..2 * pods as u64).contains(&evictions), "{asked:#?}");
-    ensure!(!asked.contains_key("delete pods"), "{asked:#?}");
+    ensure!((pods as u64..2 * pods as u64).contains(&evictions), "{requests:#?}");
+    ensure!(!requests.contains_key("delete pods"), "{requests:#?}");
     operator.ends(&["roll", "stragglers", "--phase", "new"], 0)?;
     operator.ends(&["roll", "stragglers", "--phase", "old"], 3)?;
     cluster.hollow.ensure_sound()

@@ -77,8 +77,8 @@ macro_rules! unimplemented_verbs {
                 _: Request<api::ListPodSandboxRequest>,
             ) -> Result<Response<api::ListPodSandboxResponse>, Status> {
                 let ids = (self.answer)(self.asked.fetch_add(1, Ordering::SeqCst));
-                let one = |id: &str| api::PodSandbox { id: id.to_owned(), ..Default::default() };
-                let items = ids.into_iter().map(one).collect();
+                let sandbox = |id: &str| api::PodSandbox { id: id.to_owned(), ..Default::default() };
+                let items = ids.into_iter().map(sandbox).collect();
                 Ok(Response::new(api::ListPodSandboxResponse { items }))
             }
         }

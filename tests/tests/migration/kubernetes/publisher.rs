@@ -157,7 +157,7 @@ impl Publisher {
     }
 
     /// How often its journal says this kind of trouble.
-    pub(crate) fn said(&self, kind: &str) -> usize {
+    pub(crate) fn count_in_journal(&self, kind: &str) -> usize {
         let kind = format!("kind={kind:?}");
         self.journal().lines().filter(|line| line.contains(&kind)).count()
     }

@@ -39,19 +39,19 @@ impl Permits {
     fn begin(world: &World) -> Result<Permits> {
         let operator = Self::operator(world, "new")?;
         let pipeline = operator.pipeline(&world.cluster.plane)?;
-        Self::of(world, operator, pipeline)
+        Self::start(world, operator, pipeline)
     }
 
     /// The run to the final image, which the same pipeline asks.
     fn begin_last(world: &World, pipeline: Operator) -> Result<Permits> {
-        Self::of(world, Self::operator(world, "final")?, pipeline)
+        Self::start(world, Self::operator(world, "final")?, pipeline)
     }
 
     fn operator(world: &World, image: &str) -> Result<Operator> {
         Operator::new(&world.cluster.plane, "rotation", settings(image))?.waiving_what_blocks()
     }
 
-    fn of(world: &World, operator: Operator, pipeline: Operator) -> Result<Permits> {
+    fn start(world: &World, operator: Operator, pipeline: Operator) -> Result<Permits> {
         let hash = operator.plan()?;
         let mut run = operator.begin(&["roll", "--plan", &hash[..12]])?;
         until("the run", TURN, || {

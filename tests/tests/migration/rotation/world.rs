@@ -178,7 +178,7 @@ impl World {
     }
 
     /// As long as the node bears one of these taints they are taken away, as the controllers do that these taints are for: Kubernetes' own controller
-    /// writes all taints as it has last seen them, and so brings one back now and then. Ends when none is left, whoever put it there.
+    /// writes all taints as it has last seen them, and so brings one back now and then. Ends when none is left, also of those that other programs put there.
     fn lift(&self, name: &str, keys: &[&str]) -> Result<()> {
         until(&format!("no start-up taint on {name}"), WITHIN, || {
             let mut node = self.api.get(&node_path(name))?;

@@ -210,10 +210,13 @@ impl Place {
 
     fn operator(&self, line: &str) -> Result<Command> {
         let kubectl = self.cluster.plane.programs().path("kubectl");
-        let of = |path: &Path| path.parent().map(|dir| dir.display().to_string()).unwrap_or_default();
+        let parent_dir = |path: &Path| path.parent().map(|dir| dir.display().to_string()).unwrap_or_default();
         let mut command = Command::new("bash");
         command.env_clear().current_dir(self.home.path()).env("HOME", self.home.path());
-        command.env("PATH", format!("{}:{}:{}", of(&kubectl), of(&dist::kubectl()?), lab::host::node::PATH));
+        command.env(
+            "PATH",
+            format!("{}:{}:{}", parent_dir(&kubectl), parent_dir(&dist::kubectl()?), lab::host::node::PATH),
+        );
         command.env("KUBECONFIG", self.home.join("kubeconfig")).env("XDG_STATE_HOME", self.home.path());
         command.env("USER", "alice").env("HOSTNAME", "laptop").stdin(std::process::Stdio::null());
         Ok(shell(command, line))
@@ -237,7 +240,7 @@ impl Walker for Place {
             "/etc/crossfade/node.json" => self.with(path, text, &json!({ "proof": "probe" })),
             "crossfade.yaml" => self.settings(text),
             "cilium.yaml" | "cilium-node.yaml" => fs::write(self.home.join(path), text).context("a file"),
-            _ => bail!("nobody knows this file"),
+            _ => bail!("a walk writes no such file"),
         }
     }
 

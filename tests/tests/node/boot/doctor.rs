@@ -44,11 +44,11 @@ fn finding<'a>(answer: &'a Value, code: &str) -> Result<&'a Value> {
 fn expect(machine: &mut Machine, expected: &[&str]) -> Result<Value> {
     let expected: BTreeSet<String> = expected.iter().map(|code| (*code).to_owned()).collect();
     let mut last = Value::Null;
-    let found = machine.until(&format!("findings {expected:?}"), |machine| {
+    let reached = machine.until(&format!("findings {expected:?}"), |machine| {
         last = look(machine)?;
         Ok(codes(&last) == expected)
     });
-    found.with_context(|| format!("{last:#}"))?;
+    reached.with_context(|| format!("{last:#}"))?;
     Ok(last)
 }
 
@@ -90,7 +90,7 @@ fn held() -> Result<()> {
     let read = |source: &str| {
         answer["sources"]
             .as_array()
-            .is_some_and(|all| all.iter().any(|one| one["source"] == source && one["state"] == "read"))
+            .is_some_and(|all| all.iter().any(|entry| entry["source"] == source && entry["state"] == "read"))
     };
     ensure!(read("systemd") && read("journal"), "{answer:#}");
     machine.write(file, good)?;

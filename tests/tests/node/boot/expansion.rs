@@ -28,16 +28,16 @@ pub(crate) fn trials() -> Vec<Trial> {
 struct Dice(u64);
 
 impl Dice {
-    fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
+    fn pick<'a>(&mut self, items: &[&'a str]) -> &'a str {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        of[usize::try_from(self.0 >> 33).unwrap_or_default() % of.len()]
+        items[usize::try_from(self.0 >> 33).unwrap_or_default() % items.len()]
     }
 
-    fn some(&mut self, most: &[&str], of: &[&str]) -> String {
+    fn some(&mut self, most: &[&str], items: &[&str]) -> String {
         let count = self.pick(most).len();
-        (0..count).map(|_| self.pick(of)).collect()
+        (0..count).map(|_| self.pick(items)).collect()
     }
 }
 
@@ -152,7 +152,7 @@ fn a_command_is_read_as_it_is_started() -> Result<()> {
     Ok(())
 }
 
-/// Empty words at the end cannot be told from the end of the record.
+/// Empty words at the end look like the end of the record.
 fn same_but_last_empty(words: &[String], recorded: &[&str]) -> bool {
     let full = words.iter().rposition(|word| !word.is_empty()).map_or(0, |last| last + 1);
     words[..full].iter().eq(recorded.iter())

@@ -98,13 +98,16 @@ fn removed() -> Result<()> {
     machine.boot()?;
     ensure_as_without_us(&mut machine, 4)?;
     for pod in machine.pods()?.iter().skip(2) {
-        ensure!(pod.addresses.iter().all(|address| Network::of(address) == Some(Network::Old)), "{pod:?}");
+        ensure!(
+            pod.addresses.iter().all(|address| Network::by_address(address) == Some(Network::Old)),
+            "{pod:?}"
+        );
     }
-    ensure!(!machine.inside("/run/crossfade")?.exists(), "somebody still makes /run/crossfade");
+    ensure!(!machine.inside("/run/crossfade")?.exists(), "a unit still makes /run/crossfade");
     Ok(())
 }
 
-/// Flatcar's way: the extension is merged early, systemd told of it by a reload; nothing in /etc enables our units.
+/// Flatcar's way: the extension is merged early, systemd learns of it by a reload; nothing in /etc enables our units.
 fn extension() -> Result<()> {
     let mut machine = Machine::bare()?;
     let extension = machine.disk("/var/lib/extensions/crossfade");

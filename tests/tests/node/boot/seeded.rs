@@ -65,7 +65,7 @@ fn boot_once(seed: u64, boot: u64) -> Result<()> {
             "the policy was not to change: {pod:?}"
         );
         let first = pod.addresses.first().map(String::as_str).unwrap_or_default();
-        ensure!(Network::of(first) == Some(expected), "{attach}, primary {primary}: {pod:?}");
+        ensure!(Network::by_address(first) == Some(expected), "{attach}, primary {primary}: {pod:?}");
     }
     Ok(())
 }

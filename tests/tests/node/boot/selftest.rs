@@ -27,11 +27,11 @@ struct SelftestReport {
 }
 
 impl SelftestReport {
-    fn of(mut command: Command) -> Result<Self> {
+    fn read(mut command: Command) -> Result<Self> {
         let output = command.args(["--output", "json"]).output().context("running selftest")?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        let document: Value = serde_json::from_str(&said)
-            .with_context(|| format!("{said}{}", String::from_utf8_lossy(&output.stderr)))?;
+        let output_text = String::from_utf8_lossy(&output.stdout);
+        let document: Value = serde_json::from_str(&output_text)
+            .with_context(|| format!("{output_text}{}", String::from_utf8_lossy(&output.stderr)))?;
         let status = output.status.code();
         let passed = document["passed"] == json!(true);
         ensure!(status == Some(if passed { 0 } else { 3 }), "{status:?}: {document:#}");
@@ -46,10 +46,10 @@ impl SelftestReport {
         checks.map(|check| format!("{}: {}", text(check, "id"), text(check, "found"))).collect()
     }
 
-    fn ensure_passed(&self, wanted: &[&str]) -> Result<()> {
+    fn ensure_passed(&self, ids: &[&str]) -> Result<()> {
         ensure!(self.that_are("failed").is_empty(), "{:#?}", self.that_are("failed"));
         let ok = self.that_are("ok");
-        for id in wanted {
+        for id in ids {
             ensure!(
                 ok.iter().any(|line| line.starts_with(&format!("{id}: "))),
                 "{id} is not ok: {:#}",
@@ -75,14 +75,14 @@ fn in_chroot(machine: &Machine, with_proc: bool) -> Result<SelftestReport> {
         .arg(machine.disk("/"));
     unshare.args(["/usr/bin/crossfade-bootstrap", "image", "selftest", "--image"]);
     unshare.env_clear().env("PATH", "/usr/sbin:/usr/bin");
-    SelftestReport::of(unshare)
+    SelftestReport::read(unshare)
 }
 
 fn chroot() -> Result<()> {
     let machine = private()?;
-    let told = in_chroot(&machine, true)?;
-    told.ensure_passed(&BY_JUDGES)?;
-    told.ensure_passed(&["runtime.told"])?;
+    let report = in_chroot(&machine, true)?;
+    report.ensure_passed(&BY_JUDGES)?;
+    report.ensure_passed(&["runtime.told"])?;
     let bare = in_chroot(&machine, false)?;
     bare.ensure_passed(&["unit.enabled"])?;
     let skipped = bare.that_are("skipped");
@@ -162,7 +162,7 @@ fn faults() -> Result<()> {
     machine.run(&["systemctl", "stop", "kubelet", "crossfade-watch"])?;
     machine.run(&["rm", "-r", "/run/crossfade", "/run/systemd/generator"])?;
     let look = || {
-        SelftestReport::of(machine.command(&[
+        SelftestReport::read(machine.command(&[
             "/usr/bin/crossfade-bootstrap",
             "image",
             "selftest",
@@ -170,12 +170,12 @@ fn faults() -> Result<()> {
         ])?)
     };
     look()?.ensure_passed(&BY_JUDGES)?;
-    for (change, undo, id, found) in FAULTS {
+    for (change, undo, id, words) in FAULTS {
         machine.run(&["sh", "-ec", change])?;
         let failed = look()?.that_are("failed");
         ensure!(
-            failed.iter().any(|line| line.starts_with(&format!("{id}: ")) && line.contains(found)),
-            "{id}, {found}: {failed:#?}"
+            failed.iter().any(|line| line.starts_with(&format!("{id}: ")) && line.contains(words)),
+            "{id}, {words}: {failed:#?}"
         );
         machine.run(&["sh", "-ec", undo])?;
     }
@@ -196,23 +196,29 @@ fn installed() -> Result<()> {
     machine.run(&["rm", "/run/crossfade/boot.json"])?;
     machine.run(&["systemctl", "daemon-reload"])?;
     let look =
-        || SelftestReport::of(machine.command(&["/usr/bin/crossfade-bootstrap", "image", "selftest"])?);
-    let told = look()?;
-    told.ensure_passed(&["unit.drop-in", "order.before", "order.wants", "order.commands", "unit.verify"])?;
-    let skipped = told.that_are("skipped");
+        || SelftestReport::read(machine.command(&["/usr/bin/crossfade-bootstrap", "image", "selftest"])?);
+    let report = look()?;
+    report.ensure_passed(&[
+        "unit.drop-in",
+        "order.before",
+        "order.wants",
+        "order.commands",
+        "unit.verify",
+    ])?;
+    let skipped = report.that_are("skipped");
     for id in ["node.boot", "node.watch", "node.loaded", "node.gate"] {
         let later = |line: &String| line.starts_with(&format!("{id}: ")) && line.contains("the next boot");
         ensure!(skipped.iter().any(later), "{id}: {skipped:#?}");
     }
     machine.run(&["systemctl", "restart", "crossfade-boot", "crossfade-watch"])?;
-    let told = look()?;
-    told.ensure_passed(&["node.boot", "node.watch", "node.gate"])?;
+    let report = look()?;
+    report.ensure_passed(&["node.boot", "node.watch", "node.gate"])?;
     ensure!(
-        told.that_are("ok").iter().any(|line| line.contains("from the next boot on")),
+        report.that_are("ok").iter().any(|line| line.contains("from the next boot on")),
         "{:#}",
-        told.document
+        report.document
     );
-    // Something that would hold kubelet in the next boot is told all the same.
+    // Something that would hold kubelet in the next boot is reported all the same.
     machine.write("/etc/crossfade/policy.json", "{")?;
     let failed = look()?.that_are("failed");
     ensure!(failed.iter().any(|line| line.starts_with("settings.policy: ")), "{failed:#?}");
@@ -226,7 +232,7 @@ fn running() -> Result<()> {
     machine.open_gate(Network::New)?;
     machine.until_pods(2)?;
     let look =
-        || SelftestReport::of(machine.command(&["/usr/bin/crossfade-bootstrap", "image", "selftest"])?);
+        || SelftestReport::read(machine.command(&["/usr/bin/crossfade-bootstrap", "image", "selftest"])?);
     look()?.ensure_passed(&[
         "node.boot",
         "node.watch",
@@ -240,14 +246,14 @@ fn running() -> Result<()> {
     machine.write("/etc/systemd/system/kubelet.service.d/95-own.conf", change)?;
     machine.run(&["rm", "/opt/cni/bin/crossfade"])?;
     let failed = look()?.that_are("failed");
-    for (id, found) in [
+    for (id, words) in [
         ("node.watch", "is inactive"),
         ("node.loaded", "continues another command"),
         ("node.gate", "no such binary"),
     ] {
         ensure!(
-            failed.iter().any(|line| line.starts_with(&format!("{id}: ")) && line.contains(found)),
-            "{id}, {found}: {failed:#?}"
+            failed.iter().any(|line| line.starts_with(&format!("{id}: ")) && line.contains(words)),
+            "{id}, {words}: {failed:#?}"
         );
     }
     let confs = machine.list(furniture::AGENTS_DIR)?;

@@ -125,7 +125,7 @@ fn wait_for_the_agent(machine: &mut Machine, before: usize) -> Result<()> {
     ensure!(machine.look(FILE)?.is_none(), "the file has survived the reboot");
     machine.run(&["touch", GATE])?;
     machine.until_pods(before + 2)?;
-    ensure!(machine.look(FILE)?.is_some(), "nobody keeps the file");
+    ensure!(machine.look(FILE)?.is_some(), "no process keeps the file");
     ensure_only(machine, Network::New)
 }
 

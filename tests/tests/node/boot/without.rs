@@ -96,7 +96,10 @@ fn over(conf_dir: &str) -> Result<()> {
     machine.open_gate(Network::New)?;
     machine.until_pods(4)?;
     for pod in machine.pods()?.iter().skip(2) {
-        ensure!(pod.addresses.iter().all(|address| Network::of(address) == Some(Network::New)), "{pod:?}");
+        ensure!(
+            pod.addresses.iter().all(|address| Network::by_address(address) == Some(Network::New)),
+            "{pod:?}"
+        );
     }
     ensure_labels_alone(&mut machine)?;
     let boots = machine.list("/var/lib/crossfade/set-aside")?;

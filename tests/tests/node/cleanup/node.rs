@@ -136,14 +136,14 @@ fn stable(line: &str) -> String {
 }
 
 /// Asserts that two states are the same, and says in which lines they are not.
-pub(crate) fn same(what: &str, now: &str, wanted: &str) -> Result<()> {
+pub(crate) fn same(what: &str, now: &str, expected: &str) -> Result<()> {
     let differ: Vec<_> = now
         .lines()
-        .filter(|line| !wanted.contains(line))
+        .filter(|line| !expected.contains(line))
         .map(|line| format!("+ {line}"))
-        .chain(wanted.lines().filter(|line| !now.contains(line)).map(|line| format!("- {line}")))
+        .chain(expected.lines().filter(|line| !now.contains(line)).map(|line| format!("- {line}")))
         .collect();
-    ensure!(now == wanted, "{what}: {differ:#?}\n{now}");
+    ensure!(now == expected, "{what}: {differ:#?}\n{now}");
     Ok(())
 }
 

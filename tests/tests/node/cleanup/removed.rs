@@ -74,7 +74,10 @@ fn flannel() -> Result<()> {
     let kept = done["kept"].to_string();
     for back_end in ["nf_tables", "legacy"] {
         let ports = format!("1 rules of portmap in ip nat ({back_end})");
-        ensure!(kept.contains(&ports), "nobody was asked who lives, so {ports} stay and are named: {kept}");
+        ensure!(
+            kept.contains(&ports),
+            "no runtime was asked which pods live, so {ports} stay and are named: {kept}"
+        );
     }
     let last = targets(&done).pop().context("changes")?;
     ensure!(last.ends_with("bin/flannel"), "programs go last, and not {last}");
@@ -180,13 +183,14 @@ fn meanwhile() -> Result<()> {
     thread::scope(|scope| -> Result<()> {
         let others = ["iptables-nft", "iptables-legacy"].map(|program| scope.spawn(move || churn(program)));
         // Both have begun.
-        while rounds.load(Ordering::Relaxed) < 4 && !others.iter().any(|one| one.is_finished()) {
+        while rounds.load(Ordering::Relaxed) < 4 && !others.iter().any(|thread| thread.is_finished()) {
             thread::yield_now();
         }
         let done = node.cleanup(&["flannel", "--apply"], 0);
         stop.store(true, Ordering::Relaxed);
-        for one in others {
-            one.join()
+        for thread in others {
+            thread
+                .join()
                 .map_err(|_| anyhow::anyhow!("a thread panicked"))?
                 .context("the others' own changes")?;
         }

@@ -158,7 +158,7 @@ fn remove(machine: &mut Machine) -> Result<()> {
             Ok(removal.log("remove")?.contains("attachments would lose their DEL").then_some(()))
         })
         .with_context(|| removal.logs())?;
-        ensure!(machine.show(WATCH, "ActiveState") == "active", "nobody watches while it waits");
+        ensure!(machine.show(WATCH, "ActiveState") == "active", "no watch runs while it waits");
         for sandbox in cri.list()?.into_iter().filter(|sandbox| sandbox.namespace == "default") {
             cri.stop(&sandbox.id)?;
             cri.remove(&sandbox.id)?;

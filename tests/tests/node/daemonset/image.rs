@@ -71,13 +71,13 @@ pub(crate) fn archive() -> Result<PathBuf> {
 fn published(prefix: &str) -> Result<PathBuf> {
     let dir = std::env::var_os("CROSSFADE_PACKAGES")
         .map_or_else(|| dist::workspace().join("target/packages"), PathBuf::from);
-    let found = fs::read_dir(&dir)
+    let archive = fs::read_dir(&dir)
         .into_iter()
         .flatten()
         .flatten()
         .map(|entry| entry.path())
         .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix)));
-    found.with_context(|| format!("{prefix}* in {}: run `make packages`", dir.display()))
+    archive.with_context(|| format!("{prefix}* in {}: run `make packages`", dir.display()))
 }
 
 /// The archive of [`NEXT`], made of this one by the script that makes them: with another plugin in it.

@@ -53,7 +53,7 @@ fn guards() -> Result<()> {
     let conf = fs::read(scene.outside(OURS))?;
     fs::remove_file(scene.outside(OURS))?;
     until("our conf", LIMIT, || {
-        Ok(fs::read(scene.outside(OURS)).ok().filter(|found| *found == conf).map(drop))
+        Ok(fs::read(scene.outside(OURS)).ok().filter(|bytes| *bytes == conf).map(drop))
     })?;
     until("the repair in status.json", LIMIT, || Ok((scene.status()["conf"]["repairs"] == 1).then_some(())))?;
 

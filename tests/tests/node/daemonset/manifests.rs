@@ -30,7 +30,7 @@ const DAEMONSETS: [&str; 5] = ["pod.yaml", "host.yaml", "sweep.yaml", "cleanup.y
 
 fn strict() -> Result<()> {
     let all = manifest::all()?;
-    let is_there = |file: &str| all.iter().any(|found| found == file);
+    let is_there = |file: &str| all.iter().any(|entry| entry == file);
     ensure!(manifest::FILES.iter().all(|file| is_there(file)), "{all:?} lacks a manifest for nodes");
     for file in &all {
         let documents = manifest::documents(file)?;
@@ -75,10 +75,10 @@ fn architectures() -> Result<()> {
             .filter(|expression| expression.operator == "In")
             .map(|expression| (expression.key, expression.values.unwrap_or_default()))
             .collect();
-        let wanted = [("kubernetes.io/arch", vec!["amd64", "arm64"]), ("kubernetes.io/os", vec!["linux"])];
-        let wanted =
-            wanted.map(|(key, values)| (key.to_owned(), values.into_iter().map(str::to_owned).collect()));
-        ensure!(terms_by_key == BTreeMap::from(wanted), "{file}: {terms_by_key:?}");
+        let expected = [("kubernetes.io/arch", vec!["amd64", "arm64"]), ("kubernetes.io/os", vec!["linux"])];
+        let expected =
+            expected.map(|(key, values)| (key.to_owned(), values.into_iter().map(str::to_owned).collect()));
+        ensure!(terms_by_key == BTreeMap::from(expected), "{file}: {terms_by_key:?}");
     }
     Ok(())
 }
@@ -179,7 +179,11 @@ fn mounts() -> Result<()> {
         for volume in spec.volumes.iter().flatten() {
             let all = spec.init_containers.iter().flatten().chain(&spec.containers);
             let mut mounts = all.flat_map(|container| container.volume_mounts.iter().flatten());
-            ensure!(mounts.any(|mount| mount.name == volume.name), "{file}: nobody mounts {}", volume.name);
+            ensure!(
+                mounts.any(|mount| mount.name == volume.name),
+                "{file}: no container mounts {}",
+                volume.name
+            );
         }
     }
     let expected: Vec<_> = ROOTED.iter().map(|(file, name)| (*file, (*name).to_owned())).collect();

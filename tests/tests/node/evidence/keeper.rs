@@ -19,13 +19,13 @@ struct Running(Scene);
 impl Running {
     /// A node with containerd and its only network, which answers as Calico does.
     fn new() -> Result<Running> {
-        let running = Running::of("calico")?;
+        let running = Running::with_profile("calico")?;
         running.0.node().write("/var/lib/calico/nodename", "n1")?;
         Ok(running)
     }
 
     /// A node with containerd and its only network, of this profile.
-    fn of(profile: &str) -> Result<Running> {
+    fn with_profile(profile: &str) -> Result<Running> {
         let scene = Setup::bare().packaged().settings(json!({})).start()?;
         let conf = |overlay| [scene.crossfade.conf_path(overlay)];
         scene.crossfade.policy(json!({
@@ -125,7 +125,7 @@ pub(crate) fn an_agent_that_listens_on_ipv6_alone_is_found() -> Result<()> {
 
 /// Antrea's agent has signed its certificate itself.
 pub(crate) fn an_agent_that_speaks_https_is_asked_by_watch() -> Result<()> {
-    let running = Running::of("antrea")?;
+    let running = Running::with_profile("antrea")?;
     let page = HttpHealth { tls: true, ..HttpHealth::plain("127.0.0.1:10350".parse()?, Answer::Refuse) };
     let socket = UnixHealth { path: "/var/run/antrea/cni.sock".into(), answer: Answer::Ready };
     let spec = Spec { name: "antrea".into(), unix: Some(socket), http: Some(page), ..Spec::default() };
@@ -139,7 +139,7 @@ pub(crate) fn an_agent_that_speaks_https_is_asked_by_watch() -> Result<()> {
 /// The AWS VPC CNI's agent listens at one of two places, by its release.
 pub(crate) fn an_agent_that_speaks_grpc_is_asked_by_watch_where_it_listens() -> Result<()> {
     for place in ["/var/run/aws-node/ipamd.sock", "127.0.0.1:50051"] {
-        let running = Running::of("aws-vpc")?;
+        let running = Running::with_profile("aws-vpc")?;
         let health = GrpcHealth { place: place.into(), answer: Answer::Refuse };
         let spec = Spec { name: "ipamd".into(), grpc: Some(health), ..Spec::default() };
         let mut agent = running.start(spec)?;
@@ -151,7 +151,7 @@ pub(crate) fn an_agent_that_speaks_grpc_is_asked_by_watch_where_it_listens() -> 
 
 /// Cilium's agent answers for itself alone only to a request with its header.
 pub(crate) fn an_agent_gets_the_header_that_its_profile_names() -> Result<()> {
-    let running = Running::of("cilium")?;
+    let running = Running::with_profile("cilium")?;
     let header = Some("brief: true".into());
     let page = HttpHealth { header, ..HttpHealth::plain("127.0.0.1:9879".parse()?, Answer::Ready) };
     let socket = UnixHealth { path: "/var/run/cilium/cilium.sock".into(), answer: Answer::Ready };

@@ -160,8 +160,8 @@ impl RebootedNode {
     fn expect(&self, calls: &[&str], records: usize) -> Result<()> {
         let briefs = self.stubs.log().briefs()?;
         ensure!(briefs == calls, "calls were {briefs:?}");
-        let found = files(&self.node().outside("/var/lib/crossfade/attachments"))?;
-        ensure!(found.len() == records, "records: {found:?}");
+        let files = files(&self.node().outside("/var/lib/crossfade/attachments"))?;
+        ensure!(files.len() == records, "records: {files:?}");
         Ok(())
     }
 

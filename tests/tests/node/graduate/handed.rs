@@ -61,13 +61,14 @@ pub(crate) fn uninstalled() -> Result<()> {
 
 pub(crate) fn living_pods() -> Result<()> {
     let node = Node::new()?;
-    let (one, two) = (node.run("one")?, node.cri().run_sandbox(&Sandbox::new("exposed").exposed(18080))?);
+    let (client, server) =
+        (node.run("one")?, node.cri().run_sandbox(&Sandbox::new("exposed").exposed(18080))?);
     ensure!(node.attachments()? == (2, 0) && node.leases()? == (0, 2), "{:?}", node.leases()?);
     let cached = node.cached()?;
     ensure!(cached.len() == 2 && cached.iter().all(|name| name.starts_with("old-")), "{cached:?}");
     let file = owed(&node)?;
 
-    let pings = Pings::start(&node, &one, &two)?;
+    let pings = Pings::start(&node, &client, &server)?;
     let before = node.files()?;
     let planned = node.graduate(&[], 0)?;
     ensure!(node.files()? == before, "a dry run changed something: {planned:#}");
@@ -105,7 +106,7 @@ pub(crate) fn living_pods() -> Result<()> {
     let next = node.run("next")?;
     let added = node.log.calls()?.into_iter().find(|call| call.verb() == "ADD").context("an ADD")?;
     ensure!(added.var("CROSSFADE_DEPTH").is_empty(), "an ADD came through Crossfade");
-    for id in [&one, &two, &next] {
+    for id in [&client, &server, &next] {
         node.expect_direct_del(id)?;
     }
     ensure!(node.leases()? == (0, 0) && node.cached()?.is_empty(), "left: {:?}", node.cached()?);

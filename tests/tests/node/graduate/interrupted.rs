@@ -104,7 +104,7 @@ pub(crate) fn by_a_boot() -> Result<()> {
         if is_none {
             seen.0 = true;
         } else {
-            ensure!(is_back, "step {step}: nobody would attach the pods as before");
+            ensure!(is_back, "step {step}: no plugin would attach the pods as before");
             seen.1 = true;
         }
         node.end(&pod).with_context(|| format!("step {step}"))?;

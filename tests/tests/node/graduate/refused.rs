@@ -67,8 +67,8 @@ pub(crate) fn needed() -> Result<()> {
     let before = node.files()?;
     let silent = node.containerd.frozen(|| node.graduate(&["--apply"], 75))??;
     ensure!(problems(&silent).contains("run the same command again"), "{silent:#}");
-    let nobody = node.bootstrap(&["graduate", "--apply"])?.args(["--output", "json"]).output()?;
-    ensure!(nobody.status.code() == Some(0), "nothing is in the way any more: {nobody:?}");
+    let graduated = node.bootstrap(&["graduate", "--apply"])?.args(["--output", "json"]).output()?;
+    ensure!(graduated.status.code() == Some(0), "nothing is in the way any more: {graduated:?}");
     ensure!(node.files()? != before);
     node.expect_direct_del(&fine)?;
     ensure!(node.leases()? == (0, 0), "{:?}", node.leases()?);

@@ -104,7 +104,7 @@ impl GuardScene {
         until("our conf, whole", LIMIT, || {
             let Ok(meta) = self.ours().symlink_metadata() else { return Ok(None) };
             let right = meta.is_file() && meta.permissions().mode() & 0o7777 == 0o644;
-            Ok((right && fs::read(self.ours()).is_ok_and(|found| found == bytes)).then_some(()))
+            Ok((right && fs::read(self.ours()).is_ok_and(|found_bytes| found_bytes == bytes)).then_some(()))
         })
     }
 

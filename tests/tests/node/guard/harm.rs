@@ -206,11 +206,11 @@ pub(crate) fn an_overflow_of_events_is_a_look_at_everything() -> Result<()> {
     signal(&watch, Signal::SIGSTOP)?;
     let limit: usize = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events")?.trim().parse()?;
     // In a directory that containerd does not watch; each round is several events, of which no two in a row are the same.
-    let (one, two) = (scene.outside("/etc/crossfade/one"), scene.outside("/etc/crossfade/two"));
-    fs::write(&one, "")?;
+    let (first, second) = (scene.outside("/etc/crossfade/one"), scene.outside("/etc/crossfade/two"));
+    fs::write(&first, "")?;
     for _ in 0..=limit / 4 {
-        fs::rename(&one, &two)?;
-        fs::rename(&two, &one)?;
+        fs::rename(&first, &second)?;
+        fs::rename(&second, &first)?;
     }
     let counter = scene.counter()?;
     fs::remove_file(scene.ours())?;

@@ -98,8 +98,8 @@ pub(crate) fn silent_dns_keeps_a_new_network_waiting_and_no_ready_one() -> Resul
         Ok(metrics.lines().any(|line| line == degraded).then_some(()))
     })?;
     let text: Value = serde_json::from_str(&lab.scene.run_expecting(&["doctor", "--output", "json"], 3)?)?;
-    let found = text["findings"].as_array().cloned().unwrap_or_default();
-    ensure!(found.iter().any(|one| one["code"] == "proof-degraded"), "{text:#}");
+    let findings = text["findings"].as_array().cloned().unwrap_or_default();
+    ensure!(findings.iter().any(|finding| finding["code"] == "proof-degraded"), "{text:#}");
     lab.expect_nothing()?;
     end(watch)
 }

@@ -81,7 +81,7 @@ pub(crate) fn our_conf_comes_with_its_network_and_nothing_touches_it() -> Result
 /// What containerd makes from its template.
 const MADE: &str = "10-containerd-net.conflist";
 
-/// A network whose agent is not there yet, and a containerd that makes a conf of its own as soon as it is told the pod CIDR.
+/// A network whose agent is not there yet, and a containerd that makes a conf of its own as soon as it has the pod CIDR.
 fn waiting() -> Result<GuardScene> {
     let mut scene = GuardScene::private()?;
     scene.containerd.make_confs()?;

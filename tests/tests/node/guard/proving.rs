@@ -159,7 +159,7 @@ pub(crate) fn a_secret_that_a_plugin_tells_in_a_proof_is_kept() -> Result<()> {
         let status = lab.expect_proof("failed").context(what)?;
         ensure!(!status.to_string().contains(CANARY), "{what}: {status:#}");
         let answers = lab.scene.outside("/run/crossfade/proof/old/answers.log");
-        ensure!(fs::read_to_string(&answers)?.contains(CANARY), "{what}: nobody can say why it failed");
+        ensure!(fs::read_to_string(&answers)?.contains(CANARY), "{what}: nothing says why it failed");
         ensure!(fs::metadata(&answers)?.permissions().mode() & 0o777 == 0o600, "others can read {what}");
         for public in [lab.dir.join("output"), watch.log().to_path_buf()] {
             let text = fs::read_to_string(&public)?;

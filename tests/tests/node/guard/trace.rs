@@ -64,7 +64,7 @@ pub(crate) fn our_file_is_only_ever_the_target_of_a_rename() -> Result<()> {
     let mut renames = 0;
     for trace in &traces {
         let (renamed, removed) = count(trace)?;
-        ensure!(removed == 0, "{}: removed although nobody switched us off", trace.display());
+        ensure!(removed == 0, "{}: removed although Crossfade was not switched off", trace.display());
         renames += renamed;
     }
     ensure!(renames >= 10, "only {renames} renames were seen: the trace does not see what it should");

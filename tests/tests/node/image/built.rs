@@ -77,7 +77,8 @@ fn ensure_artifacts(image: &BuildResult, kind: &str) -> Result<()> {
     let about: Value = serde_json::from_str(&image.artifact("image.json")?)?;
     ensure!(about["image"] == kind && about["release"]["version"] == 1, "{about:#}");
     let packages: Value = serde_json::from_str(&image.artifact("packages.json")?)?;
-    let has = |name: &str| packages.as_array().is_some_and(|all| all.iter().any(|one| one["name"] == name));
+    let has =
+        |name: &str| packages.as_array().is_some_and(|all| all.iter().any(|package| package["name"] == name));
     ensure!(has("crossfade") && has("containerd") && has("systemd"), "{packages:#}");
     let selftest: Value = serde_json::from_str(&image.artifact("selftest.json")?)?;
     ensure!(!selftest.to_string().contains("\"failed\""), "{selftest:#}");
@@ -88,8 +89,8 @@ fn ensure_artifacts(image: &BuildResult, kind: &str) -> Result<()> {
 /// The package is whole, and nothing of the build machine's life is left: not before its shutdown, and not by it.
 fn ensure_sealed(image: &BuildResult, machine: &Machine) -> Result<()> {
     let verified = machine.chrooted(&["dpkg", "--verify", "crossfade"]).output().context("dpkg --verify")?;
-    let said = String::from_utf8_lossy(&verified.stdout).into_owned();
-    ensure!(verified.status.success() && said.is_empty(), "dpkg --verify: {said}");
+    let differences = String::from_utf8_lossy(&verified.stdout).into_owned();
+    ensure!(verified.status.success() && differences.is_empty(), "dpkg --verify: {differences}");
     ensure!(machine.read("/etc/machine-id").is_ok_and(|id| id.is_empty()), "a baked machine-id");
     for gone in ["/tmp/crossfade", "/var/tmp/parts", "/root/.ssh", "/var/lib/crossfade/attachments"] {
         ensure!(!image.root().join(gone.trim_start_matches('/')).exists(), "{gone} is in the image");
@@ -100,8 +101,12 @@ fn ensure_sealed(image: &BuildResult, machine: &Machine) -> Result<()> {
         .chrooted(&["crossfade-bootstrap", "image", "seal", "--check"])
         .output()
         .context("seal --check")?;
-    let said = [check.stdout, check.stderr].concat();
-    ensure!(check.status.success(), "seal --check of the finished image: {}", String::from_utf8_lossy(&said));
+    let output = [check.stdout, check.stderr].concat();
+    ensure!(
+        check.status.success(),
+        "seal --check of the finished image: {}",
+        String::from_utf8_lossy(&output)
+    );
     Ok(())
 }
 

@@ -120,7 +120,7 @@ fn lost(format: &str) -> Result<()> {
     let ours = machine.disk("/opt/cni/bin/crossfade");
     fs::create_dir_all(machine.disk("/opt/cni/bin"))?;
     fs::copy(machine.disk(PLUGIN), &ours).context("a copy of the plugin")?;
-    machine.write("/usr/lib/cni/crossfade", "somebody else's")?;
+    machine.write("/usr/lib/cni/crossfade", "of another program")?;
     machine.write("/var/lib/cni/networks/cbr0/10.244.0.2", "0123456789abcdef\neth0")?;
 
     // Twice: an image that is made anew of its own result.
@@ -143,7 +143,10 @@ fn lost(format: &str) -> Result<()> {
         ensure!(fs::symlink_metadata(machine.disk(gone)).is_err(), "{gone} is in the image");
     }
     ensure!(!ours.exists(), "a copy of our plugin is in the image");
-    ensure!(machine.read("/usr/lib/cni/crossfade")? == "somebody else's", "somebody else's plugin");
+    ensure!(
+        machine.read("/usr/lib/cni/crossfade")? == "of another program",
+        "another program's plugin is gone"
+    );
     let artifact = |name: &str| -> Result<Value> {
         let content = machine.read(format!("{UPLOADS}/artifacts/{name}.json"))?;
         serde_json::from_str(&content).with_context(|| format!("{name}.json: {content}"))
@@ -153,7 +156,8 @@ fn lost(format: &str) -> Result<()> {
     ensure!(artifact("seal")?["sealed"] == true, "{:#}", artifact("seal")?);
     ensure!(artifact("selftest")?["skipped"].is_string(), "{:#}", artifact("selftest")?);
     let packages = artifact("packages")?;
-    let has = |name: &str| packages.as_array().is_some_and(|all| all.iter().any(|one| one["name"] == name));
+    let has =
+        |name: &str| packages.as_array().is_some_and(|all| all.iter().any(|package| package["name"] == name));
     ensure!(has("systemd") && !has("crossfade"), "{packages:#}");
     Ok(())
 }

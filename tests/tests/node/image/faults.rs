@@ -224,7 +224,7 @@ fn booted(machine: &mut Machine, unit: &str, words: &[&str]) -> Result<String> {
     })?;
     ensure!(machine.attempts()? == 0, "a pod was tried: {:?}", machine.events()?);
     ensure!(machine.kubelet_starts()?.is_empty(), "kubelet was let through: {:?}", machine.events()?);
-    Ok(machine.journal()?.of(unit).join("\n"))
+    Ok(machine.journal()?.messages_of_unit(unit).join("\n"))
 }
 
 /// Records, sandboxes and identity of a machine that ran pods: nothing is removed while a person has to decide, and everything is named.

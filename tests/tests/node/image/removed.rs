@@ -33,7 +33,10 @@ fn without(how: &str) -> Result<()> {
     machine.boot()?;
     machine.until_pods(4)?;
     for pod in machine.pods()?.iter().skip(2) {
-        ensure!(pod.addresses.iter().all(|address| Network::of(address) == Some(Network::Old)), "{pod:?}");
+        ensure!(
+            pod.addresses.iter().all(|address| Network::by_address(address) == Some(Network::Old)),
+            "{pod:?}"
+        );
     }
     ensure_no_trace(&mut machine)
 }
@@ -41,7 +44,7 @@ fn without(how: &str) -> Result<()> {
 /// Runtime and kubelet are started as their own units say.
 fn ensure_no_trace(machine: &mut Machine) -> Result<()> {
     lab::boot::furniture::ensure_own_commands(machine)?;
-    ensure!(!machine.inside("/run/crossfade")?.exists(), "somebody still makes /run/crossfade");
+    ensure!(!machine.inside("/run/crossfade")?.exists(), "a unit still makes /run/crossfade");
     ensure!(!machine.list("/etc/cni/net.d")?.iter().any(|name| name.contains("crossfade")));
     machine.boot_settled()?;
     crate::node::ensure_nothing_failed(machine)

@@ -48,9 +48,9 @@ const ALL: [Architecture; 2] = [
 /// The environment names one without packages.
 pub(crate) fn current() -> Result<&'static Architecture> {
     let name = std::env::var(VARIABLE).unwrap_or_default();
-    let wanted = if name.is_empty() { ALL[0].debian } else { name.as_str() };
+    let chosen = if name.is_empty() { ALL[0].debian } else { name.as_str() };
     ALL.iter()
-        .find(|architecture| architecture.debian == wanted)
+        .find(|architecture| architecture.debian == chosen)
         .with_context(|| format!("{VARIABLE}={name:?}: expected amd64 or arm64"))
 }
 

@@ -71,9 +71,9 @@ fn same_tree() -> Result<()> {
     ensure_same(&in_rpm, &rpm)
 }
 
-fn ensure_same(one: &Tree, other: &Tree) -> Result<()> {
-    for path in one.keys().chain(other.keys()) {
-        ensure!(one.get(path) == other.get(path), "{path}: {:?}, {:?}", one.get(path), other.get(path));
+fn ensure_same(tree: &Tree, other: &Tree) -> Result<()> {
+    for path in tree.keys().chain(other.keys()) {
+        ensure!(tree.get(path) == other.get(path), "{path}: {:?}, {:?}", tree.get(path), other.get(path));
     }
     Ok(())
 }
@@ -256,7 +256,7 @@ fn bills() -> Result<()> {
             let ours = component["bom-ref"].as_str().is_some_and(|name| name.starts_with("path+file:"));
             ensure!(ours || component["hashes"][0]["alg"] == "SHA-256", "no digest: {component}");
         }
-        let named = |wanted: &str| components.iter().any(|component| component["name"] == wanted);
+        let named = |name: &str| components.iter().any(|component| component["name"] == name);
         let lock = fs::read_to_string(dist::workspace().join("Cargo.lock"))?;
         ensure!(lock.contains("name = \"serde_json\""), "Cargo.lock");
         ensure!(named("serde_json") && named("nix"), "{package} is linked with more than that");

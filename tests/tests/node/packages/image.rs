@@ -53,20 +53,20 @@ fn files(machine: &Machine) -> Result<BTreeSet<PathBuf>> {
     Ok(paths)
 }
 
-fn walk(root: &Path, path: &Path, found: &mut BTreeSet<PathBuf>) -> Result<()> {
+fn walk(root: &Path, path: &Path, paths: &mut BTreeSet<PathBuf>) -> Result<()> {
     let Ok(meta) = path.symlink_metadata() else {
         return Ok(());
     };
-    found.insert(Path::new("/").join(path.strip_prefix(root)?));
+    paths.insert(Path::new("/").join(path.strip_prefix(root)?));
     if meta.is_dir() {
         for entry in fs::read_dir(path)? {
-            walk(root, &entry?.path(), found)?;
+            walk(root, &entry?.path(), paths)?;
         }
     }
     Ok(())
 }
 
-fn wanted(machine: &Machine) -> BTreeSet<String> {
+fn enabled_units(machine: &Machine) -> BTreeSet<String> {
     let entries = fs::read_dir(machine.disk(WANTS)).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
@@ -74,10 +74,10 @@ fn wanted(machine: &Machine) -> BTreeSet<String> {
 fn enabled() -> Result<()> {
     for manager in Manager::ALL {
         let machine = Machine::without_package()?;
-        let (before, wanted_before) = (files(&machine)?, wanted(&machine));
+        let (before, wanted_before) = (files(&machine)?, enabled_units(&machine));
         let message = manager.install(&machine, Place::Image, Build::Released)?.done()?;
         ensure!(message.contains("NO POLICY YET"), "{manager}: {message}");
-        let more: Vec<String> = wanted(&machine).difference(&wanted_before).cloned().collect();
+        let more: Vec<String> = enabled_units(&machine).difference(&wanted_before).cloned().collect();
         ensure!(more == ["crossfade-boot.service", "crossfade-watch.service"], "{manager}: {more:?}");
         let changed = manager.verify(&machine)?;
         ensure!(changed.is_empty(), "{manager}: {changed}");
@@ -95,9 +95,9 @@ fn disabled_stays() -> Result<()> {
         manager.install(&machine, Place::Image, Build::Released)?.done()?;
         run(&machine, Place::Image, &[], &["systemctl", "disable", "crossfade-watch"])?.done()?;
         manager.install(&machine, Place::Image, Build::Next)?.done()?;
-        let wanted = wanted(&machine);
-        ensure!(wanted.contains("crossfade-boot.service"), "{manager}: {wanted:?}");
-        ensure!(!wanted.contains("crossfade-watch.service"), "{manager}: {wanted:?}");
+        let units = enabled_units(&machine);
+        ensure!(units.contains("crossfade-boot.service"), "{manager}: {units:?}");
+        ensure!(!units.contains("crossfade-watch.service"), "{manager}: {units:?}");
         let release = machine.read("/usr/lib/crossfade/release.json")?;
         ensure!(release.contains("\"release\": \"99.0.0\""), "{manager}: {release}");
     }
@@ -158,7 +158,7 @@ fn other_root() -> Result<()> {
     ensure!(planned.lines().any(|line| line.ends_with("/usr/bin/crossfade-bootstrap")), "{planned}");
     ensure!(files(&machine)? == before, "a dry run changes nothing");
     call(&["install"])?;
-    let units = wanted(&machine);
+    let units = enabled_units(&machine);
     ensure!(
         units.contains("crossfade-boot.service") && units.contains("crossfade-watch.service"),
         "{units:?}"

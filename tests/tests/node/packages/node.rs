@@ -109,7 +109,7 @@ fn probe(machine: &Machine, name: &str) -> Result<Option<Network>> {
     let address = cri.status(&id)?.ip.context("an address")?.to_string();
     cri.stop(&id)?;
     cri.remove(&id)?;
-    Ok(Network::of(&address))
+    Ok(Network::by_address(&address))
 }
 
 /// Every record with its bytes.
@@ -124,8 +124,8 @@ fn fresh(manager: Manager) -> Result<()> {
     machine.boot()?;
     machine.until_pods(2)?;
     let (before, confs) = (processes(&machine), machine.list(furniture::AGENTS_DIR)?);
-    let said = manager.install(&machine, Place::Node, Build::Released)?.done()?;
-    ensure!(said.contains("SWITCHED OFF"), "{said}");
+    let output = manager.install(&machine, Place::Node, Build::Released)?.done()?;
+    ensure!(output.contains("SWITCHED OFF"), "{output}");
     ensure!(processes(&machine) == before && machine.list(furniture::AGENTS_DIR)? == confs);
     ensure!(!machine.disk(PLUGIN).exists() && machine.disk("/etc/crossfade/disabled").is_file());
     for unit in ["crossfade-boot.service", "crossfade-watch.service"] {
@@ -157,8 +157,8 @@ fn configured(manager: Manager) -> Result<()> {
     settings(&machine, "private", "new")?;
     machine.boot()?;
     machine.until_pods(2)?;
-    let said = manager.install(&machine, Place::Node, Build::Released)?.done()?;
-    ensure!(!said.contains("SWITCHED OFF") && said.contains("before the next boot"), "{said}");
+    let output = manager.install(&machine, Place::Node, Build::Released)?.done()?;
+    ensure!(!output.contains("SWITCHED OFF") && output.contains("before the next boot"), "{output}");
     restart(&mut machine)?;
     ensure_as_without_us(&machine)?;
     ensure!(probe(&machine, "before")? == Some(Network::Old));
@@ -167,7 +167,10 @@ fn configured(manager: Manager) -> Result<()> {
     machine.reboot()?;
     let pods = machine.until_pods(4)?;
     for pod in pods.iter().skip(2) {
-        ensure!(pod.addresses.iter().all(|address| Network::of(address) == Some(Network::New)), "{pod:?}");
+        ensure!(
+            pod.addresses.iter().all(|address| Network::by_address(address) == Some(Network::New)),
+            "{pod:?}"
+        );
     }
     ensure!(machine.command_line("containerd.service")? != ["/usr/bin/containerd"]);
     Ok(())
@@ -294,7 +297,7 @@ fn switched_off() -> Result<()> {
     machine.reboot()?;
     machine.until_pods(4)?;
     ensure_as_without_us(&machine)?;
-    ensure!(records(&machine)?.len() == 2, "the pods of before are on record until somebody closes them");
+    ensure!(records(&machine)?.len() == 2, "the pods of before are on record until a sweep closes them");
     Manager::Dpkg.remove(&machine, Place::Node, &[])?.refused(&["2 attachments would lose their DEL"])?;
     let planned = machine.run(&["crossfade-bootstrap", "unit", "sweep", "--dry-run"])?;
     ensure!(planned.lines().filter(|line| line.starts_with("close ")).count() == 2, "{planned}");
@@ -311,15 +314,15 @@ fn removed_anyway(manager: Manager) -> Result<()> {
     let mut policy: serde_json::Value = serde_json::from_str(&machine.read("/etc/crossfade/policy.json")?)?;
     policy["networks"]["old"]["ready"] = json!([{ "file": "/run/crossfade/probe/old" }]);
     machine.write("/etc/crossfade/policy.json", policy.to_string())?;
-    let said = manager.remove(&machine, Place::Node, &[("CROSSFADE_REMOVE_ANYWAY", "1")])?.done()?;
-    ensure!(said.contains("removed anyway") && said.contains("AFTER A REBOOT"), "{said}");
+    let output = manager.remove(&machine, Place::Node, &[("CROSSFADE_REMOVE_ANYWAY", "1")])?.done()?;
+    ensure!(output.contains("removed anyway") && output.contains("AFTER A REBOOT"), "{output}");
     ensure!(!machine.disk("/usr/bin/crossfade-bootstrap").exists() && machine.disk(PLUGIN).exists());
     ensure!(records(&machine)? == kept && processes(&machine) == before);
     if manager == Manager::Dpkg {
         // What watch has found out.
         machine.run(&["ls", "/run/crossfade/status.json"])?;
-        let said = run(&machine, Place::Node, &[], &["dpkg", "--purge", "crossfade"])?.done()?;
-        ensure!(said.contains("pods are attached by what is in it"), "{said}");
+        let output = run(&machine, Place::Node, &[], &["dpkg", "--purge", "crossfade"])?.done()?;
+        ensure!(output.contains("pods are attached by what is in it"), "{output}");
         machine.run(&["sh", "-ec", "! ls /run/crossfade/status.json"])?;
     }
     drain(&machine)?;
@@ -327,7 +330,7 @@ fn removed_anyway(manager: Manager) -> Result<()> {
     Ok(())
 }
 
-/// Flatcar's way: merged early, systemd told of it by a reload; nothing in /etc enables our units.
+/// Flatcar's way: merged early, systemd learns of it by a reload; nothing in /etc enables our units.
 ///
 /// From a directory of what is in the image: there are no loop devices in the machine.
 fn extension() -> Result<()> {
@@ -349,7 +352,7 @@ fn extension() -> Result<()> {
     furniture::take_up_extensions(&machine)?;
     machine.boot()?;
     let pods = machine.until_pods(1)?;
-    ensure!(Network::of(&pods[0].addresses[0]) == Some(Network::New), "{pods:?}");
+    ensure!(Network::by_address(&pods[0].addresses[0]) == Some(Network::New), "{pods:?}");
     ensure!(
         machine
             .events()?

@@ -59,9 +59,9 @@ fn tarball() -> Result<()> {
         output(Command::new("tar").args(["--list", "--verbose", "--numeric-owner", "--file"]).arg(&archive))?;
     let entry = |path: &str| {
         let suffix = format!(" {name}/{path}");
-        let found =
+        let entry =
             listed.lines().find(|line| line.split(" -> ").next().is_some_and(|line| line.ends_with(&suffix)));
-        found.with_context(|| format!("no {path}:\n{listed}"))
+        entry.with_context(|| format!("no {path}:\n{listed}"))
     };
     ensure!(entry("kubectl-crossfade")?.starts_with("-rwxr-xr-x 0/0 "), "{listed}");
     ensure!(entry("kubectl_complete-crossfade")?.ends_with(" -> kubectl-crossfade"), "{listed}");
@@ -78,7 +78,7 @@ fn tarball() -> Result<()> {
     let bill = fs::read_to_string(Build::Released.directory().join(format!("{name}.cdx.json")))?;
     let bill: Value = serde_json::from_str(&bill)?;
     let components = bill["components"].as_array().context("components")?;
-    let has = |wanted: &str| components.iter().any(|component| component["name"] == wanted);
+    let has = |name: &str| components.iter().any(|component| component["name"] == name);
     ensure!(has("kube") && has("comfy-table") && !has("containerd-client"), "another program's bill");
     Ok(())
 }

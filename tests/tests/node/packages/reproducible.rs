@@ -14,10 +14,10 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 /// `tests/packages` built them a second time with another umask, time zone, language, directory and moment.
 fn same_bytes() -> Result<()> {
-    let (one, other) = (Build::Released.directory(), Build::Again.directory());
-    let names = release::files(&one)?;
-    ensure!(names.len() >= 7 && names == release::files(&other)?, "{names:?}");
-    let differ = |name: &&String| fs::read(one.join(name)).ok() != fs::read(other.join(name)).ok();
+    let (released, rebuilt) = (Build::Released.directory(), Build::Again.directory());
+    let names = release::files(&released)?;
+    ensure!(names.len() >= 7 && names == release::files(&rebuilt)?, "{names:?}");
+    let differ = |name: &&String| fs::read(released.join(name)).ok() != fs::read(rebuilt.join(name)).ok();
     let differing: Vec<_> = names.iter().filter(differ).collect();
     ensure!(differing.is_empty(), "not reproducible: {differing:?}");
     Ok(())

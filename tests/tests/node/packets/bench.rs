@@ -195,5 +195,5 @@ impl Bench {
 /// The exchanges on one path, with what each is asked for.
 pub(crate) fn on<'a>(packets: &'a Value, path: &str) -> Vec<&'a Value> {
     let all = packets["exchanges"].as_array().map_or(&[][..], Vec::as_slice);
-    all.iter().filter(|one| one["path"] == path).collect()
+    all.iter().filter(|exchange| exchange["path"] == path).collect()
 }

@@ -46,10 +46,10 @@ pub(crate) fn large_packets_are_lost() -> Result<()> {
     Bench::rule(bench.node(), "iptables", "-I FORWARD -m length --length 1401:65535 -j DROP")?;
     let packets =
         bench.expect_failure("mtu", &["packets of 1450 bytes", "the largest that passes has 1400 bytes"])?;
-    for one in on(&packets, "podToPod").into_iter().filter(|one| one["protocol"] == "udp") {
-        let is_v4 = one["to"].as_str().is_some_and(|to| !to.contains(':'));
+    for exchange in on(&packets, "podToPod").into_iter().filter(|exchange| exchange["protocol"] == "udp") {
+        let is_v4 = exchange["to"].as_str().is_some_and(|to| !to.contains(':'));
         let expected = if is_v4 { 1400 } else { Overlay::MTU };
-        ensure!(one["passes"] == expected && one["announced"] == false, "{packets:#}");
+        ensure!(exchange["passes"] == expected && exchange["announced"] == false, "{packets:#}");
     }
     Ok(())
 }

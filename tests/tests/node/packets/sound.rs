@@ -21,13 +21,13 @@ pub(crate) fn everything_passes_in_both_families_and_nothing_is_left() -> Result
     ensure!(result["by"] == "packet" && packets["reason"] == "passed", "{result:#}");
     ensure!(packets["notes"] == json!([]) && packets["settledMillis"].is_u64(), "{result:#}");
     let all = packets["exchanges"].as_array().context("exchanges")?;
-    ensure!(all.iter().all(|one| one["outcome"] == "passed"), "{result:#}");
+    ensure!(all.iter().all(|exchange| exchange["outcome"] == "passed"), "{result:#}");
     // Pods both ways and the node to a pod, by UDP and TCP, over IPv4 and IPv6. The node has no IPv6 address but the network's own.
     let counts = ["podToPod", "nodeToPod", "podToDns", "podToPeer"].map(|path| on(packets, path).len());
     ensure!(counts == [8, 4, 1, 1] && on(packets, "podToNode").len() >= 2, "{counts:?}: {result:#}");
-    let sizes: BTreeSet<_> = all.iter().filter_map(|one| one["passes"].as_u64()).collect();
+    let sizes: BTreeSet<_> = all.iter().filter_map(|exchange| exchange["passes"].as_u64()).collect();
     ensure!(sizes == [u64::from(Overlay::MTU)].into(), "{sizes:?}");
-    let sized = all.iter().filter(|one| one["mtu"].is_u64()).count();
+    let sized = all.iter().filter(|exchange| exchange["mtu"].is_u64()).count();
     ensure!(sized == 7, "{sized} sizes: {result:#}");
     ensure!(on(packets, "podToPeer")[0]["to"] == PEER && text.contains("packets passed"), "{text}");
     Ok(())

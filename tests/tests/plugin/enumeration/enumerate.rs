@@ -72,7 +72,7 @@ pub(crate) fn table() -> String {
 }
 
 /// Plays one point by its name and tells what was found.
-pub(crate) fn one(name: &str) -> Result<ExitCode> {
+pub(crate) fn play_point(name: &str) -> Result<ExitCode> {
     let point: Point = name.parse()?;
     let (_, routes) = rehearse(point.situation)?;
     let played = play(&point, &routes)?;
@@ -124,10 +124,10 @@ pub(crate) fn situation(situation: Situation) -> Result<()> {
         "{missed} of {} points were missed: the calls did not come again; what changes from run to run?",
         points.len()
     );
-    let (found, least) = (all.len(), floor(situation));
+    let (count, least) = (all.len(), floor(situation));
     ensure!(
-        found >= least,
-        "{found} points, at least {least} are expected: see tests/tests/plugin/enumeration/floors.rs for how to renew that number"
+        count >= least,
+        "{count} points, at least {least} are expected: see tests/tests/plugin/enumeration/floors.rs for how to renew that number"
     );
     Ok(())
 }
@@ -138,8 +138,8 @@ pub(crate) fn on_all_cores<T: Sync>(all: &[T], act: impl Fn(&T) + Sync) {
     thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| {
-                while let Some(one) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    act(one);
+                while let Some(item) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    act(item);
                 }
             });
         }

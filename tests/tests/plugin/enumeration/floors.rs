@@ -38,5 +38,5 @@ const FLOORS: [(&str, usize); 24] = [
 /// The least number of points of a situation; one that is not in the list may not have any.
 pub(crate) fn floor(situation: Situation) -> usize {
     let name = situation.to_string();
-    FLOORS.iter().find(|(of, _)| *of == name).map_or(usize::MAX, |(_, floor)| *floor)
+    FLOORS.iter().find(|(situation_name, _)| *situation_name == name).map_or(usize::MAX, |(_, floor)| *floor)
 }

@@ -54,24 +54,24 @@ impl Host {
 
     /// What is wrong with the host routes of a pod that lives; its second interface has this name out here.
     pub(crate) fn not_whole(&self, second: &str) -> Result<Vec<String>> {
-        let wanted: BTreeSet<String> = [
+        let expected: BTreeSet<String> = [
             format!("route to {OLD} dev {BRIDGE}"),
             format!("rule to {OLD}"),
             format!("route to {NEW} dev {second}"),
             format!("rule to {NEW}"),
         ]
         .into();
-        let found = host_routes(&self.netns)?;
-        let lacking = wanted.difference(&found).map(|one| format!("no {one}"));
-        let nobodys = found.iter().filter(|one| one.ends_with(NOBODYS)).cloned();
+        let routes = host_routes(&self.netns)?;
+        let lacking = expected.difference(&routes).map(|route| format!("no {route}"));
+        let nobodys = routes.iter().filter(|route| route.ends_with(NOBODYS)).cloned();
         Ok(lacking.chain(nobodys).collect())
     }
 
     /// The host routes of the pod, which has been deleted.
     pub(crate) fn left(&self) -> Result<Vec<String>> {
         let pods = [format!("to {OLD}"), format!("to {NEW}")];
-        let is_pods = |one: &String| {
-            let (address, _device) = one.split_once(" dev ").unwrap_or((one, ""));
+        let is_pods = |route: &String| {
+            let (address, _device) = route.split_once(" dev ").unwrap_or((route, ""));
             pods.iter().any(|to| address.ends_with(to))
         };
         Ok(host_routes(&self.netns)?.into_iter().filter(is_pods).collect())

@@ -230,7 +230,10 @@ fn hierarchy(controller: &str) -> Result<PathBuf> {
     let point = |mount: &str| mount.split(' ').nth(4).map(PathBuf::from);
     let own = mounts.iter().find(|(_, kind)| {
         kind.starts_with("cgroup ")
-            && kind.split(' ').nth(2).is_some_and(|options| options.split(',').any(|one| one == controller))
+            && kind
+                .split(' ')
+                .nth(2)
+                .is_some_and(|options| options.split(',').any(|option| option == controller))
     });
     let of_all = || mounts.iter().find(|(_, kind)| kind.starts_with("cgroup2 "));
     own.or_else(of_all)

@@ -46,7 +46,7 @@ fn main() -> Result<ExitCode> {
         });
     }
     if let Some(point) = std::env::var("CROSSFADE_POINT").ok().filter(|point| !point.is_empty()) {
-        return enumerate::one(&point);
+        return enumerate::play_point(&point);
     }
     let others: [(&str, Case); 6] = [
         ("record_is_durable_before_the_first_delegate", order::record_is_durable_before_the_first_delegate),

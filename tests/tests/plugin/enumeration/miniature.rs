@@ -281,7 +281,7 @@ impl Miniature {
     fn look_outside(&self) -> Result<Tree> {
         let [state, run, leases, bin] = ["state", "run", "leases", "bin"].map(|name| self.path(name));
         let ours = [state, run, leases, bin, self.path("calls.jsonl"), self.trace_path(), self.gate_path()];
-        Tree::of(self.dir.path(), &ours.each_ref().map(PathBuf::as_path))
+        Tree::read(self.dir.path(), &ours.each_ref().map(PathBuf::as_path))
     }
 
     /// Where strace writes.
@@ -333,6 +333,6 @@ impl Miniature {
     pub(crate) fn may_write(&self, path: &Path) -> bool {
         let ours =
             [self.path("state"), self.path("run"), "/dev/null".into(), "/proc/sys/net/ipv6/conf".into()];
-        ours.iter().any(|one| path.starts_with(one))
+        ours.iter().any(|directory| path.starts_with(directory))
     }
 }

@@ -209,9 +209,12 @@ impl FromStr for Point {
         };
         let unknown = || format!("unknown word in point {text:?}");
         let situation = Situation {
-            verb: Verb::ALL.into_iter().find(|one| one.as_str() == verb).with_context(unknown)?,
-            mode: Mode::ALL.into_iter().find(|one| one.as_str() == mode).with_context(unknown)?,
-            state: State::ALL.into_iter().find(|one| one.as_str() == state).with_context(unknown)?,
+            verb: Verb::ALL.into_iter().find(|candidate| candidate.as_str() == verb).with_context(unknown)?,
+            mode: Mode::ALL.into_iter().find(|candidate| candidate.as_str() == mode).with_context(unknown)?,
+            state: State::ALL
+                .into_iter()
+                .find(|candidate| candidate.as_str() == state)
+                .with_context(unknown)?,
         };
         let (call, nth) = call.split_once(':').with_context(unknown)?;
         let faults = [Fault::Kill].into_iter().chain(Fault::ERRORS).chain(Fault::SIGNALS);
@@ -219,8 +222,11 @@ impl FromStr for Point {
             situation,
             call: call.to_owned(),
             nth: nth.parse().with_context(unknown)?,
-            fault: faults.into_iter().find(|one| one.as_str() == fault).with_context(unknown)?,
-            runtime: Runtime::ALL.into_iter().find(|one| one.as_str() == runtime).with_context(unknown)?,
+            fault: faults.into_iter().find(|candidate| candidate.as_str() == fault).with_context(unknown)?,
+            runtime: Runtime::ALL
+                .into_iter()
+                .find(|candidate| candidate.as_str() == runtime)
+                .with_context(unknown)?,
         })
     }
 }

@@ -36,9 +36,9 @@ impl Share {
                 Ok("none") => return Self::Nothing,
                 _ => {}
             }
-            let wanted = std::env::var("CROSSFADE_SEED").ok().and_then(|seed| seed.parse().ok());
+            let seed = std::env::var("CROSSFADE_SEED").ok().and_then(|seed| seed.parse().ok());
             let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-            Self::Part { seed: wanted.unwrap_or_else(clock) }
+            Self::Part { seed: seed.unwrap_or_else(clock) }
         })
     }
 

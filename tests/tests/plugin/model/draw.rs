@@ -113,13 +113,13 @@ fn change(play: fn(Call) -> BoxedStrategy<Operation>) -> impl Strategy<Value = V
     .prop_map(|(policy, primary, attaches, key, join, leave)| {
         let attach = Attach::Both;
         let both = Policy { attach, primary, default_route: primary, rule: None, retired: false, ..policy };
-        let one = Operation::Flip(Policy { attach: Attach::One(primary), ..both });
+        let flip_to_primary = Operation::Flip(Policy { attach: Attach::One(primary), ..both });
         let mut steps = Vec::new();
         if attaches {
-            steps.extend([one.clone(), add(key)]);
+            steps.extend([flip_to_primary.clone(), add(key)]);
         }
         steps.extend([Operation::Flip(both), join]);
-        steps.extend(leave.into_iter().flat_map(|leave| [one.clone(), leave]));
+        steps.extend(leave.into_iter().flat_map(|leave| [flip_to_primary.clone(), leave]));
         steps
     })
 }

@@ -107,10 +107,10 @@ fn regressions() -> Result<Vec<PathBuf>> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plugin/model/regressions");
     let entries = std::fs::read_dir(&dir).with_context(|| format!("list {}", dir.display()))?;
     let paths = entries.map(|entry| entry.map(|entry| entry.path()));
-    let mut found: Vec<PathBuf> = paths.collect::<Result<_, _>>().context("list the regressions")?;
-    found.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
-    found.sort();
-    Ok(found)
+    let mut files: Vec<PathBuf> = paths.collect::<Result<_, _>>().context("list the regressions")?;
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    files.sort();
+    Ok(files)
 }
 
 fn kind_of(file: &Path) -> Kind {

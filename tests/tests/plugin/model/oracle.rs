@@ -80,7 +80,7 @@ fn beside_a_failed_add() -> Result<()> {
     };
     beside("net1", &failed("net1")).context("one after the other")?;
     beside("net2", &failed("net1")).context("while the failed one had net1")?;
-    ensure!(beside("net3", &failed("net1")).is_err(), "nobody had net2, and it was passed over");
+    ensure!(beside("net3", &failed("net1")).is_err(), "no pod had net2, and it was passed over");
     Ok(())
 }
 

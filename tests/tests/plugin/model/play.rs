@@ -81,20 +81,20 @@ impl Play {
             Operation::Together(calls) => self.together(calls, tally)?,
             Operation::Flip(policy) => {
                 self.stage.write_policy(policy, false)?;
-                self.candidates.each(|one| one.flip(*policy));
+                self.candidates.each(|candidate| candidate.flip(*policy));
             }
             Operation::Break(how) => {
                 self.stage.break_policy(*how)?;
-                self.candidates.each(|one| one.broken = true);
+                self.candidates.each(|candidate| candidate.broken = true);
             }
             Operation::Mend => {
                 self.stage.hurry(false)?;
-                self.candidates.each(|one| one.broken = false);
+                self.candidates.each(|candidate| candidate.broken = false);
             }
             Operation::Agent { side, thing, there } => self.agent(*side, *thing, *there)?,
             Operation::Disk(disk) => {
                 self.stage.set_disk(*disk)?;
-                self.candidates.each(|one| one.disk = *disk);
+                self.candidates.each(|candidate| candidate.disk = *disk);
             }
             Operation::Tear { key, permille } => self.tear(*key, *permille)?,
             Operation::Netns { container, another } => {
@@ -133,7 +133,7 @@ impl Play {
     fn look(&mut self) {
         for container in 0..CONTAINERS {
             let netns = self.stage.netns_id(container);
-            self.candidates.each(|one| one.netns[usize::from(container)] = netns);
+            self.candidates.each(|candidate| candidate.netns[usize::from(container)] = netns);
         }
     }
 
@@ -185,7 +185,7 @@ impl Play {
             Thing::Binary => self.stage.set_binary(side, there)?,
             Thing::Socket => self.stage.set_socket(side, there)?,
         }
-        self.candidates.each(|one| one.agent(side, thing, there));
+        self.candidates.each(|candidate| candidate.agent(side, thing, there));
         Ok(())
     }
 
@@ -194,9 +194,9 @@ impl Play {
             TornPart::Nothing => {}
             TornPart::Head => {
                 self.lost.insert(key.id());
-                self.candidates.each(|one| one.head_torn(key));
+                self.candidates.each(|candidate| candidate.head_torn(key));
             }
-            TornPart::Tail => self.candidates.each(|one| one.tail_torn(key)),
+            TornPart::Tail => self.candidates.each(|candidate| candidate.tail_torn(key)),
         }
         Ok(())
     }
@@ -204,7 +204,7 @@ impl Play {
     /// The runtime deletes everything, the sweep follows, and nothing is left.
     fn end(&mut self, tally: &mut Tally) -> Result<()> {
         self.stage.set_disk(Disk::Sound)?;
-        self.candidates.each(|one| one.disk = Disk::Sound);
+        self.candidates.each(|candidate| candidate.disk = Disk::Sound);
         for side in Side::BOTH {
             for thing in [Thing::Conf, Thing::Binary, Thing::Socket] {
                 self.agent(side, thing, true)?;

@@ -237,14 +237,17 @@ impl Real {
         self.reference.sandboxes.insert(key);
         let networks = self.reference.attached_networks(choice);
         let leases: Vec<_> = self.leases_of(key)?;
-        let found: BTreeSet<&str> = leases.iter().map(|(network, _)| network.as_str()).collect();
-        let wanted: BTreeSet<&str> = networks.iter().map(|side| side.network()).collect();
+        let leased: BTreeSet<&str> = leases.iter().map(|(network, _)| network.as_str()).collect();
+        let expected: BTreeSet<&str> = networks.iter().map(|side| side.network()).collect();
         let left_out =
-            !fresh && self.reference.policy.tolerate && !found.is_empty() && found.is_subset(&wanted);
-        ensure!(found == wanted || left_out, "{key} has leases of {found:?}, the policy says {wanted:?}");
-        ensure!(leases.len() == 2 * found.len(), "one lease per family: {leases:?}");
+            !fresh && self.reference.policy.tolerate && !leased.is_empty() && leased.is_subset(&expected);
+        ensure!(
+            leased == expected || left_out,
+            "{key} has leases of {leased:?}, the policy says {expected:?}"
+        );
+        ensure!(leases.len() == 2 * leased.len(), "one lease per family: {leases:?}");
         let primary = if choice == Attach::Both { self.reference.policy.primary } else { networks[0] };
-        let sides = networks.into_iter().filter(|side| found.contains(side.network())).collect();
+        let sides = networks.into_iter().filter(|side| leased.contains(side.network())).collect();
         self.attached.insert(key, Pod { primary, sides });
         let interfaces = self.stage.interfaces(key.container)?;
         for (_, ifname) in &leases {
@@ -294,10 +297,10 @@ impl Real {
             }
         }
         let leases = self.leases_of(key)?;
-        let found: BTreeSet<&str> = leases.iter().map(|(network, _)| network.as_str()).collect();
-        let wanted: BTreeSet<&str> = pod.sides.iter().map(|side| side.network()).collect();
-        ensure!(found == wanted, "after {outcome:?}, {key} has leases of {found:?}, not of {wanted:?}");
-        ensure!(leases.len() == 2 * found.len(), "one lease per family: {leases:?}");
+        let leased: BTreeSet<&str> = leases.iter().map(|(network, _)| network.as_str()).collect();
+        let expected: BTreeSet<&str> = pod.sides.iter().map(|side| side.network()).collect();
+        ensure!(leased == expected, "after {outcome:?}, {key} has leases of {leased:?}, not of {expected:?}");
+        ensure!(leases.len() == 2 * leased.len(), "one lease per family: {leases:?}");
         let own: BTreeSet<String> = leases.into_iter().map(|(_, ifname)| ifname).collect();
         let interfaces: BTreeSet<String> = self.stage.interfaces(key.container)?.into_iter().collect();
         ensure!(own == interfaces, "after {outcome:?}, {key} has {interfaces:?}, not {own:?}");
@@ -384,7 +387,8 @@ impl Real {
     /// Nothing of a container is attached: no lease, no mapped port, and no interface where its DEL could reach it.
     fn nothing_of(&self, container: u8) -> Result<()> {
         let id = format!("c{container}");
-        let leases: Vec<_> = self.stage.leases()?.into_iter().filter(|(_, of, _)| *of == id).collect();
+        let leases: Vec<_> =
+            self.stage.leases()?.into_iter().filter(|(_, container_id, _)| *container_id == id).collect();
         ensure!(leases.is_empty(), "leases of {id} are left: {leases:?}");
         let rules = rules_naming(&id)?;
         ensure!(rules.is_empty(), "mapped ports of {id} are left: {rules:?}");
@@ -482,13 +486,13 @@ fn allowed(ends: &Ends, seen: &CallObservation) -> Result<()> {
 
 /// Rules of port mappings that name this container, in both families.
 fn rules_naming(id: &str) -> Result<Vec<String>> {
-    let mut found = Vec::new();
+    let mut lines = Vec::new();
     for program in ["iptables-save", "ip6tables-save"] {
         let output =
             Command::new(program).args(["-t", "nat"]).output().with_context(|| format!("run {program}"))?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let of_it = |line: &&str| line.contains(&format!("id: \\\"{id}\\\""));
-        found.extend(text.lines().filter(of_it).map(|line| format!("{program}: {line}")));
+        lines.extend(text.lines().filter(of_it).map(|line| format!("{program}: {line}")));
     }
-    Ok(found)
+    Ok(lines)
 }

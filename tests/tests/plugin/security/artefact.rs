@@ -88,14 +88,16 @@ impl Elf {
         Ok(u64::from_le_bytes(self.part(at)?))
     }
 
-    fn of(&self, kind: u32) -> impl Iterator<Item = &Segment> {
+    fn segments_of(&self, kind: u32) -> impl Iterator<Item = &Segment> {
         self.segments.iter().filter(move |segment| segment.kind == kind)
     }
 
     /// The dynamic section's tags and values.
     fn dynamic(&self) -> Result<Vec<(u64, u64)>> {
-        let segment =
-            self.of(PT_DYNAMIC).next().context("a static PIE relocates itself by its dynamic section")?;
+        let segment = self
+            .segments_of(PT_DYNAMIC)
+            .next()
+            .context("a static PIE relocates itself by its dynamic section")?;
         (0..segment.bytes / 16)
             .map(|index| {
                 let at = segment.offset + index * 16;
@@ -109,7 +111,7 @@ impl Elf {
 fn programs_need_no_loader_and_no_library() -> Result<()> {
     for path in programs()? {
         let elf = Elf::read(&path)?;
-        ensure!(elf.of(PT_INTERP).count() == 0, "{} has an interpreter", path.display());
+        ensure!(elf.segments_of(PT_INTERP).count() == 0, "{} has an interpreter", path.display());
         for (tag, _) in elf.dynamic()? {
             ensure!(
                 ![DT_NEEDED, DT_RPATH, DT_RUNPATH].contains(&tag),
@@ -138,13 +140,17 @@ fn programs_are_position_independent() -> Result<()> {
 fn programs_have_no_page_to_write_and_execute() -> Result<()> {
     for path in programs()? {
         let elf = Elf::read(&path)?;
-        ensure!(elf.of(PT_LOAD).count() >= 2, "{}", path.display());
-        for segment in elf.of(PT_LOAD) {
+        ensure!(elf.segments_of(PT_LOAD).count() >= 2, "{}", path.display());
+        for segment in elf.segments_of(PT_LOAD) {
             ensure!(segment.flags & (PF_X | PF_W) != PF_X | PF_W, "{} writes its code", path.display());
         }
-        let stack = elf.of(PT_GNU_STACK).next().context("without it the stack is executable")?;
+        let stack = elf.segments_of(PT_GNU_STACK).next().context("without it the stack is executable")?;
         ensure!(stack.flags & PF_X == 0, "{} executes its stack", path.display());
-        ensure!(elf.of(PT_GNU_RELRO).count() == 1, "{} leaves its pointers writable", path.display());
+        ensure!(
+            elf.segments_of(PT_GNU_RELRO).count() == 1,
+            "{} leaves its pointers writable",
+            path.display()
+        );
     }
     Ok(())
 }
@@ -160,7 +166,7 @@ fn relocated_pointers_are_read_only_once_the_shim_runs() -> Result<()> {
         return Ok(());
     }
     let elf = Elf::read(&shim)?;
-    let marked = elf.of(PT_GNU_RELRO).next().context("no table of pointers is marked")?;
+    let marked = elf.segments_of(PT_GNU_RELRO).next().context("no table of pointers is marked")?;
     let running = Plugin::new(&shim).env("CNI_COMMAND", "STATUS").stdin_left_open().spawn()?;
     let mut seen = String::new();
     until("the shim to protect its pointers", PATIENCE, || {
@@ -239,13 +245,13 @@ fn programs_have_no_hook_for_faults() -> Result<()> {
 }
 
 /// Files of a directory that end in `.rs`.
-fn sources(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+fn sources(dir: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {
         let path = entry?.path();
         if path.is_dir() {
-            sources(&path, found)?;
+            sources(&path, paths)?;
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
+            paths.push(path);
         }
     }
     Ok(())

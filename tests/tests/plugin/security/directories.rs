@@ -80,7 +80,7 @@ fn directories_that_are_links_of_roots_are_followed() -> Result<()> {
 
 /// Every path below a directory.
 fn tree(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
+    let mut paths = Vec::new();
     let mut dirs = vec![dir.to_path_buf()];
     while let Some(dir) = dirs.pop() {
         for entry in fs::read_dir(&dir)? {
@@ -88,11 +88,11 @@ fn tree(dir: &Path) -> Result<Vec<PathBuf>> {
             if entry.file_type()?.is_dir() {
                 dirs.push(entry.path());
             }
-            found.push(entry.path());
+            paths.push(entry.path());
         }
     }
-    found.sort();
-    Ok(found)
+    paths.sort();
+    Ok(paths)
 }
 
 /// Places where a directory of the shim's must not be made, each made from a directory of root's.
@@ -118,7 +118,7 @@ fn refused_below_wrong_places(key: &str, leftover: &str) -> Result<()> {
     let place = case.make_dir("place")?;
     chmod(&place, 0o1777)?;
     case.shim[key] = json!(place.join("deep/own"));
-    case.add()?.result().context("in a sticky directory of root's nobody else can replace it")?;
+    case.add()?.result().context("in a sticky directory of root's no other user can replace it")?;
     case.del()?.silent()
 }
 

@@ -31,7 +31,7 @@ trials![
 
 /// Every path below the case's directory, with what it holds.
 fn tree(case: &Case) -> Result<Vec<(PathBuf, Vec<u8>)>> {
-    let mut found = Vec::new();
+    let mut files = Vec::new();
     let mut dirs = vec![case.path("")];
     while let Some(dir) = dirs.pop() {
         for entry in fs::read_dir(&dir)? {
@@ -40,11 +40,11 @@ fn tree(case: &Case) -> Result<Vec<(PathBuf, Vec<u8>)>> {
             if path.is_dir() {
                 dirs.push(path.clone());
             }
-            found.push((path, content));
+            files.push((path, content));
         }
     }
-    found.sort();
-    Ok(found)
+    files.sort();
+    Ok(files)
 }
 
 /// S1: container id, ifname and network name, on every verb that takes them.
@@ -198,7 +198,7 @@ fn real_plugin_reads_the_value_that_we_read() -> Result<()> {
         })
     };
     assert_eq!(leases(&right)?, 1, "the last dataDir, under the last name");
-    ensure!(!wrong.exists(), "the first dataDir is nobody's");
+    ensure!(!wrong.exists(), "no plugin gets the first dataDir");
     let answer: Value = serde_json::from_slice(&fs::read(&answer)?)?;
     assert_eq!(answer["cniVersion"], "1.0.0", "the version that we set is the version that it read");
     case.call("DEL").env("CNI_PATH", &path).run()?.silent()?;

@@ -341,7 +341,10 @@ fn secret_in_an_annotation_that_no_plugin_declares_is_not_recorded() -> Result<(
     };
     let holds = |case: &Case, when: &str| -> Result<()> {
         let record = kept(case)?;
-        ensure!(!record.contains(CANARY), "{when}: the record holds an annotation that nobody asked for");
+        ensure!(
+            !record.contains(CANARY),
+            "{when}: the record holds an annotation that the policy does not ask for"
+        );
         ensure!(record.contains("8080"), "{when}: the record holds what stub-old declares");
         Ok(())
     };
@@ -352,7 +355,7 @@ fn secret_in_an_annotation_that_no_plugin_declares_is_not_recorded() -> Result<(
     case.call_with("ADD", &offered(CANARY)).run()?.result()?;
     holds(&case, "ADD")?;
 
-    // A record that cannot be read any more is replaced by one that is made from what the DEL is told.
+    // A record that cannot be read any more is replaced by one that is made from what the DEL gets.
     case.stubs.write("stub-old", &stub_old().on("DEL", Reply::fail(100, "not now", "")))?;
     fs::write(&case.records()?[0], "garbage")?;
     case.call_with("DEL", &offered(CANARY)).run()?.refused(100)?;

@@ -132,7 +132,7 @@ fn every_named_test_exists() -> Result<()> {
     Ok(())
 }
 
-/// A defence that is tested is told.
+/// A defence that is tested is in the table.
 fn every_test_of_this_program_is_named() -> Result<()> {
     let names = named(&document()?);
     for trial in crate::all_trials() {

@@ -22,7 +22,7 @@ const HELD_PORT: u16 = 7008;
 /// Two pods of one node reach each other on both networks, each from its own address there.
 pub(crate) fn two_pods_reach_each_other_on_both(kinds: [Kind; 2], owner: Side, id: &str) -> Result<()> {
     let topology = topology()?;
-    let case = Case { owner, ..Case::of(kinds) };
+    let case = Case { owner, ..Case::with_kinds(kinds) };
     let mut pods = Vec::new();
     for number in [1, 2] {
         let name = format!("{id}-{number}");
@@ -32,8 +32,8 @@ pub(crate) fn two_pods_reach_each_other_on_both(kinds: [Kind; 2], owner: Side, i
         pod.respond()?;
         pods.push((pod, watched));
     }
-    for (one, two) in [(0, 1), (1, 0)] {
-        let (from, to) = (&pods[one].0, &pods[two].0);
+    for (client, server) in [(0, 1), (1, 0)] {
+        let (from, to) = (&pods[client].0, &pods[server].0);
         for (side, is_ipv4) in Side::BOTH.into_iter().flat_map(|side| [(side, true), (side, false)]) {
             let own = |pod: &Attachment| homes(&case, pod, side, is_ipv4).next().map(|home| home.address);
             let (own, to) = (own(from).context("an address")?, own(to).context("an address")?);
@@ -55,7 +55,7 @@ pub(crate) fn two_pods_reach_each_other_on_both(kinds: [Kind; 2], owner: Side, i
 /// A pod keeps its connections, on every address and in both directions, while others come and go on its node.
 pub(crate) fn open_connections_outlive_other_pods(kinds: [Kind; 2], id: &str) -> Result<()> {
     let topology = topology()?;
-    let case = Case::of(kinds);
+    let case = Case::with_kinds(kinds);
     let mut pod = case.pod(topology, id, Space::pod(id)?)?;
     pod.add(topology)?;
     pod.settle()?;

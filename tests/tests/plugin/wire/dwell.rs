@@ -34,14 +34,16 @@ pub(crate) fn cases() -> Vec<Case> {
         for (shift, families) in [Families::Dual, Families::V4, Families::V6].into_iter().enumerate() {
             // Another role for each way to end in each choice of families.
             leaves.by_ref().take(usize::from(shift > 0)).for_each(drop);
-            for (primary, owner) in Side::BOTH.into_iter().flat_map(|one| Side::BOTH.map(|two| (one, two))) {
+            for (primary, owner) in
+                Side::BOTH.into_iter().flat_map(|first| Side::BOTH.map(|second| (first, second)))
+            {
                 cases.push(Case {
                     families: [families; 2],
                     primary,
                     owner,
                     leave: leaves.next().unwrap_or(Leave::Orderly),
                     followed: Some(followed),
-                    ..Case::of(kinds)
+                    ..Case::with_kinds(kinds)
                 });
             }
         }
@@ -163,7 +165,7 @@ pub(crate) fn in_every_phase(migration: Migration, id: &str) -> Result<()> {
     let mut pods: Vec<Attachment> = Vec::new();
     for phase in way.phases(followed) {
         let primary = if phase.ends_with("old") { Side::Old } else { Side::New };
-        let case = Case { primary, owner: primary, followed: Some(followed), ..Case::of(kinds) };
+        let case = Case { primary, owner: primary, followed: Some(followed), ..Case::with_kinds(kinds) };
         let name = format!("{id}-{phase}");
         let mut pod = case.pod(topology, &name, Space::pod(&name)?)?;
         pod.write_policy(&migration.policy(&case, &pod, phase))?;
@@ -186,10 +188,10 @@ pub(crate) fn in_every_phase(migration: Migration, id: &str) -> Result<()> {
 }
 
 fn all_reach_all(pods: &[Attachment]) -> Result<()> {
-    for (asker, asked) in pods.iter().flat_map(|one| pods.iter().map(move |two| (one, two))) {
-        for home in asked.homes().iter().filter(|_| asker.id != asked.id) {
+    for (asker, target) in pods.iter().flat_map(|first| pods.iter().map(move |second| (first, second))) {
+        for home in target.homes().iter().filter(|_| asker.id != target.id) {
             ask(&asker.space, None, home.address, Protocol::Tcp)
-                .with_context(|| format!("{} asks {} on {}", asker.id, asked.id, home.ifname))?;
+                .with_context(|| format!("{} asks {} on {}", asker.id, target.id, home.ifname))?;
         }
     }
     Ok(())

@@ -25,7 +25,7 @@ pub(crate) fn leads_to_the_primary(
     // This release of portmap makes its shared chain without looking whether another has just done so.
     let _one_at_a_time = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let topology = topology()?;
-    let case = Case { primary, owner, ..Case::of(kinds) };
+    let case = Case { primary, owner, ..Case::with_kinds(kinds) };
     let id = format!("port{host_port}");
     let mut pod = case.pod(topology, &id, Space::pod(&id)?)?;
     for side in Side::BOTH {

@@ -40,7 +40,7 @@ pub(crate) fn the_loopback_plugin_beside(kinds: [Kind; 2], id: &str) -> Result<(
             .succeeded()
     };
     let topology = topology()?;
-    let case = Case::of(kinds);
+    let case = Case::with_kinds(kinds);
     let mut pod = case.pod(topology, id, space)?;
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -73,7 +73,7 @@ pub(crate) fn the_secondarys_name_is_taken(id: &str) -> Result<()> {
     space.ip("link add net1 type bridge")?;
     space.ip("link set net1 up")?;
     let topology = topology()?;
-    let case = Case { secondary: "net2", ..Case::of([Kind::Ptp, Kind::Bridge]) };
+    let case = Case { secondary: "net2", ..Case::with_kinds([Kind::Ptp, Kind::Bridge]) };
     let mut pod = case.pod(topology, id, space)?;
     let watched = PacketWatch::new(&case, &pod)?;
     let reply = pod.add(topology)?;
@@ -92,7 +92,7 @@ pub(crate) fn the_secondarys_name_is_taken(id: &str) -> Result<()> {
 /// One network takes smaller packets than the other: each stream arrives whole, both ways, on every address.
 pub(crate) fn networks_of_two_mtus(kinds: [Kind; 2], id: &str) -> Result<()> {
     let topology = topology()?;
-    let case = Case::of(kinds);
+    let case = Case::with_kinds(kinds);
     let mut pod = case.pod(topology, id, Space::pod(id)?)?;
     for (side, mtu) in [(Side::Old, 1300), (Side::New, 1450)] {
         let mut conf = case.network(side).conflist(1, case.families_of(side), &topology.leases[0]);
@@ -160,7 +160,7 @@ fn whole_stream(from: &Space, source: Option<IpAddr>, to: &Space, address: IpAdd
 /// What the policy says of ranges that overlap: nothing. The longer prefix decides; for one and the same, the owner.
 pub(crate) fn ranges_that_overlap(id: &str) -> Result<()> {
     let topology = topology()?;
-    let case = Case::of([Kind::Bridge, Kind::Ptp]);
+    let case = Case::with_kinds([Kind::Bridge, Kind::Ptp]);
     let [old, new] = Side::BOTH.map(|side| case.network(side).cidrs()[0].clone());
     let rest = "10.200.0.0/16";
     // Who sees the pod with which side's address: the far pods of old and new, the node, and the outside.
@@ -217,7 +217,7 @@ pub(crate) fn ranges_that_overlap(id: &str) -> Result<()> {
 /// The node's agents probe pods by link-local address too: each answers on its own interface.
 pub(crate) fn link_local_addresses_answer(id: &str) -> Result<()> {
     let topology = topology()?;
-    let case = Case::of([Kind::Ptp, Kind::Calico]);
+    let case = Case::with_kinds([Kind::Ptp, Kind::Calico]);
     let mut pod = case.pod(topology, id, Space::pod(id)?)?;
     pod.add(topology)?;
     let listener = pod.space.inside(|| TcpListener::bind((Ipv6Addr::UNSPECIFIED, 7009)).context("listen"))?;
@@ -247,7 +247,7 @@ fn link_local(pod: &Attachment, ifname: &str) -> Result<(Ipv6Addr, u32)> {
 /// A router speaks up on the first network after the step. The owner's default stays the only one.
 pub(crate) fn a_router_that_speaks_up_later_is_not_heeded(owner: Side, id: &str) -> Result<()> {
     let topology = topology()?;
-    let case = Case { owner, ..Case::of([Kind::Ptp, Kind::Ptp]) };
+    let case = Case { owner, ..Case::with_kinds([Kind::Ptp, Kind::Ptp]) };
     let mut pod = case.pod(topology, id, Space::pod(id)?)?;
     let watched = PacketWatch::new(&case, &pod)?;
     let reply = pod.add(topology)?;
@@ -294,7 +294,7 @@ fn advertise(topology: &Topology, index: u32) -> Result<()> {
 pub(crate) fn check_names_the_network_that_is_broken(kinds: [Kind; 2], owner: Side, id: &str) -> Result<()> {
     let topology = topology()?;
     for broken in Side::BOTH {
-        let case = Case { owner, ..Case::of(kinds) };
+        let case = Case { owner, ..Case::with_kinds(kinds) };
         let name = format!("{id}-{}", broken.name());
         let mut pod = case.pod(topology, &name, Space::pod(&name)?)?;
         pod.add(topology)?;

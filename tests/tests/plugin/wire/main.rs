@@ -83,7 +83,7 @@ fn roles() -> Vec<Trial> {
     use Kind::{Bridge, Calico, Ptp};
     let mut trials = Vec::new();
     for (number, (primary, owner)) in
-        Side::BOTH.into_iter().flat_map(|one| Side::BOTH.map(|two| (one, two))).enumerate()
+        Side::BOTH.into_iter().flat_map(|first| Side::BOTH.map(|second| (first, second))).enumerate()
     {
         let role = format!("primary_{}::default_{}", primary.name(), owner.name());
         let kinds = [[Bridge, Ptp], [Ptp, Calico], [Calico, Bridge], [Bridge, Bridge]][number];

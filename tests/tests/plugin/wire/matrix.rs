@@ -44,10 +44,10 @@ pub(crate) fn cases() -> Vec<Case> {
                 // Another role for each way to end in each choice of families.
                 let mut leaves = Leave::ALL.into_iter().cycle().skip(shift);
                 for (primary, owner) in
-                    Side::BOTH.into_iter().flat_map(|one| Side::BOTH.map(|two| (one, two)))
+                    Side::BOTH.into_iter().flat_map(|first| Side::BOTH.map(|second| (first, second)))
                 {
                     let leave = leaves.next().unwrap_or(Leave::Orderly);
-                    cases.push(Case { families, primary, owner, leave, ..Case::of([old, new]) });
+                    cases.push(Case { families, primary, owner, leave, ..Case::with_kinds([old, new]) });
                 }
             }
         }
@@ -57,7 +57,7 @@ pub(crate) fn cases() -> Vec<Case> {
 
 impl Case {
     /// Two networks of these kinds, old being the primary, new the owner, both dual.
-    pub(crate) fn of(kinds: [Kind; 2]) -> Self {
+    pub(crate) fn with_kinds(kinds: [Kind; 2]) -> Self {
         Self {
             kinds,
             families: [Families::Dual; 2],

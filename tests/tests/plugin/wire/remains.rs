@@ -111,16 +111,16 @@ fn nothing_outside(topology: &Topology, pod: &Attachment, host_ends: &[u64]) -> 
 
 /// Leases that name the pod.
 fn leases(topology: &Topology, pod: &Attachment) -> Result<Vec<String>> {
-    let mut found = Vec::new();
+    let mut leases = Vec::new();
     for network in fs::read_dir(topology.leases[usize::from(pod.node) - 1].path())? {
         for lease in fs::read_dir(network?.path())? {
             let path = lease?.path();
             // Beside the leases are a lock and the last address given; a lease may go while it is looked at.
             let owner = fs::read_to_string(&path).unwrap_or_default();
             if owner.lines().next().is_some_and(|id| id.trim() == pod.id) {
-                found.push(path.display().to_string());
+                leases.push(path.display().to_string());
             }
         }
     }
-    Ok(found)
+    Ok(leases)
 }

@@ -16,7 +16,7 @@ use crate::topology::{Kind, Side, Topology};
 pub(crate) fn duplicate_checks(kinds: [Kind; 2], owner: Side, id: &str) -> Result<()> {
     let space = Space::bare(id)?;
     ensure!(space.read("/proc/sys/net/ipv6/conf/default/accept_dad")?.trim() == "1", "checks are off");
-    Case { owner, ..Case::of(kinds) }.run_in(id, space)
+    Case { owner, ..Case::with_kinds(kinds) }.run_in(id, space)
 }
 
 /// Reverse-path checks off (0) or loose (2) in the pod, as a node's default may be.
@@ -24,7 +24,7 @@ pub(crate) fn reverse_path(kinds: [Kind; 2], rp_filter: &str, id: &str) -> Resul
     let space = Space::pod(id)?;
     space.set("ipv4/conf/all/rp_filter", rp_filter)?;
     space.set("ipv4/conf/default/rp_filter", rp_filter)?;
-    Case::of(kinds).run_in(id, space)
+    Case::with_kinds(kinds).run_in(id, space)
 }
 
 /// Strict checks on the overlays of a node drop what goes from one network to the other across nodes, for it comes back by
@@ -34,7 +34,7 @@ pub(crate) fn strict_overlays_part_the_networks() -> Result<()> {
     for side in Side::BOTH {
         topology.node.set(&format!("ipv4/conf/vx-{}/rp_filter", side.name()), "1")?;
     }
-    let case = Case::of([Kind::Bridge, Kind::Ptp]);
+    let case = Case::with_kinds([Kind::Bridge, Kind::Ptp]);
     let mut pod = case.pod(&topology, "strict", Space::pod("strict")?)?;
     pod.add(&topology)?;
     pod.respond()?;
@@ -75,15 +75,15 @@ fn reverse_path_drops(space: &Space) -> Result<u64> {
     let mut lines = text.lines().filter_map(|line| line.strip_prefix("TcpExt: "));
     let (names, numbers) = (lines.next().context("names")?, lines.next().context("numbers")?);
     let mut pairs = names.split(' ').zip(numbers.split(' '));
-    let found = pairs.find(|(name, _)| *name == "IPReversePathFilter").context("the counter")?;
-    Ok(found.1.parse()?)
+    let counter = pairs.find(|(name, _)| *name == "IPReversePathFilter").context("the counter")?;
+    Ok(counter.1.parse()?)
 }
 
 /// The limit of any host with two addresses: a UDP server on the wildcard address that does not say where its answer is to
 /// come from answers from the address of the way back. It is the asked one only for who is in that address's network.
 pub(crate) fn a_datagram_server_that_does_not_say_is_heard_from_another_address() -> Result<()> {
     let topology = crate::topology::topology()?;
-    let case = Case::of([Kind::Bridge, Kind::Calico]);
+    let case = Case::with_kinds([Kind::Bridge, Kind::Calico]);
     let mut pod = case.pod(topology, "wildcard", Space::pod("wildcard")?)?;
     pod.add(topology)?;
     let server = pod.space.inside(|| UdpSocket::bind(("0.0.0.0", PORT)).context("the server"))?;
@@ -95,15 +95,15 @@ pub(crate) fn a_datagram_server_that_does_not_say_is_heard_from_another_address(
     };
     for asker in Side::BOTH {
         let client = &topology.peer(case.network(asker), 2)?.pod.space;
-        for asked in Side::BOTH {
+        for side in Side::BOTH {
             let socket = client.inside(|| UdpSocket::bind("0.0.0.0:0").context("the client"))?;
             socket.set_read_timeout(Some(SOON))?;
-            socket.send_to(b"?", (own(asked)?, PORT))?;
+            socket.send_to(b"?", (own(side)?, PORT))?;
             let (_, from) = server.recv_from(&mut [0; 8]).context("the question")?;
             ensure!(from.ip() == address_of(topology, case.network(asker), 2, true)?, "asked by {from}");
             server.send_to(b"!", from)?;
             let (_, heard) = socket.recv_from(&mut [0; 8]).context("the answer")?;
-            ensure!(heard.ip() == own(asker)?, "{asked:?} was asked from {asker:?}, {heard} answered");
+            ensure!(heard.ip() == own(asker)?, "{side:?} was asked from {asker:?}, {heard} answered");
         }
     }
     drop(server);

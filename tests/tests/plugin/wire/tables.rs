@@ -58,7 +58,7 @@ fn addresses(case: &Case, pod: &Attachment, reply: &Value) -> Result<()> {
             }
         }
     }
-    ensure!(pod.homes().len() == expected, "addresses of nobody: {:?}", pod.homes());
+    ensure!(pod.homes().len() == expected, "addresses of no network: {:?}", pod.homes());
     Ok(())
 }
 
@@ -76,7 +76,7 @@ fn defaults(case: &Case, pod: &Attachment, is_ipv4: bool) -> Result<()> {
     let main = routes(pod, is_ipv4, "main")?;
     let defaults: Vec<&Value> = main.iter().filter(|route| is_default(route)).collect();
     match case.default_of(is_ipv4) {
-        None => ensure!(defaults.is_empty(), "nobody gives one: {defaults:?}"),
+        None => ensure!(defaults.is_empty(), "no network gives one: {defaults:?}"),
         Some(side) => {
             let right = defaults.len() == 1 && defaults[0]["dev"] == case.ifname(side);
             ensure!(right, "expected one by {}: {defaults:?}", case.ifname(side));
@@ -94,7 +94,7 @@ fn rules(case: &Case, pod: &Attachment, is_ipv4: bool) -> Result<()> {
         }
     }
     let family = if is_ipv4 { "-4" } else { "-6" };
-    let mut found = BTreeSet::new();
+    let mut rules = BTreeSet::new();
     for rule in pod.space.list(&format!("{family} rule show"))? {
         let priority = rule["priority"].as_u64().context("a priority")?;
         if [0, 32766, 32767].contains(&priority) {
@@ -105,9 +105,9 @@ fn rules(case: &Case, pod: &Attachment, is_ipv4: bool) -> Result<()> {
         // `ip` writes a mask only where it is not all bits.
         let is_for_unmarked = text("fwmark") == "0" && rule.get("fwmask").is_none();
         ensure!(is_for_unmarked, "a rule for packets with a mark: {rule}");
-        found.insert((priority, text("src"), text("table")));
+        rules.insert((priority, text("src"), text("table")));
     }
-    ensure!(found == expected, "expected {expected:?}: {found:?}");
+    ensure!(rules == expected, "expected {expected:?}: {rules:?}");
     Ok(())
 }
 
@@ -144,9 +144,9 @@ fn cidrs(case: &Case, pod: &Attachment, is_ipv4: bool) -> Result<()> {
     let main = routes(pod, is_ipv4, "main")?;
     for side in Side::BOTH {
         let cidr = &case.network(side).cidrs()[usize::from(!is_ipv4)];
-        let found: Vec<&Value> = main.iter().filter(|route| route["dst"] == cidr.as_str()).collect();
+        let routes: Vec<&Value> = main.iter().filter(|route| route["dst"] == cidr.as_str()).collect();
         let Some(home) = homes(case, pod, side, is_ipv4).next() else {
-            ensure!(found.is_empty(), "a route to {cidr} without an address there: {found:?}");
+            ensure!(routes.is_empty(), "a route to {cidr} without an address there: {routes:?}");
             continue;
         };
         let source = home.address.to_string();
@@ -154,11 +154,11 @@ fn cidrs(case: &Case, pod: &Attachment, is_ipv4: bool) -> Result<()> {
             Some(prefsrc) => prefsrc == source,
             None => !is_ipv4,
         };
-        let right = found.len() == 1
-            && found[0]["dev"] == home.ifname.as_str()
-            && has_source(found[0])
-            && found[0]["protocol"] == "101";
-        ensure!(right, "expected one to {cidr} by {} from {source}: {found:?}", home.ifname);
+        let right = routes.len() == 1
+            && routes[0]["dev"] == home.ifname.as_str()
+            && has_source(routes[0])
+            && routes[0]["protocol"] == "101";
+        ensure!(right, "expected one to {cidr} by {} from {source}: {routes:?}", home.ifname);
     }
     Ok(())
 }

@@ -309,8 +309,8 @@ impl Topology {
 
     /// The pod of a network on a node.
     pub(crate) fn peer(&self, network: Network, node: u8) -> Result<&Peer> {
-        let found = self.peers.iter().find(|peer| peer.network == network && peer.node == node);
-        found.with_context(|| format!("no pod of {} on node {node}", network.name()))
+        let peer = self.peers.iter().find(|peer| peer.network == network && peer.node == node);
+        peer.with_context(|| format!("no pod of {} on node {node}", network.name()))
     }
 
     /// The shim under test.

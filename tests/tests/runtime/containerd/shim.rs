@@ -114,12 +114,16 @@ pub(crate) fn every_phase_attaches_as_the_policy_says() -> Result<()> {
         let pod = lab.run(&format!("pod-{phase}")).with_context(|| phase.to_owned())?;
         let mut leases = (Vec::new(), Vec::new());
         for (ifname, overlay) in &expected {
-            let found = addresses(lab.node(), &pod, ifname)?;
+            let pod_addresses = addresses(lab.node(), &pod, ifname)?;
             ensure!(
-                found.len() == 1 && found[0].to_string().starts_with(&overlay.prefix),
-                "{phase}: {ifname} has {found:?}"
+                pod_addresses.len() == 1 && pod_addresses[0].to_string().starts_with(&overlay.prefix),
+                "{phase}: {ifname} has {pod_addresses:?}"
             );
-            if overlay.name == "old" { leases.0.extend(found) } else { leases.1.extend(found) }
+            if overlay.name == "old" {
+                leases.0.extend(pod_addresses)
+            } else {
+                leases.1.extend(pod_addresses)
+            }
         }
         let primary = expected[0].1;
         ensure!(pod.address.starts_with(&primary.prefix), "{phase}: published address {}", pod.address);

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::spied::SpyScene;
 
-/// Pods that kubelet allows on a node unless it is told otherwise.
+/// Pods that kubelet allows on a node unless it is configured otherwise.
 const PODS: usize = 110;
 
 /// Does this for every item at once, and returns every outcome.
@@ -26,7 +26,7 @@ fn all<T>(what: &str, outcomes: Vec<Result<T>>) -> Result<Vec<T>> {
     let (mut done, mut errors) = (Vec::new(), Vec::new());
     for outcome in outcomes {
         match outcome {
-            Ok(one) => done.push(one),
+            Ok(value) => done.push(value),
             Err(error) => errors.push(format!("{error:#}")),
         }
     }

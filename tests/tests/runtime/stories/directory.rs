@@ -181,8 +181,8 @@ pub(crate) fn owner_mode_and_version_are_not_looked_at() -> Result<()> {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o666))?;
     chown(&file, Some(65_534), Some(65_534))?;
     lab.nudge()?;
-    lab.scene.expect_loaded("crossfade").context("a conf of nobody that all may write")?;
-    lab.expect_installed("over a conf of nobody")?;
+    lab.scene.expect_loaded("crossfade").context("a conf of the user nobody that all may write")?;
+    lab.expect_installed("over a conf of the user nobody")?;
     let stat = fs::metadata(&file)?;
     let (mode, owner) = (stat.permissions().mode() & 0o777, stat.uid());
     ensure!((mode, owner) == (0o644, 0), "mode {mode:o}, owner {owner}");
@@ -259,7 +259,7 @@ pub(crate) fn a_war_of_renames_ends_with_our_conf_loaded() -> Result<()> {
     lab.expect_installed("after the war")
 }
 
-/// What a reader that never rests finds under our name during `write`, which is told how often it has read.
+/// What a reader that never rests finds under our name during `write`, which gets the number of reads.
 fn read_while(
     lab: &Directory,
     write: impl FnOnce(&AtomicUsize) -> Result<()>,

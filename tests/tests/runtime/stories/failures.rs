@@ -14,7 +14,7 @@ const WORDS: [(&str, bool, bool); 4] = [
     ("the table is busy", false, false),
 ];
 
-/// The contrast of the next: what is told apart by nothing but words leaks.
+/// The contrast of the next: failures that differ in their words alone leak.
 pub(crate) fn without_us_some_del_errors_leak() -> Result<()> {
     let scene = SpyScene::bare()?;
     let mut leaked = 0;

@@ -402,14 +402,17 @@ impl Player {
     pub(crate) fn expect_order(&self) -> Result<()> {
         let mut added = BTreeSet::new();
         for call in self.scene.log().calls()? {
-            let of = (
+            let attachment = (
                 call.name.clone(),
                 call.var("CNI_CONTAINERID").to_owned(),
                 call.var("CNI_IFNAME").to_owned(),
             );
             match call.verb() {
-                "ADD" => drop(added.insert(of)),
-                "DEL" => ensure!(added.contains(&of), "{of:?}: DEL to somebody who did no such ADD"),
+                "ADD" => drop(added.insert(attachment)),
+                "DEL" => ensure!(
+                    added.contains(&attachment),
+                    "{attachment:?}: DEL to a delegate that did no such ADD"
+                ),
                 _ => {}
             }
         }
@@ -441,11 +444,11 @@ impl Player {
         self.scene.expect_nothing()?;
         let mut open = BTreeSet::new();
         for call in self.scene.log().calls()? {
-            let of = (call.name.clone(), call.var("CNI_CONTAINERID").to_owned());
+            let attachment = (call.name.clone(), call.var("CNI_CONTAINERID").to_owned());
             if call.verb() == "ADD" {
-                open.insert(of)
+                open.insert(attachment)
             } else {
-                open.remove(&of)
+                open.remove(&attachment)
             };
         }
         ensure!(open.is_empty(), "ADDs without a DEL: {open:?}");

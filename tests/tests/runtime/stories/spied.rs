@@ -124,8 +124,8 @@ impl SpyScene {
             leases.0.len() == old && leases.1.len() == new,
             "leases {leases:?}, expected {old} and {new}"
         );
-        let found = self.crossfade.records()?;
-        ensure!(found.len() == records, "records {found:?}, expected {records}");
+        let written = self.crossfade.records()?;
+        ensure!(written.len() == records, "records {written:?}, expected {records}");
         Ok(())
     }
 

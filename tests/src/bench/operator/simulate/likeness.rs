@@ -34,7 +34,7 @@ pub(super) fn settings() -> Value {
     })
 }
 
-/// What both networks are told, and what belongs to no node.
+/// The settings of both networks, and the objects that belong to no node.
 fn networks() -> Vec<Value> {
     let map = |name: &str, namespace: &str, data: Value| json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name, "namespace": namespace }, "data": data });
     let flannel =

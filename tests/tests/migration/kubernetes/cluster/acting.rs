@@ -125,7 +125,7 @@ fn person(admin: &Client) -> Result<&'static str> {
     let group = admin.get("/apis/authentication.k8s.io/v1")?.object()?;
     let has_review = group["resources"]
         .as_array()
-        .is_some_and(|all| all.iter().any(|one| one["name"] == "selfsubjectreviews"));
+        .is_some_and(|all| all.iter().any(|resource| resource["name"] == "selfsubjectreviews"));
     Ok(if has_review { "acting@" } else { "unverified:tester@" })
 }
 
@@ -331,7 +331,7 @@ fn forged(admin: &Client, holder: &mut Session) -> Result<()> {
     ] {
         let (ended, answer, message) = looker.answer(words)?;
         ensure!(ended == status, "{words:?}: {message} {answer:#}");
-        ensure!(!trace.exists(), "{words:?} ran the command of a plan that nobody approved");
+        ensure!(!trace.exists(), "{words:?} ran the command of a plan that was not approved");
     }
     Ok(())
 }

@@ -74,7 +74,7 @@ fn grant_all_but_pods(admin: &Client, user: &str) -> Result<()> {
     role["metadata"]["name"] = user.into();
     let rules = role["rules"].as_array_mut().context("rules")?;
     let mut resources = rules.iter_mut().filter_map(|rule| rule["resources"].as_array_mut());
-    let core = resources.find(|one| one.contains(&"pods".into())).context("pods")?;
+    let core = resources.find(|names| names.contains(&"pods".into())).context("pods")?;
     core.retain(|resource| resource != "pods");
     grant(admin, user, &role)
 }

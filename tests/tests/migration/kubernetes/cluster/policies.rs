@@ -222,8 +222,8 @@ impl Case {
         let became = |answer: &Value| -> Vec<String> {
             let all = answer["objects"].as_array().cloned().unwrap_or_default();
             all.iter()
-                .map(|one| {
-                    format!("{} {} {}", one["object"]["kind"], one["object"]["name"], one["became"])
+                .map(|change| {
+                    format!("{} {} {}", change["object"]["kind"], change["object"]["name"], change["became"])
                         .replace('"', "")
                 })
                 .collect()

@@ -26,7 +26,7 @@ lab::trials![
 ];
 
 fn token(node: &str) -> Result<&'static str> {
-    let token = TOKENS.iter().find(|(of, _)| *of == node).map(|(_, token)| *token);
+    let token = TOKENS.iter().find(|(owner, _)| *owner == node).map(|(_, token)| *token);
     token.with_context(|| format!("no token of {node}"))
 }
 
@@ -58,17 +58,17 @@ fn a_token_in_the_kubeconfig() -> Result<()> {
 fn a_token_in_a_file_that_is_replaced() -> Result<()> {
     let credential = with_user(&json!({ "tokenFile": "token" }))?;
     let file = credential.dir.join("token");
-    fs::write(&file, "canary-that-nobody-knows\n")?;
+    fs::write(&file, "canary-that-no-server-knows\n")?;
     let subject = Subject::registered("by-token-file")?;
     let mut publisher = Publisher::start(&credential.kubeconfig(), Some(subject.node))?;
     publisher.report(&ready("old"))?;
     until("the journal says that the token is not known", WITHIN, || {
-        Ok((publisher.said("unauthorized") == 1).then_some(()))
+        Ok((publisher.count_in_journal("unauthorized") == 1).then_some(()))
     })?;
     fs::write(&file, format!("{}\n", token(subject.node)?))?;
     publisher.settle()?;
     ensure!(says(&subject.node()?)[0] == "True", "{}", subject.node()?);
-    ensure!(publisher.said("unauthorized") == 1, "{}", publisher.journal());
+    ensure!(publisher.count_in_journal("unauthorized") == 1, "{}", publisher.journal());
     tells_no_secret(&publisher)
 }
 
@@ -95,18 +95,18 @@ printf '{"apiVersion":"%s","kind":"ExecCredential","status":{"token":"%s","expir
 }
 
 fn reviews(credential: &Credential) -> Result<Vec<Value>> {
-    let asked = fs::read_to_string(credential.dir.join("asked"))?;
-    Ok(asked.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+    let text = fs::read_to_string(credential.dir.join("asked"))?;
+    Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
 }
 
 fn a_plugin_that_gives_a_token() -> Result<()> {
     let credential = plugin("v1", "by-plugin")?;
     let mut publisher = publishes("by-plugin", &credential)?;
     publisher.publish(&waiting("old"))?;
-    let asked = reviews(&credential)?;
-    ensure!(asked.len() == 1, "asked again although the token is good: {asked:?}");
-    ensure!(asked[0]["spec"]["interactive"] == false, "{}", asked[0]);
-    ensure!(asked[0]["spec"]["cluster"]["server"] == base(), "{}", asked[0]);
+    let reviews = reviews(&credential)?;
+    ensure!(reviews.len() == 1, "asked again although the token is good: {reviews:?}");
+    ensure!(reviews[0]["spec"]["interactive"] == false, "{}", reviews[0]);
+    ensure!(reviews[0]["spec"]["cluster"]["server"] == base(), "{}", reviews[0]);
     ensure!(publisher.journal().is_empty(), "{}", publisher.journal());
     Ok(())
 }
@@ -119,7 +119,7 @@ fn a_plugin_of_the_earlier_version() -> Result<()> {
     let mut publisher = Publisher::start(&credential.kubeconfig(), Some(subject.node))?;
     publisher.report(&ready("old"))?;
     until("the journal names the ended token", WITHIN, || {
-        Ok((publisher.said("bad-credential") == 1).then_some(()))
+        Ok((publisher.count_in_journal("bad-credential") == 1).then_some(()))
     })?;
     fs::write(credential.dir.join("until"), "2199-01-01T00:00:00Z")?;
     publisher.settle()?;
@@ -146,7 +146,8 @@ fn a_certificate_that_is_rotated_while_it_runs() -> Result<()> {
     rotate("2.pem")?;
     publisher.report(&waiting("old"))?;
     until("the journal says that the certificate is not known", WITHIN, || {
-        Ok((publisher.said("unauthorized") + publisher.said("unreachable") >= 1).then_some(()))
+        Ok((publisher.count_in_journal("unauthorized") + publisher.count_in_journal("unreachable") >= 1)
+            .then_some(()))
     })?;
     ensure!(says(&subject.node()?)[0] == "True", "written with the certificate that was rotated away");
     subject.server.authority.kubelet(subject.node)?.write(&dir.join("3.pem"))?;
@@ -163,7 +164,8 @@ fn a_certificate_that_has_ended_is_read_again() -> Result<()> {
     let mut publisher = Publisher::start(&credential.kubeconfig(), None)?;
     publisher.report(&ready("old"))?;
     until("the journal says that the certificate has ended", WITHIN, || {
-        Ok((publisher.said("unauthorized") + publisher.said("unreachable") >= 1).then_some(()))
+        Ok((publisher.count_in_journal("unauthorized") + publisher.count_in_journal("unreachable") >= 1)
+            .then_some(()))
     })?;
     subject.server.authority.kubelet(subject.node)?.write(&credential.certificate())?;
     publisher.settle()?;
@@ -179,7 +181,7 @@ fn no_credential_until_kubelet_has_one() -> Result<()> {
     let mut publisher = Publisher::start(&there, None)?;
     publisher.report(&ready("old"))?;
     until("the journal says that there is none yet", WITHIN, || {
-        Ok((publisher.said("no-credential") == 1).then_some(()))
+        Ok((publisher.count_in_journal("no-credential") == 1).then_some(()))
     })?;
     fs::rename(&away, &there)?;
     publisher.settle()?;
@@ -201,7 +203,7 @@ fn a_server_of_another_authority_is_not_trusted() -> Result<()> {
     let mut publisher = Publisher::start(&credential.kubeconfig(), None)?;
     publisher.report(&ready("old"))?;
     until("the journal says that the server is not trusted", WITHIN, || {
-        Ok((publisher.said("unreachable") == 1).then_some(()))
+        Ok((publisher.count_in_journal("unreachable") == 1).then_some(()))
     })?;
     ensure!(publisher.journal().contains("invalid peer certificate"), "{}", publisher.journal());
     ensure!(says(&subject.node()?)[0].is_empty(), "{}", subject.node()?);

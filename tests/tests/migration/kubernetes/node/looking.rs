@@ -76,8 +76,8 @@ fn doctor_reads_the_node_and_its_pods_and_writes_nothing() -> Result<()> {
         "pods-stuck-starting",
         "api-server",
     ];
-    let found: Vec<_> = of_server.iter().filter(|code| finding(&answer, code).is_some()).collect();
-    ensure!(found.is_empty(), "{answer:#}");
+    let codes: Vec<_> = of_server.iter().filter(|code| finding(&answer, code).is_some()).collect();
+    ensure!(codes.is_empty(), "{answer:#}");
 
     looked.pod("looked-at-1", "looked-at")?;
     looked.pod("looked-elsewhere", "somewhere")?;

@@ -42,7 +42,7 @@ impl Way {
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                // A failed one is closed, which is what its client has to be told.
+                // A failed one is closed, which its client has to learn.
                 let _ = forward(client, &shared);
             }
         });
@@ -94,7 +94,7 @@ fn what_was_missed_is_caught_up_with_the_latest_only() -> Result<()> {
     publisher.report(&waiting("new"))?;
     publisher.report(&json!({ "event": "Flipped", "message": "old to both-old" }))?;
     until("the journal says that it is away", WITHIN, || {
-        Ok((publisher.said("unreachable") == 1).then_some(()))
+        Ok((publisher.count_in_journal("unreachable") == 1).then_some(()))
     })?;
     publisher.report(&ready("both-old"))?;
     let since = subject.node()?["metadata"]["resourceVersion"].as_str().context("a version")?.to_owned();
@@ -103,7 +103,7 @@ fn what_was_missed_is_caught_up_with_the_latest_only() -> Result<()> {
     ensure!(says(&subject.node()?)[0] == "True", "{}", subject.node()?);
     ensure!(subject.node()?["metadata"]["labels"]["crossfade/phase"] == "both-old", "{}", subject.node()?);
     ensure!(subject.events()?.len() == 1, "{:?}", subject.events()?);
-    ensure!(publisher.said("unreachable") == 1, "{}", publisher.journal());
+    ensure!(publisher.count_in_journal("unreachable") == 1, "{}", publisher.journal());
     ensure!(publisher.journal().contains("up to date again"), "{}", publisher.journal());
     // Every version since: none says what was true only while it was away.
     let path = format!(
@@ -129,12 +129,12 @@ fn an_api_server_that_says_no_is_not_asked_for_ever() -> Result<()> {
     let mut publisher = Publisher::start(&credential.kubeconfig(), Some(subject.node))?;
     publisher.report(&ready("old"))?;
     until("the journal says that it may not", WITHIN, || {
-        Ok((publisher.said("forbidden") == 1).then_some(()))
+        Ok((publisher.count_in_journal("forbidden") == 1).then_some(()))
     })?;
     // What happens to that Node meanwhile is no reason to ask again.
     subject.annotate("crossfade/desired", &json!("new"))?;
     ensure!(publisher.desired()? == "new", "it still watches");
-    ensure!(publisher.said("forbidden") == 1, "{}", publisher.journal());
+    ensure!(publisher.count_in_journal("forbidden") == 1, "{}", publisher.journal());
     let mut after = subject.node()?;
     ensure!(after["metadata"]["annotations"]["crossfade/desired"].take() == "new", "{after}");
     ensure!(after["status"] == before["status"], "{after}");
@@ -166,7 +166,7 @@ fn no_annotation_follows_a_condition_that_was_refused() -> Result<()> {
     let mut publisher = Publisher::start(&credential.kubeconfig(), Some(subject.node))?;
     publisher.report(&waiting("new"))?;
     until("the journal says that it may not", WITHIN, || {
-        Ok((publisher.said("forbidden") == 1).then_some(()))
+        Ok((publisher.count_in_journal("forbidden") == 1).then_some(()))
     })?;
     let node = subject.node()?;
     ensure!(says(&node)[0] == "True", "{node}");

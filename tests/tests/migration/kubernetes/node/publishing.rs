@@ -293,7 +293,7 @@ fn network_unavailable_is_cleared_only_where_allowed() -> Result<()> {
     subject.until("it is cleared again", |node| {
         node["status"]["conditions"]
             .as_array()
-            .is_some_and(|all| all.iter().any(|one| one["reason"] == "CrossfadeNetworkReady"))
+            .is_some_and(|all| all.iter().any(|condition| condition["reason"] == "CrossfadeNetworkReady"))
     })?;
     Ok(())
 }

@@ -104,7 +104,7 @@ fn a_kubelet_changes_no_other_node() -> Result<()> {
     let condition = json!({ "status": { "conditions": [{ "type": "CrossfadeReady", "status": "True" }] } });
     other.patch(&format!("{}/status", subject.path()), STRATEGIC, &condition)?.refusal()?;
     ensure!(other.delete(&subject.path())?.status == 403, "deleted");
-    let theirs = kubelet::initial_node("somebody-else", &[])?;
+    let theirs = kubelet::initial_node("other-node", &[])?;
     other.create("/api/v1/nodes", &theirs)?.refusal()?;
     ensure!(subject.node()? == before, "touched");
     Ok(())

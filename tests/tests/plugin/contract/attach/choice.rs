@@ -106,7 +106,7 @@ fn an_add_that_cannot_lock_its_choice_begins_nothing() -> Result<()> {
     case.make_dir("run/locks/c1@")?;
     let message = case.call("ADD").run()?.refused(5)?.text();
     ensure!(message.contains("c1@"), "{message}");
-    // Like the lock of the attachment, it is told in its turn, which comes after the binaries.
+    // Like the lock of the attachment, it is reported in its turn, which comes after the binaries.
     let without = case.make_dir("no-plugins")?;
     case.call("ADD").env("CNI_PATH", &without.display().to_string()).run()?.refused(101)?;
     case.expect_calls(&[])?;

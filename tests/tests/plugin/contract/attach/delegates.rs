@@ -221,16 +221,16 @@ fn shim_under_another_name_does_not_loop() -> Result<()> {
 
 /// A pod whose network maps no host ports is attached without them; that is no failure, and it must not be silent.
 fn host_ports_that_no_plugin_maps_are_told_and_noted_for_watch() -> Result<()> {
-    let wanted = json!([{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]);
+    let ports = json!([{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]);
     let words = "host ports not mapped";
     let maps = json!({"portMappings": true});
     for (attach, old_maps, new_maps, mappings, output) in [
-        ("new", true, false, &wanted, Some("newnet")),
+        ("new", true, false, &ports, Some("newnet")),
         ("new", true, false, &json!([]), None),
-        ("new", false, true, &wanted, None),
+        ("new", false, true, &ports, None),
         // The secondary never gets them, whatever it declares.
-        ("both", false, true, &wanted, Some("oldnet")),
-        ("both", true, false, &wanted, None),
+        ("both", false, true, &ports, Some("oldnet")),
+        ("both", true, false, &ports, None),
     ] {
         let case = Case::attach(attach)?;
         for (network, name, kind, its) in

@@ -1,4 +1,4 @@
-//! A netns is told from a later one, whatever its path and its number.
+//! A netns is distinguished from a later one, whatever its path and its number.
 
 use std::{
     fs,
@@ -80,8 +80,8 @@ fn replaced(attach: &str) -> Result<ReplacedPod> {
     // The kernel takes a netns down some time after its last user has gone.
     let at = until("a netns of one of these numbers", Duration::from_secs(120), || {
         pin(&new.0)?;
-        let found = number(&new.0)?;
-        if let Some(at) = numbers.iter().position(|number| *number == found) {
+        let number = number(&new.0)?;
+        if let Some(at) = numbers.iter().position(|earlier| *earlier == number) {
             return Ok(Some(at));
         }
         if others.len() == KEPT {

@@ -79,8 +79,8 @@ fn shared(number: usize, primary: &str, owner: &str) -> Result<()> {
     ensure!(addresses(&result).len() == 2, "the primary's addresses alone: {result}");
     for family in ["-4", "-6"] {
         let defaults = case.netns.ip(&format!("{family} route show default"))?;
-        let one = defaults.lines().count() == 1 && defaults.contains(&format!("dev {}", ifname(owner)));
-        ensure!(one, "{family}: {defaults}");
+        let has_one = defaults.lines().count() == 1 && defaults.contains(&format!("dev {}", ifname(owner)));
+        ensure!(has_one, "{family}: {defaults}");
     }
     // Each network's own range leaves through its own interface, with its own source.
     for (network, elsewhere, prefix) in [("old", "10.72.200.9", "10.72."), ("new", "10.73.200.9", "10.73.")] {

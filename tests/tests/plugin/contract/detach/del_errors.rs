@@ -128,7 +128,7 @@ fn a_record_that_cannot_be_removed_owes_no_del() -> Result<()> {
     case.expect_records(0)
 }
 
-/// What is wrong with a call is told by quoting it, and a quote may hold the words as well as a delegate's message.
+/// An error quotes the call that is wrong, and a quote may hold the words as well as a delegate's message.
 fn no_error_of_ours_means_success() -> Result<()> {
     let case = Case::attach("old")?;
     for words in ["not found", "No such file or directory"] {

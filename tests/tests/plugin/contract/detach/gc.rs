@@ -61,7 +61,7 @@ pub(crate) fn gc(case: &Case, valid: &[(&str, &str)]) -> Result<Outcome> {
     case.call_with("GC", &json!({"cni.dev/valid-attachments": list, "cni.dev/attachments": list})).run()
 }
 
-/// The entries that a delegate was told, sorted; both keys must agree.
+/// The entries that a delegate got, sorted; both keys must agree.
 pub(crate) fn forwarded_list(case: &Case, brief: &str) -> Result<Vec<(String, String)>> {
     let conf = case.the_call(brief)?.conf()?;
     assert_eq!(conf["cni.dev/valid-attachments"], conf["cni.dev/attachments"]);

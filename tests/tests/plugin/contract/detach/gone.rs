@@ -79,10 +79,10 @@ fn a_delegate_that_fails_on_nothing_but_the_missing_netns_is_done() -> Result<()
             on.case.expect_records(0)?;
             let lines = on.ledger()?;
             ensure!(lines.len() == 1, "one line: {lines:?}");
-            let of = |key: &str| lines[0][key].as_array().map(Vec::len);
-            ensure!(of("left") == Some(0), "nothing is certainly left: {lines:?}");
+            let count = |key: &str| lines[0][key].as_array().map(Vec::len);
+            ensure!(count("left") == Some(0), "nothing is certainly left: {lines:?}");
             let (output, silent) = if released { ("removed", "unknown") } else { ("unknown", "removed") };
-            ensure!(of(output) == Some(1) && of(silent) == Some(0), "{profile}: {lines:?}");
+            ensure!(count(output) == Some(1) && count(silent) == Some(0), "{profile}: {lines:?}");
         }
     }
     Ok(())

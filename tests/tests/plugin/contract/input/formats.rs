@@ -67,7 +67,7 @@ impl Record {
                 }
             }
         }
-        files.sort_by(|one, other| (&one.format, &one.place).cmp(&(&other.format, &other.place)));
+        files.sort_by(|first, other| (&first.format, &first.place).cmp(&(&other.format, &other.place)));
         ensure!(files.len() >= 13, "expected every record there is, found {}", files.len());
         Ok(files)
     }
@@ -258,20 +258,20 @@ fn an_event_of_a_later_program_outlives_a_failed_del() -> Result<()> {
 }
 
 /// Every key with the type of its value, in a list's elements too.
-fn shape(value: &Value, at: &str, found: &mut BTreeSet<String>) {
+fn shape(value: &Value, at: &str, shapes: &mut BTreeSet<String>) {
     match value {
         // Foreign JSON, passed through as it is.
         _ if ["/conf", "/result", "/runtimeConfig"].iter().any(|end| at.ends_with(end)) => {
-            found.insert(at.to_owned());
+            shapes.insert(at.to_owned());
         }
         Value::Object(object) => {
-            object.iter().for_each(|(key, value)| shape(value, &format!("{at}/{key}"), found));
+            object.iter().for_each(|(key, value)| shape(value, &format!("{at}/{key}"), shapes));
         }
-        Value::Array(list) => list.iter().for_each(|value| shape(value, &format!("{at}[]"), found)),
-        Value::Null => drop(found.insert(format!("{at}: null"))),
-        Value::Bool(_) => drop(found.insert(format!("{at}: boolean"))),
-        Value::Number(_) => drop(found.insert(format!("{at}: number"))),
-        Value::String(_) => drop(found.insert(format!("{at}: string"))),
+        Value::Array(list) => list.iter().for_each(|value| shape(value, &format!("{at}[]"), shapes)),
+        Value::Null => drop(shapes.insert(format!("{at}: null"))),
+        Value::Bool(_) => drop(shapes.insert(format!("{at}: boolean"))),
+        Value::Number(_) => drop(shapes.insert(format!("{at}: number"))),
+        Value::String(_) => drop(shapes.insert(format!("{at}: string"))),
     }
 }
 
@@ -279,10 +279,10 @@ fn shapes(bytes: &[u8]) -> Result<Vec<BTreeSet<String>>> {
     let lines = bytes.split_inclusive(|byte| *byte == b'\n');
     lines
         .map(|line| {
-            let mut found = BTreeSet::new();
-            shape(&json_of(line).context("a whole line")?, "", &mut found);
+            let mut shapes = BTreeSet::new();
+            shape(&json_of(line).context("a whole line")?, "", &mut shapes);
             ensure!(line.get(16) == Some(&b' '), "sixteen digits: {}", String::from_utf8_lossy(line));
-            Ok(found)
+            Ok(shapes)
         })
         .collect()
 }
@@ -308,7 +308,7 @@ fn what_is_written_today_has_the_shape_of_the_files() -> Result<()> {
         let path = lab::build::dist::workspace().join("shim/tests/records").join(file);
         let named = shapes(&fs::read(&path).with_context(|| format!("read {}", path.display()))?)?;
         ensure!(named.iter().any(|line| line.contains(key)), "{file} does not have {key}");
-        today.iter_mut().for_each(|line| line.retain(|found| found != key));
+        today.iter_mut().for_each(|line| line.retain(|line_key| line_key != key));
     }
     ensure!(today == kept, "the format changed without a new file:\n{today:#?}\nthe file:\n{kept:#?}");
     Ok(())

@@ -222,6 +222,6 @@ fn state_and_run_directories_are_made_for_root_alone() -> Result<()> {
         }
     }
     ensure!(files > 0, "there is a record");
-    assert_eq!(mode(&case.path("run"))? & 0o022, 0, "the run directory is nobody else's to write");
+    assert_eq!(mode(&case.path("run"))? & 0o022, 0, "root alone may write the run directory");
     Ok(())
 }

@@ -135,7 +135,8 @@ fn conversion_keeps_host_bits_and_interface_zero() -> Result<()> {
 /// The result has the version on stdin, whatever the delegate's.
 fn result_is_converted_between_all_versions() -> Result<()> {
     let case = Case::attach("new")?;
-    for (asked, delegate) in [("0.3.0", "1.1.0"), ("1.1.0", "0.3.0"), ("0.4.0", "1.0.0"), ("1.1.0", "1.0.0")]
+    for (version, delegate) in
+        [("0.3.0", "1.1.0"), ("1.1.0", "0.3.0"), ("0.4.0", "1.0.0"), ("1.1.0", "1.0.0")]
     {
         let mut conf = new_conf();
         conf["cniVersion"] = json!(delegate);
@@ -146,14 +147,14 @@ fn result_is_converted_between_all_versions() -> Result<()> {
             answer["ips"][0]["version"] = json!("4");
         }
         case.stubs.write("stub-new", &Stub::answering(Reply::json(&answer)))?;
-        let id = format!("{asked}-{delegate}");
-        let call = case.call_with("ADD", &json!({"cniVersion": asked})).env("CNI_CONTAINERID", &id);
+        let id = format!("{version}-{delegate}");
+        let call = case.call_with("ADD", &json!({"cniVersion": version})).env("CNI_CONTAINERID", &id);
         let mut expected = case.rn("eth0");
-        expected["cniVersion"] = json!(asked);
-        if asked.starts_with('0') {
+        expected["cniVersion"] = json!(version);
+        if version.starts_with('0') {
             expected["ips"][0]["version"] = json!("4");
         }
-        assert_eq!(without_empty_dns(call.run()?.result()?), expected, "from {delegate} to {asked}");
+        assert_eq!(without_empty_dns(call.run()?.result()?), expected, "from {delegate} to {version}");
     }
     Ok(())
 }

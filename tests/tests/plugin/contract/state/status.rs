@@ -221,7 +221,7 @@ fn status_stays_good_while_a_delegates_conf_cannot_be_used() -> Result<()> {
         ("torn", |conf| Ok(fs::write(conf, r#"{"cniVersion":"1.1.0","name":"newn"#)?)),
         ("empty", |conf| Ok(fs::write(conf, "")?)),
         ("writable by others", |conf| Ok(fs::set_permissions(conf, fs::Permissions::from_mode(0o666))?)),
-        ("of a version that nobody speaks", |conf| {
+        ("of a version that no plugin speaks", |conf| {
             Ok(fs::write(conf, r#"{"cniVersion":"9.0.0","name":"newnet","plugins":[{"type":"stub-new"}]}"#)?)
         }),
         ("a directory", |conf| {

@@ -32,13 +32,13 @@ impl Miniature {
         if !outcome.status.success() {
             self.problems.push(format!("{when}: CHECK fails: {}", outcome.stdout));
         }
-        let found = self.leavings()?;
+        let leavings = self.leavings()?;
         let both = self.mode == Mode::Both;
         let interfaces = if self.has_interfaces() { parts.len() } else { 0 };
         let id = self.id(POD);
-        let leases = parts.iter().filter(|(_, ifname)| found.leases.contains(&format!("{id}@{ifname}")));
-        if leases.count() != parts.len() || found.interfaces.len() < interfaces {
-            self.problems.push(format!("{when}: not whole: {:?} {:?}", found.leases, found.interfaces));
+        let leases = parts.iter().filter(|(_, ifname)| leavings.leases.contains(&format!("{id}@{ifname}")));
+        if leases.count() != parts.len() || leavings.interfaces.len() < interfaces {
+            self.problems.push(format!("{when}: not whole: {:?} {:?}", leavings.leases, leavings.interfaces));
         }
         let wrong = if both { self.host.not_whole(&format!("{id}net1"))? } else { Vec::new() };
         if !wrong.is_empty() {

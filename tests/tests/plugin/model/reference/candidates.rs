@@ -56,7 +56,7 @@ impl Candidates {
     pub(crate) fn hold(&self, holds: impl Fn(&Reference) -> Result<()>) -> Result<()> {
         let mut all = self.0.iter().map(holds);
         let first = all.next().unwrap_or(Ok(()));
-        if first.is_err() && all.any(|one| one.is_ok()) { Ok(()) } else { first }
+        if first.is_err() && all.any(|held| held.is_ok()) { Ok(()) } else { first }
     }
 }
 
@@ -65,22 +65,22 @@ impl Candidates {
 /// # Errors
 /// Why each of them is refuted, if all are.
 pub(super) fn surviving<T: PartialEq>(all: impl Iterator<Item = Result<T>>) -> Result<Vec<T>> {
-    let (mut found, mut why): (Vec<T>, Vec<String>) = (Vec::new(), Vec::new());
+    let (mut values, mut why): (Vec<T>, Vec<String>) = (Vec::new(), Vec::new());
     for outcome in all {
         match outcome.map_err(|error| format!("{error:#}")) {
-            Ok(next) if !found.contains(&next) => found.push(next),
+            Ok(next) if !values.contains(&next) => values.push(next),
             Err(error) if !why.contains(&error) => why.push(error),
             _ => {}
         }
     }
-    if found.is_empty() { Err(anyhow!("{}", why.join("\nor: "))) } else { Ok(found) }
+    if values.is_empty() { Err(anyhow!("{}", why.join("\nor: "))) } else { Ok(values) }
 }
 
 /// Adds those that are not there yet.
 pub(super) fn add_new(to: &mut Vec<Reference>, those: impl IntoIterator<Item = Reference>) {
-    for one in those {
-        if !to.contains(&one) {
-            to.push(one);
+    for reference in those {
+        if !to.contains(&reference) {
+            to.push(reference);
         }
     }
 }

@@ -70,7 +70,7 @@ impl Reference {
         let failures: Vec<Failure> =
             progress.failures.iter().map(|failure| Failure { code: 1, ..*failure }).collect();
         let ends = Ends::any_of(&failures);
-        // Temporary files that cannot be removed are told as well.
+        // Temporary files that cannot be removed are reported as well.
         Ok(if self.disk == Disk::Sound { ends } else { ends.or(Ends::code(1)) })
     }
 
@@ -166,7 +166,7 @@ impl Reference {
         let path = self.netns_paths[usize::from(key.container)].clone();
         let netns = if same { path } else { String::new() };
         let owing = Owing { id: &id, netns: Some(&netns), netns_gone: !same, faults };
-        let mut own = reading.of(calls);
+        let mut own = reading.with_calls(calls);
         let ends = self.close(key, attachment, &owing, &mut own).with_context(|| format!("closing {key}"))?;
         own.finished()?;
         Ok(ends.failures())
@@ -240,7 +240,8 @@ impl Reference {
             ensure!(calls.is_empty(), "GC was passed on beside a damaged record: {calls:?}");
             return Ok(failures);
         }
-        doubtful |= self.unread_in_play || self.attachments.values().any(|one| one.paper != Paper::Sound);
+        doubtful |= self.unread_in_play
+            || self.attachments.values().any(|attachment| attachment.paper != Paper::Sound);
         for side in Side::BOTH {
             let knows = self.setup.speaks(side, "1.1.0");
             if !self.agents[side.index()].conf {
@@ -303,15 +304,15 @@ impl Reference {
                 let _new = if sure { must.insert(entry) } else { may.insert(entry) };
             }
         }
-        let got = list_of(call)?;
-        let lacking: Vec<_> = must.difference(&got).collect();
-        ensure!(lacking.is_empty(), "{} would lose {lacking:?}: its list is {got:?}", side.name());
+        let listed = list_of(call)?;
+        let lacking: Vec<_> = must.difference(&listed).collect();
+        ensure!(lacking.is_empty(), "{} would lose {lacking:?}: its list is {listed:?}", side.name());
         let in_play: BTreeSet<String> = self.in_play.iter().map(|key| key.id()).collect();
-        let foreign: Vec<_> = got
+        let foreign: Vec<_> = listed
             .iter()
             .filter(|entry| !must.contains(*entry) && !may.contains(*entry) && !in_play.contains(&entry.0))
             .collect();
-        ensure!(foreign.is_empty(), "{} has nothing of {foreign:?}: its list is {got:?}", side.name());
+        ensure!(foreign.is_empty(), "{} has nothing of {foreign:?}: its list is {listed:?}", side.name());
         Ok(())
     }
 }

@@ -122,7 +122,9 @@ impl Reference {
 
     /// The node once for each record that the attachment may have.
     pub(super) fn worlds(&self, key: Key) -> Vec<Self> {
-        let Some(attachment) = self.attachments.get(&key).filter(|of| of.paper == Paper::Sound) else {
+        let Some(attachment) =
+            self.attachments.get(&key).filter(|attachment| attachment.paper == Paper::Sound)
+        else {
             return vec![self.clone()];
         };
         let certain = |known: Certainty| match known {
@@ -130,23 +132,27 @@ impl Reference {
             other => vec![other],
         };
         let mut all = vec![attachment.clone()];
-        all = split(&all, |of| certain(of.attached), |of, attached| of.attached = attached);
+        all =
+            split(&all, |variant| certain(variant.attached), |variant, attached| variant.attached = attached);
         for index in 0..attachment.legs.len() {
-            let debts = |of: &Attachment| match of.legs[index].debt {
+            let debts = |variant: &Attachment| match variant.legs[index].debt {
                 Debt::Doubtful => vec![Debt::Owed, Debt::Settled],
                 other => vec![other],
             };
-            all = split(&all, debts, |of, debt| of.legs[index].debt = debt);
+            all = split(&all, debts, |variant, debt| variant.legs[index].debt = debt);
             // What is settled says nothing more.
-            let open = |of: &Attachment, known: Certainty| {
-                if of.legs[index].debt == Debt::Settled { vec![known] } else { certain(known) }
+            let open = |variant: &Attachment, known: Certainty| {
+                if variant.legs[index].debt == Debt::Settled { vec![known] } else { certain(known) }
             };
-            all =
-                split(&all, |of| open(of, of.legs[index].result), |of, known| of.legs[index].result = known);
             all = split(
                 &all,
-                |of| open(of, of.legs[index].leaving),
-                |of, known| of.legs[index].leaving = known,
+                |variant| open(variant, variant.legs[index].result),
+                |variant, known| variant.legs[index].result = known,
+            );
+            all = split(
+                &all,
+                |variant| open(variant, variant.legs[index].leaving),
+                |variant, known| variant.legs[index].leaving = known,
             );
         }
         let world = |attachment: Attachment| {
@@ -344,13 +350,13 @@ fn split<T>(
     values: impl Fn(&Attachment) -> Vec<T>,
     mut set: impl FnMut(&mut Attachment, T),
 ) -> Vec<Attachment> {
-    let mut found = Vec::new();
+    let mut variants = Vec::new();
     for attachment in all {
         for value in values(attachment) {
             let mut next = attachment.clone();
             set(&mut next, value);
-            found.push(next);
+            variants.push(next);
         }
     }
-    found
+    variants
 }

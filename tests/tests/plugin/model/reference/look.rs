@@ -23,7 +23,7 @@ impl Reference {
         }
     }
 
-    /// Every network that is attached is asked with its own result; any failure is told.
+    /// Every network that is attached is asked with its own result; any failure is reported.
     fn check_record(
         &self,
         key: Key,

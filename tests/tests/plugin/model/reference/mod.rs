@@ -141,7 +141,7 @@ pub(crate) struct Reference {
     pub(crate) netns: Vec<Option<NetnsId>>,
     /// Networks that were given up locally so far; at least and at most.
     pub(crate) forced: (usize, usize),
-    /// Container and network of each that was given up while the ledger could not be written; the journal was told instead.
+    /// Container and network of each that was given up while the ledger could not be written; the journal has it instead.
     pub(crate) told_journal: BTreeSet<(String, String)>,
     /// Plugins whose DEL failed on a netns that is gone, and counted as done.
     pub(crate) outlived: usize,

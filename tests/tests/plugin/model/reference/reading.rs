@@ -44,7 +44,7 @@ impl Reading {
     }
 
     /// The same for some of the calls only.
-    pub(crate) fn of(&self, calls: Vec<StubCall>) -> Self {
+    pub(crate) fn with_calls(&self, calls: Vec<StubCall>) -> Self {
         Self { calls, at: 0, killed: self.killed, hung: false, cut: false }
     }
 
@@ -68,8 +68,8 @@ impl Reading {
     }
 
     /// Takes out all calls of these verbs and calls whose filter holds.
-    pub(crate) fn take(&mut self, wanted: impl Fn(&StubCall) -> bool) -> Vec<StubCall> {
-        let (taken, left) = self.calls.drain(self.at..).partition(|call| wanted(call));
+    pub(crate) fn take(&mut self, is_taken: impl Fn(&StubCall) -> bool) -> Vec<StubCall> {
+        let (taken, left) = self.calls.drain(self.at..).partition(|call| is_taken(call));
         self.calls = left;
         self.at = 0;
         taken
@@ -102,13 +102,14 @@ impl Reading {
             self.cut = true;
             return Ok(None);
         };
-        let found = (call.name.as_str(), call.verb(), call.var("CNI_CONTAINERID"), call.var("CNI_IFNAME"));
-        let wanted = (expected.part.plugin(), expected.verb.name(), expected.id, expected.ifname);
-        ensure!(found == wanted, "the call was {found:?}, expected {wanted:?}");
+        let call_made =
+            (call.name.as_str(), call.verb(), call.var("CNI_CONTAINERID"), call.var("CNI_IFNAME"));
+        let expected_call = (expected.part.plugin(), expected.verb.name(), expected.id, expected.ifname);
+        ensure!(call_made == expected_call, "the call was {call_made:?}, expected {expected_call:?}");
         if let Some(netns) = expected.netns {
             ensure!(
                 call.var("CNI_NETNS") == netns,
-                "{wanted:?} got netns {:?}, not {netns:?}",
+                "{expected_call:?} got netns {:?}, not {netns:?}",
                 call.var("CNI_NETNS")
             );
         }
@@ -124,7 +125,7 @@ impl Reading {
             .iter()
             .map(|call| format!("{} of {}", call.brief(), call.var("CNI_CONTAINERID")))
             .collect();
-        ensure!(left.is_empty(), "calls that nobody may make: {left:?}");
+        ensure!(left.is_empty(), "calls that the plugin must not make: {left:?}");
         Ok(())
     }
 }
@@ -133,9 +134,9 @@ impl Reference {
     /// The conf that a plugin got is its network's own: name, version, type, and no other network's result.
     pub(crate) fn own_conf(&self, side: Side, part: Part, call: &StubCall) -> Result<serde_json::Value> {
         let conf = call.conf()?;
-        let got = |key: &str| conf[key].as_str().unwrap_or_default().to_owned();
+        let text = |key: &str| conf[key].as_str().unwrap_or_default().to_owned();
         ensure!(
-            (got("name"), got("type"), got("cniVersion"))
+            (text("name"), text("type"), text("cniVersion"))
                 == (
                     side.network().to_owned(),
                     part.plugin().to_owned(),
@@ -178,13 +179,13 @@ impl Reference {
 pub(crate) fn list_of(call: &StubCall) -> Result<BTreeSet<(String, String)>> {
     let conf = call.conf()?;
     let list = conf["cni.dev/valid-attachments"].as_array().context("a GC without a list")?;
-    let mut found = BTreeSet::new();
+    let mut attachments = BTreeSet::new();
     for entry in list {
         let text = |key: &str| entry[key].as_str().map(str::to_owned);
         let (Some(id), Some(ifname)) = (text("containerID"), text("ifname")) else {
             bail!("a GC's list has the entry {entry}")
         };
-        found.insert((id, ifname));
+        attachments.insert((id, ifname));
     }
-    Ok(found)
+    Ok(attachments)
 }

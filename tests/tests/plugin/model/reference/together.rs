@@ -137,8 +137,8 @@ impl Reference {
 
 /// Those that are not refuted; why, if all are.
 fn all_or_errors<T>(all: Vec<Result<T>>) -> Result<Vec<T>> {
-    let (found, refuted): (Vec<_>, Vec<_>) = all.into_iter().partition(Result::is_ok);
-    if found.is_empty() { refuted.into_iter().collect() } else { found.into_iter().collect() }
+    let (values, refuted): (Vec<_>, Vec<_>) = all.into_iter().partition(Result::is_ok);
+    if values.is_empty() { refuted.into_iter().collect() } else { values.into_iter().collect() }
 }
 
 /// The closes whose place in the order an ADD, JOIN or LEAVE can tell.

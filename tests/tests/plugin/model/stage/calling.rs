@@ -136,12 +136,12 @@ impl Stage {
         let pids: Vec<i32> = running.iter().map(Running::pid).collect();
         let outcomes: Vec<Outcome> = running.into_iter().map(Running::wait).collect::<Result<_>>()?;
         let all = self.calls()?;
-        let of = |pid: i32| all.iter().filter(|call| call.ppid == pid).cloned().collect();
+        let calls_by = |pid: i32| all.iter().filter(|call| call.ppid == pid).cloned().collect();
         let known = all.iter().all(|call| pids.contains(&call.ppid));
-        ensure!(known, "a plugin was called by nobody that runs: {all:?}");
+        ensure!(known, "a plugin was called by no process of this run: {all:?}");
         let seen = calls.iter().zip(&outcomes).zip(pids).map(|((call, outcome), pid)| {
             let seen = self.observe(call, outcome)?;
-            Ok(CallObservation { calls: of(pid), ..seen })
+            Ok(CallObservation { calls: calls_by(pid), ..seen })
         });
         let seen = seen.collect();
         self.write_scripts(&[], None)?;

@@ -88,7 +88,7 @@ impl Stage {
 
     /// What host-local holds: network, container id and ifname of every lease.
     pub(crate) fn leases(&self) -> Result<Vec<(String, String, String)>> {
-        let mut found = Vec::new();
+        let mut leases = Vec::new();
         for side in Side::BOTH {
             let Ok(files) = fs::read_dir(self.path("leases").join(side.network())) else { continue };
             for file in files {
@@ -99,11 +99,11 @@ impl Stage {
                 }
                 let text = fs::read_to_string(file.path())?;
                 let (id, ifname) = text.split_once("\r\n").unwrap_or((&text, ""));
-                found.push((side.network().to_owned(), id.trim().to_owned(), ifname.trim().to_owned()));
+                leases.push((side.network().to_owned(), id.trim().to_owned(), ifname.trim().to_owned()));
             }
         }
-        found.sort();
-        Ok(found)
+        leases.sort();
+        Ok(leases)
     }
 
     pub(crate) fn set_conf(&self, side: Side, there: bool) -> Result<()> {
@@ -274,9 +274,9 @@ impl Stage {
 
     /// The records that are there, by the file names that the documentation gives them.
     pub(crate) fn papers(&self) -> Result<BTreeMap<Key, std::path::PathBuf>> {
-        let mut found = BTreeMap::new();
+        let mut papers = BTreeMap::new();
         let shards = match fs::read_dir(self.path("state/attachments")) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(papers),
             shards => shards?,
         };
         for shard in shards {
@@ -284,11 +284,11 @@ impl Stage {
                 let entry = entry?;
                 let name = entry.file_name().to_string_lossy().into_owned();
                 if let Some(key) = Key::all().find(|key| key.to_string() == name) {
-                    found.insert(key, entry.path());
+                    papers.insert(key, entry.path());
                 }
             }
         }
-        Ok(found)
+        Ok(papers)
     }
 
     /// Cuts a record off. Never exactly behind a line: a record that ends with a whole line looks as if it had been written so.

@@ -59,8 +59,8 @@ impl Programs {
         dir.install(&lab::build::dist::bootstrap()?, "crossfade-bootstrap")?;
         dir.install(&lab::build::dist::lab_bin("lab-stub")?, "lab-stub")?;
         for plugin in REAL_PLUGINS {
-            let found = REAL_DIRS.iter().map(|dir| Path::new(dir).join(plugin)).find(|path| path.is_file());
-            dir.install(&found.with_context(|| format!("the standard plugin {plugin}"))?, plugin)?;
+            let path = REAL_DIRS.iter().map(|dir| Path::new(dir).join(plugin)).find(|path| path.is_file());
+            dir.install(&path.with_context(|| format!("the standard plugin {plugin}"))?, plugin)?;
         }
         Ok(Self { dir })
     }
@@ -113,16 +113,16 @@ pub(crate) struct Stage {
 impl Stage {
     /// A node that has just booted, with both agents up.
     pub(crate) fn new(setup: &Setup, programs: &Programs, boot_file: &Path) -> Result<Self> {
-        Self::of(setup, programs, boot_file, false)
+        Self::create(setup, programs, boot_file, false)
     }
 
     /// The same with the standard plugins as networks, in a network namespace of its own.
     pub(crate) fn real(setup: &Setup, programs: &Programs, boot_file: &Path) -> Result<Self> {
         own_network()?;
-        Self::of(setup, programs, boot_file, true)
+        Self::create(setup, programs, boot_file, true)
     }
 
-    fn of(setup: &Setup, programs: &Programs, boot_file: &Path, real: bool) -> Result<Self> {
+    fn create(setup: &Setup, programs: &Programs, boot_file: &Path, real: bool) -> Result<Self> {
         let dir = Scratch::new("model")?;
         for name in ["bin", "net.d", "netns", "state", "sock"] {
             dir.dir(name)?;

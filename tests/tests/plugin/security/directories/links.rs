@@ -147,7 +147,7 @@ fn lock_that_is_something_else_holds_up_add_and_not_del() -> Result<()> {
     Ok(())
 }
 
-/// S5: what cannot be told there is told to the journal; no account keeps a pod from ending.
+/// S5: what cannot be written there goes to the journal; no account keeps a pod from ending.
 fn ledger_that_is_something_else_is_never_followed_nor_waited_for() -> Result<()> {
     for (what, make) in THINGS {
         let case = Case::attach("old")?;

@@ -1,4 +1,4 @@
-//! Calico's agents on the two nodes, and what they are told of pods.
+//! Calico's agents on the two nodes, and the pods that they know.
 //!
 //! A pair of agents for each side, since both networks may be a Calico here. A pod is one side's or neither's: real nodes have
 //! one Calico, and two would fight for the route to its primary address. The other side then is any CNI with a link-local

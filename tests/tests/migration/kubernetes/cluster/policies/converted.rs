@@ -62,7 +62,7 @@ impl Case {
         ensure!(what.contains("spec.ingress[1].http"), "{refused:#}");
         ensure!(self.versions()? == before, "something was written");
         let waiver = json!({
-            "object": format!("CalicoNetworkPolicy/{NAMESPACE}/{SHOP}"), "uid": uid, "reason": "nobody asks for it",
+            "object": format!("CalicoNetworkPolicy/{NAMESPACE}/{SHOP}"), "uid": uid, "reason": "no policy asks for it",
             "generation": changed["metadata"]["generation"],
         });
         settings(&converter, &json!([waiver]))?;
@@ -102,5 +102,5 @@ fn convert(converter: &Operator, more: &[&str]) -> Result<(Option<i32>, Value)> 
 /// What became of the objects.
 fn became(answer: &Value) -> Vec<&str> {
     let all = answer["applied"].as_array().map(Vec::as_slice).unwrap_or_default();
-    all.iter().filter_map(|one| one["became"].as_str()).collect()
+    all.iter().filter_map(|object| object["became"].as_str()).collect()
 }

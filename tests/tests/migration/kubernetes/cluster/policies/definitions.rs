@@ -59,7 +59,7 @@ pub(super) fn define(admin: &Client) -> Result<()> {
             let named = admin.get(&format!("/apis/{version}"))?;
             let is_named = named.body["resources"]
                 .as_array()
-                .is_some_and(|all| all.iter().any(|one| one["name"] == plural.as_str()));
+                .is_some_and(|all| all.iter().any(|resource| resource["name"] == plural.as_str()));
             let is_listed = is_named && admin.get(&format!("/apis/{version}/{plural}"))?.status == 200;
             Ok(is_listed.then_some(()))
         })?;

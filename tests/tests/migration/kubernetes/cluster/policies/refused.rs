@@ -76,7 +76,7 @@ impl Case {
         role["metadata"]["name"] = "policies-half".into();
         for rule in role["rules"].as_array_mut().context("rules")? {
             if let Some(resources) = rule["resources"].as_array_mut() {
-                resources.retain(|one| one != "globalnetworkpolicies" && one != "tiers");
+                resources.retain(|name| name != "globalnetworkpolicies" && name != "tiers");
             }
         }
         grant(&self.admin, "policies-half", &role)?;

@@ -76,7 +76,7 @@ impl Case {
         for line in message.lines() {
             // The others are still to come, at twenty requests a second.
             if line? == format!("wrote NetworkPolicy/{NAMESPACE}/{}", name(0)) {
-                self.patch(PLAIN, &last, &json!({ "metadata": { "labels": { "by": "somebody" } } }))?;
+                self.patch(PLAIN, &last, &json!({ "metadata": { "labels": { "by": "another-client" } } }))?;
             }
         }
         let output = child.wait_with_output()?;
@@ -91,7 +91,7 @@ impl Case {
         let what = answer["problems"][0]["what"].as_str().unwrap_or_default();
         ensure!(what.contains(&last) && what.contains("409 Conflict"), "{answer:#}");
         let theirs = self.get(PLAIN, &last)?;
-        ensure!(theirs["metadata"]["labels"]["by"] == "somebody", "their change is lost: {theirs:#}");
+        ensure!(theirs["metadata"]["labels"]["by"] == "another-client", "their change is lost: {theirs:#}");
         ensure!(theirs["spec"].get("ingress").is_none(), "{theirs:#}");
         // The same command again goes on.
         let (status, answer) = self.restore(&file, &[])?;
