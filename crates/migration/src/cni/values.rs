@@ -39,6 +39,8 @@ pub struct Rule {
     pub helm: Option<&'static [(&'static str, &'static str)]>,
     /// What an absent key means.
     pub absent: &'static str,
+    /// The workloads that read it, and only when they start; empty if it holds at once.
+    pub readers: &'static [&'static str],
     /// In each stage, in order.
     pub expected: [Expectation; 3],
     /// How bad another value is.

@@ -327,6 +327,28 @@ fn settings_of_the_last_stage_are_shown_as_a_change() {
     );
 }
 
+/// What does not read a setting runs on.
+#[test]
+fn the_page_has_the_commands_of_the_last_settings_as_the_line_prints_them() {
+    let data =
+        json!({"custom-cni-conf": "true", "enable-policy": "never", "unmanaged-pod-watcher-interval": "0"});
+    let config = object(Kind::CONFIG_MAP, "cilium-config", json!({"data": data}));
+    let spec =
+        json!({"template": {"spec": {"containers": [{"name": "cilium-agent", "image": "cilium:v1.17.4"}]}}});
+    let agent =
+        object(Kind::DAEMON_SET, "cilium", json!({"metadata": {"namespace": "kube-system"}, "spec": spec}));
+    let mut world = World::approved();
+    world.case =
+        Case::new(Cni::Flannel, Cni::Cilium, vec![config, agent]).config("transition: {phase: finish}");
+    let line = world.line(LineName::Values);
+    let steps = line.help.split("; ").filter_map(|step| step.split_once(". helm "));
+    let commands: Vec<String> =
+        steps.map(|(_, step)| format!("helm {}", step.split(". --").next().unwrap_or(step))).collect();
+    let page = include_str!("../../../../docs/finish.md");
+    let printed: Vec<&str> = page.lines().filter(|line| line.starts_with("helm upgrade")).collect();
+    assert_eq!(commands, printed, "{line:?}");
+}
+
 /// What a person sets is a key of the resource itself, and no chart has a file of it.
 #[test]
 fn settings_without_a_chart_are_named_as_the_resource_has_them() {

@@ -286,10 +286,16 @@ impl Walker for Place {
                 }
                 _ if line.starts_with("helm upgrade cilium cilium/cilium ") => {
                     let interval = cilium::upgrade(&self.api, line)?;
-                    if let Some(first) = self.real.first_mut() {
+                    // What the command does not restart runs on with the settings of before.
+                    let restarts = |workload: &str| line.split(' ').any(|word| word == workload);
+                    if let Some(first) =
+                        self.real.first_mut().filter(|_| restarts("deployment/cilium-operator"))
+                    {
                         first.start_operator(&[&format!("--unmanaged-pod-watcher-interval={interval}")])?;
                     }
-                    (0..self.cluster.workers.len()).try_for_each(|at| self.restart_agent(at))?;
+                    if restarts("daemonset/cilium") {
+                        (0..self.cluster.workers.len()).try_for_each(|at| self.restart_agent(at))?;
+                    }
                 }
                 _ if line.starts_with("kubectl label node n1 ") => {
                     let name = self.worker().name().to_owned();

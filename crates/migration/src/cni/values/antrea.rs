@@ -7,6 +7,8 @@ use crate::check::finding::Severity::{Blocks, Risk};
 use Expectation::{Any, Not, OneOf};
 
 const OFF: Expectation = OneOf(&["false"]);
+/// The agents of the nodes.
+pub(super) const AGENTS: &[&str] = &["daemonset/antrea-agent"];
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -16,6 +18,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "trafficEncapMode",
         helm: None,
         absent: "encap",
+        readers: AGENTS,
         expected: [Not(&["networkPolicyOnly"]); 3],
         severity: Blocks,
         why: "In this mode Antrea gives pods no network of its own. Its installer also appends itself to the first CNI configuration of the node, which is Crossfade's.",
@@ -27,6 +30,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "antreaProxy.proxyAll",
         helm: None,
         absent: "false",
+        readers: AGENTS,
         expected: [OFF, OFF, OFF],
         severity: Blocks,
         why: "With proxyAll, Antrea takes Services over from kube-proxy for pods of the old network and for the nodes, too. Replace kube-proxy after the migration, as a change of its own.",
@@ -38,6 +42,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "enableBridgingMode",
         helm: None,
         absent: "false",
+        readers: AGENTS,
         expected: [OFF, OFF, Any],
         severity: Blocks,
         why: "The node's interface and its address move into an Open vSwitch bridge. The old CNI loses its interface, and the way back needs a reboot.",
@@ -49,6 +54,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "trafficEncapMode",
         helm: None,
         absent: "encap",
+        readers: AGENTS,
         expected: [Not(&["noEncap"]), Not(&["noEncap"]), Any],
         severity: Risk,
         why: "Without tunnels, the network between the nodes must have routes to the new pod ranges before the first pod moves. Crossfade cannot see whether it has.",
@@ -60,6 +66,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "featureGates.NodeNetworkPolicy",
         helm: None,
         absent: "false",
+        readers: AGENTS,
         expected: [OFF, OFF, Any],
         severity: Risk,
         why: "Policies for nodes see the old network's tunnels as traffic of the node. A policy that does not allow them cuts the old network.",

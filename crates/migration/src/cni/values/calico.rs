@@ -1,4 +1,4 @@
-//! Settings of Calico as the CNI to move to. Keys are those of `FelixConfiguration`.
+//! Settings of Calico as the CNI to move to. Keys are those of `FelixConfiguration`, which Felix watches.
 //!
 //! *Source*: Calico's documentation, "Felix configuration".
 
@@ -14,6 +14,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "bpfEnabled",
         helm: None,
         absent: "false",
+        readers: &[],
         expected: [OneOf(&["false"]); 3],
         severity: Blocks,
         why: "The eBPF data plane takes Services over from kube-proxy and attaches to the node's interfaces, so it also sees the old network's packets. Switch to it after the migration, as a change of its own.",
@@ -25,6 +26,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "chainInsertMode",
         helm: None,
         absent: "insert",
+        readers: &[],
         expected: [OneOf(&["append"]), OneOf(&["append"]), Any],
         severity: Risk,
         why: "Felix puts its rules first, and again whenever another program is before it. The old CNI's rules for its own pods are then not reached.",

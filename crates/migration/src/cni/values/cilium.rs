@@ -1,7 +1,8 @@
 //! Cilium's settings in each stage.
 //!
 //! *Source*: Cilium's documentation, "Migrating a cluster to Cilium", which names them; install/kubernetes/cilium/templates/cilium-configmap.yaml for the
-//! keys; a published migration of a production cluster, which found the watcher of unmanaged pods restarting CoreDNS for ever.
+//! keys; Documentation/cmdref/cilium-operator-generic.md (1.17) for those that the operator reads; a published migration of a production cluster, which
+//! found the watcher of unmanaged pods restarting CoreDNS for ever.
 
 use super::{Expectation, Rule};
 use crate::check::finding::Severity::{Blocks, Risk};
@@ -9,6 +10,10 @@ use Expectation::{Any, OneOf};
 
 const OFF: Expectation = OneOf(&["false", "disabled"]);
 const ON: Expectation = OneOf(&["true"]);
+/// The agents of the nodes.
+pub(super) const AGENTS: &[&str] = &["daemonset/cilium"];
+const OPERATOR: &[&str] = &["deployment/cilium-operator"];
+const BOTH: &[&str] = &["deployment/cilium-operator", "daemonset/cilium"];
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -18,6 +23,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "cni.customConf",
         helm: None,
         absent: "false",
+        readers: AGENTS,
         expected: [ON, ON, OneOf(&["false"])],
         severity: Blocks,
         why: "Until the end, Crossfade alone writes the CNI configuration. An agent that writes 05-cilium.conflist gives every new pod of the node the new network at once. At the end, Cilium must write it, or no pod starts once Crossfade is gone.",
@@ -29,6 +35,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "cni.exclusive",
         helm: None,
         absent: "false",
+        readers: AGENTS,
         expected: [OneOf(&["false"]), OneOf(&["false"]), Any],
         severity: Blocks,
         why: "An exclusive agent renames every other CNI configuration to *.cilium_bak, again and again: the old CNI's and Crossfade's.",
@@ -40,6 +47,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "cni.uninstall",
         helm: None,
         absent: "false",
+        readers: AGENTS,
         expected: [OneOf(&["false"]), OneOf(&["false"]), OneOf(&["false"])],
         severity: Blocks,
         why: "With each restart of an agent the binary disappears for a while. Pods of the new network neither start nor end then.",
@@ -51,6 +59,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "operator.unmanagedPodWatcher.restart",
         helm: Some(&[("0", "false"), ("15", "true")]),
         absent: "15",
+        readers: OPERATOR,
         expected: [OneOf(&["0", "0s"]), OneOf(&["0", "0s"]), OneOf(&["15", "15s"])],
         severity: Blocks,
         why: "Every 15 seconds, the operator deletes a CoreDNS pod that Cilium does not manage, without regard for PodDisruptionBudgets. The scheduler puts it onto a node with the old network again, so this never ends, and the cluster loses its DNS at times.",
@@ -62,6 +71,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "policyEnforcementMode",
         helm: None,
         absent: "default",
+        readers: AGENTS,
         expected: [OneOf(&["never"]), OneOf(&["never"]), OneOf(&["default"])],
         severity: Blocks,
         why: "Cilium takes pods of the old network for the outside world, so selectors of a policy do not match them, and allowed traffic is dropped. At the end, no policy holds until Cilium enforces them again.",
@@ -73,6 +83,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "bpf.hostLegacyRouting",
         helm: None,
         absent: "false",
+        readers: AGENTS,
         expected: [ON, ON, Any],
         severity: Blocks,
         why: "With eBPF host routing, packets of Cilium's pods bypass the node's routes and firewall rules, and do not reach the old network.",
@@ -84,6 +95,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "ipam.mode",
         helm: None,
         absent: "cluster-pool",
+        readers: BOTH,
         expected: [OneOf(&["cluster-pool", "multi-pool", "eni"]); 3],
         severity: Risk,
         why: "Cilium's migration guide asks for ranges of Cilium's own (cluster-pool). In the mode kubernetes, Cilium uses the pod CIDR of each Node, as Flannel, Canal and Antrea do. The mode cannot change while pods run.",
@@ -95,6 +107,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "kubeProxyReplacement",
         helm: None,
         absent: "false",
+        readers: BOTH,
         expected: [OFF, OFF, OFF],
         severity: Blocks,
         why: "The moment that an agent starts, it takes all Services of its node over from kube-proxy, for pods of the old network as well, and may break their connections. Replace kube-proxy after the migration, as a change of its own.",
@@ -106,6 +119,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "cni.chainingMode",
         helm: None,
         absent: "none",
+        readers: AGENTS,
         expected: [OneOf(&["none", "portmap", ""]); 3],
         severity: Blocks,
         why: "A chained Cilium gives pods no network of its own, so there is nothing to move to. Cilium does not test migrations from chained mode either.",
@@ -117,6 +131,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "routingMode",
         helm: None,
         absent: "tunnel",
+        readers: AGENTS,
         expected: [OneOf(&["tunnel"]), OneOf(&["tunnel"]), Any],
         severity: Risk,
         why: "With native routing, the network between the nodes must have routes to the new pod range before the first pod moves. Crossfade cannot see whether it has.",
@@ -128,6 +143,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "hostFirewall.enabled",
         helm: None,
         absent: "false",
+        readers: AGENTS,
         expected: [OneOf(&["false"]), OneOf(&["false"]), Any],
         severity: Risk,
         why: "The firewall sees the old network's tunnels as traffic of the node. A policy for nodes that does not allow them cuts the old network.",

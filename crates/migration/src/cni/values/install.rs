@@ -1,5 +1,6 @@
 //! The command or the file that gives the new CNI its settings.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::{Row, Rule, State, rules};
@@ -29,17 +30,16 @@ pub fn upgrade(scene: &Scene<'_>, rows: &[Row], stage: Stage) -> Option<(Vec<Str
     (!sets.is_empty()).then(|| (lines, command(scene, &sets)))
 }
 
-/// The command that sets values of the new CNI: pairs of a name and a value.
+/// The command that sets values of the new CNI, pairs of a name and a value, and restarts what reads them.
 #[must_use]
 pub fn command(scene: &Scene<'_>, sets: &[(&str, &str)]) -> String {
     let flags: String = sets.iter().map(|(key, value)| format!(" --set {key}={value}")).collect();
     let version = version(scene).map(|version| format!(" --version {version}")).unwrap_or_default();
+    let restarts = readers(scene.to, sets).into_iter().collect::<Vec<_>>().join(" ");
     match scene.to {
-        Cni::Cilium => format!(
-            "helm upgrade cilium cilium/cilium --namespace kube-system{version} --reuse-values{flags} && kubectl -n kube-system rollout restart deployment/cilium-operator daemonset/cilium"
-        ),
-        Cni::Antrea => format!(
-            "helm upgrade antrea antrea/antrea --namespace kube-system{version} --reuse-values{flags} && kubectl -n kube-system rollout restart daemonset/antrea-agent"
+        Cni::Cilium | Cni::Antrea => format!(
+            "helm upgrade {chart} {chart}/{chart} --namespace kube-system{version} --reuse-values{flags} && kubectl -n kube-system rollout restart {restarts}",
+            chart = scene.to
         ),
         Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => {
             let spec: Vec<String> =
@@ -50,6 +50,17 @@ pub fn command(scene: &Scene<'_>, sets: &[(&str, &str)]) -> String {
             )
         }
     }
+}
+
+/// The workloads that read any of these values. One without a rule, such as that of the socket load balancer, is read by the agents alone.
+fn readers(to: Cni, sets: &[(&str, &str)]) -> BTreeSet<&'static str> {
+    let agents = match to {
+        Cni::Cilium => super::cilium::AGENTS,
+        Cni::Antrea => super::antrea::AGENTS,
+        Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => &[],
+    };
+    let rule = |set: &str| rules(to).iter().find(|rule| rule.set == set);
+    sets.iter().flat_map(|(set, _)| rule(set).map_or(agents, |rule| rule.readers)).copied().collect()
 }
 
 /// A value as JSON; Felix's enumerations begin with a capital letter.
@@ -181,6 +192,25 @@ mod tests {
         assert_eq!(text, "a:\n  b:\n    c: 1\n    d: x\n  e: true\nf: []\n");
         let read: serde_json::Value = serde_saphyr::from_str(&text).expect("YAML");
         assert_eq!(read["a"]["b"]["d"], "x");
+    }
+
+    /// An agent that restarts without need breaks connections that it proxies.
+    #[test]
+    fn only_what_reads_a_value_restarts() {
+        let (agents, operator) = ("daemonset/cilium", "deployment/cilium-operator");
+        let watcher = "operator.unmanagedPodWatcher.restart";
+        for (to, sets, expected) in [
+            (Cni::Cilium, &["cni.customConf"][..], &[agents][..]),
+            (Cni::Cilium, &[watcher], &[operator]),
+            (Cni::Cilium, &[SOCKET_LB], &[agents]),
+            (Cni::Cilium, &["kubeProxyReplacement"], &[agents, operator]),
+            (Cni::Cilium, &[watcher, "cni.customConf", "cni.exclusive"], &[agents, operator]),
+            (Cni::Antrea, &["trafficEncapMode"], &["daemonset/antrea-agent"]),
+            (Cni::Calico, &["bpfEnabled"], &[]),
+        ] {
+            let sets: Vec<(&str, &str)> = sets.iter().map(|set| (*set, "")).collect();
+            assert_eq!(readers(to, &sets).into_iter().collect::<Vec<_>>(), expected, "{to} {sets:?}");
+        }
     }
 
     #[test]
