@@ -18,7 +18,7 @@ mod store;
 pub(crate) use api::connect::cluster_name;
 pub(crate) use conduct::{Preview, RunOptions, ask, conduct, preview, watch_status};
 pub(crate) use finish::{
-    Approval, BackupFiles, FinishInputs, FinishView, apply_finish, undo_finish, view_finish,
+    Approval, BackupFiles, FinishAct, FinishInputs, FinishRequest, FinishView, apply_finish, view_finish,
 };
 pub use lease::{AcquireError, Patience};
 pub(crate) use permit::{permit, release};

@@ -23,7 +23,9 @@ use crate::cli::exit::Failure;
 use crate::cli::finish::Finish as FinishArgs;
 use crate::cli::options::Global;
 use crate::input;
-use crate::live::{self, Approval, BackupFiles, FinishInputs, FinishView, Patience};
+use crate::live::{
+    self, Approval, BackupFiles, FinishAct, FinishInputs, FinishRequest, FinishView, Patience,
+};
 use crate::print::{Document, Progress, Report};
 
 /// Most bytes of a backup. *Source*: none; it is as much as a backup of policies may have.
@@ -86,14 +88,18 @@ pub(crate) fn finish(global: &Global, args: &FinishArgs) -> Result<FinishReport,
     let patience = if args.take_over { Patience::UntilExpired } else { Patience::None };
     let named = args.from.zip(args.to);
     let own = global.clone();
-    let viewed = if let Some(hash) = &args.confirm {
-        let removes = args.remove.as_deref().map(|name| require_name(global, name)).transpose()?.is_some();
-        let approval = Approval { hash: hash.clone(), removes, patience };
+    let act = match &args.confirm {
+        Some(hash) => {
+            let removes =
+                args.remove.as_deref().map(|name| require_name(global, name)).transpose()?.is_some();
+            Some(FinishAct::CarryOut(Approval { hash: hash.clone(), removes }))
+        }
+        None => args.undo.then_some(FinishAct::Undo),
+    };
+    let viewed = if let Some(act) = act {
         let gather = move || gather(&own, config, named).map_err(first_problem);
-        live::apply_finish(&global.access, gather, &files, &approval, &mut report_step)
-    } else if args.undo {
-        let gather = move || gather(&own, config, named).map_err(first_problem);
-        live::undo_finish(&global.access, gather, &files, patience, &mut report_step)
+        let request = FinishRequest { act, patience };
+        live::apply_finish(&global.access, gather, &files, &request, &mut report_step)
     } else {
         let inputs = gather(global, config, named)?;
         if let Some(file) = &args.values {

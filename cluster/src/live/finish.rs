@@ -108,6 +108,22 @@ pub(crate) struct FinishView {
     pub record: Option<Record>,
 }
 
+/// What a person asks for on the command line.
+#[derive(Debug, Clone)]
+pub(crate) struct FinishRequest {
+    pub act: FinishAct,
+    /// What to do about the Lease of another holder.
+    pub patience: Patience,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum FinishAct {
+    /// Carries the next lines out, until one waits or is refused.
+    CarryOut(Approval),
+    /// Lets the old agents run again.
+    Undo,
+}
+
 /// What a person approved on the command line.
 #[derive(Debug, Clone)]
 pub(crate) struct Approval {
@@ -115,8 +131,6 @@ pub(crate) struct Approval {
     pub hash: Prefix,
     /// The command line names the cluster from which the old CNI is to be removed.
     pub removes: bool,
-    /// What to do about the Lease of another holder.
-    pub patience: Patience,
 }
 
 /// One line of the journal.
@@ -201,39 +215,26 @@ async fn view_session(
     Ok(FinishView { lines, plan, record })
 }
 
-/// Carries the next lines out, until one waits or is refused. The inputs are gathered once the Lease is held: no run changes them then.
+/// Does what is asked for. The inputs are gathered once the Lease is held: no run changes them then.
 ///
 /// # Errors
-/// The inputs cannot be read, the plan is another one, rights are missing, another holder has the Lease, or a request failed. What was done before stays done.
+/// The inputs cannot be read, the plan is another one, the removal has begun, rights are missing, another holder has the Lease, or a request failed. What was
+/// done before stays done.
 pub(crate) fn apply_finish(
     access: &Access,
     gather: impl FnOnce() -> Result<FinishInputs, Failure> + Send + 'static,
     files: &dyn BackupFiles,
-    approval: &Approval,
+    request: &FinishRequest,
     tell: &mut dyn FnMut(&str),
 ) -> Result<FinishView, Failure> {
     runtime()?.block_on(async {
         let mut session = Session::connect(access, Settings::default()).await?;
-        let lease = FinishLease { session: &mut session, patience: approval.patience, files };
-        lease.hold(gather, tell, async |holder, tell| holder.apply(approval, tell).await).await
-    })
-}
-
-/// Lets the old agents run again. The inputs are gathered once the Lease is held.
-///
-/// # Errors
-/// The inputs cannot be read, the removal has begun, another holder has the Lease, or a request failed.
-pub(crate) fn undo_finish(
-    access: &Access,
-    gather: impl FnOnce() -> Result<FinishInputs, Failure> + Send + 'static,
-    files: &dyn BackupFiles,
-    patience: Patience,
-    tell: &mut dyn FnMut(&str),
-) -> Result<FinishView, Failure> {
-    runtime()?.block_on(async {
-        let mut session = Session::connect(access, Settings::default()).await?;
-        let lease = FinishLease { session: &mut session, patience, files };
-        lease.hold(gather, tell, async |holder, tell| holder.undo(tell).await).await
+        let lease = FinishLease { session: &mut session, patience: request.patience, files };
+        let work = async |holder: &mut FinishHolder<'_>, tell: &mut dyn FnMut(&str)| match &request.act {
+            FinishAct::CarryOut(approval) => holder.apply(approval, tell).await,
+            FinishAct::Undo => holder.undo(tell).await,
+        };
+        lease.hold(gather, tell, work).await
     })
 }
 

@@ -376,7 +376,7 @@ async fn called(
 }
 
 fn approval(hash: &str, removes: bool) -> Approval {
-    Approval { hash: hash.parse().expect("a hash"), removes, patience: Patience::UntilExpired }
+    Approval { hash: hash.parse().expect("a hash"), removes }
 }
 
 /// The hash that finish prints for what is there.
