@@ -8,7 +8,8 @@ use migration::cni::values;
 use migration::config::Config;
 use migration::finish::lines::{self, Facts, Line, LineName, LineState, PolicyComparison};
 use migration::finish::{FinishPlan, Inventory, Pin, Record, plan};
-use migration::plan::canon;
+use migration::plan::{Plan, canon};
+use migration::roll::run::Run;
 use serde::Serialize;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
@@ -97,6 +98,8 @@ pub(crate) fn finish(global: &Global, args: &FinishArgs) -> Result<FinishReport,
         None => args.undo.then_some(FinishAct::Undo),
     };
     let viewed = if let Some(act) = act {
+        // A migration that is not known is refused before the Lease is taken, which writes.
+        gather_migration(global, named)?;
         let gather = move || gather(&own, config, named).map_err(first_problem);
         let request = FinishRequest { act, patience };
         live::apply_finish(&global.access, gather, &files, &request, &mut report_step)
@@ -117,17 +120,30 @@ pub(crate) fn finish(global: &Global, args: &FinishArgs) -> Result<FinishReport,
     Ok(FinishReport { from: plan.from, to: plan.to, lines, hash, plan, record, next })
 }
 
-/// Reads the last run, what the cluster has, and how the policies of both CNIs compare.
+/// The migration of the cluster, and its last run with that run's plan.
 ///
 /// # Errors
-/// The snapshot cannot be read, or nothing says between which CNIs the cluster was moved.
-fn gather(global: &Global, config: Config, named: Option<(Cni, Cni)>) -> Result<FinishInputs, Failure> {
+/// The run cannot be read, or nothing says between which CNIs the cluster was moved.
+fn gather_migration(
+    global: &Global,
+    named: Option<(Cni, Cni)>,
+) -> Result<(Migration, Option<(Run, Plan)>), Failure> {
     let is_live = global.snapshot.is_empty();
     let last_run = if is_live { live::last_run(&global.access).map_err(call_failure)? } else { None };
     let pair = named.or_else(|| last_run.as_ref().map(|(_, plan)| (plan.from, plan.to)));
     let (from, to) = pair.ok_or_else(unknown_pair)?;
     let strategy = last_run.as_ref().map_or(Strategy::Double, |(_, plan)| plan.strategy);
-    let snapshot = source::snapshot(global, Some(&Migration { from, to, strategy }))?;
+    Ok((Migration { from, to, strategy }, last_run))
+}
+
+/// Reads the last run, what the cluster has, and how the policies of both CNIs compare.
+///
+/// # Errors
+/// The snapshot cannot be read, or nothing says between which CNIs the cluster was moved.
+fn gather(global: &Global, config: Config, named: Option<(Cni, Cni)>) -> Result<FinishInputs, Failure> {
+    let (migration, last_run) = gather_migration(global, named)?;
+    let Migration { from, to, .. } = migration;
+    let snapshot = source::snapshot(global, Some(&migration))?;
     let (inputs, missing) = PolicyInputs::over(config, snapshot, from, to);
     let policies = compared(&inputs, from, to, &missing);
     let PolicyInputs { config, snapshot, .. } = inputs;

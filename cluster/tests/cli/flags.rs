@@ -7,7 +7,7 @@ use std::thread;
 
 use crate::run::{run_in, stderr, stdout};
 
-/// An API server without encryption, which knows its version and has no objects. It hands out the head of each request.
+/// An API server without encryption, which knows its version and has no objects and no evictions. It hands out the head of each request.
 fn server() -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = format!("http://{}", listener.local_addr().expect("an address"));
@@ -24,6 +24,9 @@ fn server() -> (String, Receiver<String>) {
 fn answer(head: &str) -> (&'static str, &'static str) {
     if head.starts_with("get /version ") {
         return ("200 OK", r#"{"gitVersion":"v1.33.1"}"#);
+    }
+    if head.starts_with("get /api/v1 ") {
+        return ("200 OK", r#"{"kind":"APIResourceList","groupVersion":"v1","resources":[]}"#);
     }
     if head.starts_with("get /api/v1/") && head.contains("?limit=") {
         return ("200 OK", r#"{"kind":"List","apiVersion":"v1","metadata":{},"items":[]}"#);
@@ -55,31 +58,34 @@ fn serve(stream: &TcpStream, heads: &std::sync::mpsc::Sender<String>) -> std::io
     }
 }
 
-/// What the program says, and the heads of its requests. Nothing but these arguments names a server.
-fn output_and_requests(arguments: &[&str]) -> (std::process::Output, Vec<String>) {
+/// What the program says, and the heads of its requests, in lower case. Nothing but these arguments names a server.
+pub(crate) fn output_and_requests(command: &str, arguments: &[&str]) -> (std::process::Output, Vec<String>) {
     let (address, received) = server();
     let dir = tempfile::tempdir().expect("a directory");
-    let output = run_in(dir.path(), &[&["snapshot", "--server", &address], arguments].concat());
+    let output = run_in(dir.path(), &[&[command, "--server", &address], arguments].concat());
     (output, received.try_iter().collect())
 }
 
 #[test]
 fn the_api_server_sees_what_the_flags_say() {
-    let (output, heads) = output_and_requests(&[
-        "--token",
-        "c4nary",
-        "--as",
-        "alice",
-        "--as-group",
-        "a",
-        "--as-group",
-        "b",
-        "--as-uid",
-        "7",
-        "--as-user-extra",
-        "scopes=view",
-        "--disable-compression",
-    ]);
+    let (output, heads) = output_and_requests(
+        "snapshot",
+        &[
+            "--token",
+            "c4nary",
+            "--as",
+            "alice",
+            "--as-group",
+            "a",
+            "--as-group",
+            "b",
+            "--as-uid",
+            "7",
+            "--as-user-extra",
+            "scopes=view",
+            "--disable-compression",
+        ],
+    );
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stdout(&output).contains("v1.33.1"), "{}", stdout(&output));
     assert!(heads.len() > 3, "{heads:?}");
@@ -97,14 +103,14 @@ fn the_api_server_sees_what_the_flags_say() {
         // As with kubectl, any host on the way could read it.
         assert!(!head.contains("authorization:") && !head.contains("c4nary"), "{head}");
     }
-    let (_, heads) = output_and_requests(&[]);
+    let (_, heads) = output_and_requests("snapshot", &[]);
     assert!(heads.iter().all(|head| head.contains("accept-encoding: gzip")), "{heads:?}");
 }
 
 #[test]
 fn requests_are_named_from_level_six_on_and_no_secret_is_among_them() {
     for (level, is_named) in [("-v=5", false), ("-v6", true), ("--v=9", true)] {
-        let (output, _) = output_and_requests(&["--token", "c4nary", level]);
+        let (output, _) = output_and_requests("snapshot", &["--token", "c4nary", level]);
         let text = stderr(&output);
         let is_version =
             |line: &str| line.starts_with("GET http://127.0.0.1:") && line.contains("/version 200 in ");
@@ -148,10 +154,10 @@ fn flags_of_kubectl_that_have_no_meaning_here_are_refused_with_a_reason() {
 #[test]
 fn switches_may_be_given_a_value() {
     for value in ["", "=true", "=false"] {
-        let (output, _) = output_and_requests(&[
-            &format!("--insecure-skip-tls-verify{value}"),
-            &format!("--disable-compression{value}"),
-        ]);
+        let (output, _) = output_and_requests(
+            "snapshot",
+            &[&format!("--insecure-skip-tls-verify{value}"), &format!("--disable-compression{value}")],
+        );
         assert_eq!(output.status.code(), Some(0), "{value}: {}", stderr(&output));
     }
 }

@@ -1,6 +1,7 @@
 //! `kubectl-crossfade` as a person calls it: the program itself, on dumps of clusters.
 
 mod arguments;
+mod finish;
 mod flags;
 mod kubectl;
 mod output;
