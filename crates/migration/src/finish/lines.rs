@@ -183,7 +183,8 @@ pub fn lines(facts: &Facts<'_>) -> Vec<Line> {
         (LineName::NodeState, node_state),
         (LineName::Soak, soak),
     ];
-    let removal = remove(facts);
+    let is_over = is_over(facts);
+    let removal = if is_over { over(facts, LineName::Removal) } else { remove(facts) };
     let is_removed = removal.state == LineState::Done;
     let line = |(name, decide): (LineName, Decide)| {
         // What is deleted must be in the backup to the end, and nothing more is deleted under a run or on nodes that the new network does not
@@ -191,6 +192,8 @@ pub fn lines(facts: &Facts<'_>) -> Vec<Line> {
         let counts = name == LineName::Backup || name == LineName::Moved && !is_removed;
         if is_one_way && !counts {
             Line::done(name, "it was done before the removal began")
+        } else if is_over && matches!(name, LineName::Backup | LineName::Soak) {
+            over(facts, name)
         } else {
             decide(facts)
         }
@@ -210,6 +213,16 @@ pub fn has_begun(record: Option<&Record>, plan: &FinishPlan, inventory: &Invento
     };
     let has_agents = inventory.in_part(Part::Agent).next().is_some();
     record.is_some_and(|record| record.is_one_way) && (!has_agents || plan.delete.iter().any(is_gone))
+}
+
+/// Whether nothing of the old CNI and nothing of Crossfade is in the cluster, so that the record went with its namespace.
+fn is_over(facts: &Facts<'_>) -> bool {
+    let Inventory { objects, unread, .. } = facts.inventory;
+    facts.record.is_none() && objects.is_empty() && unread.is_empty() && leave(facts).state == LineState::Done
+}
+
+fn over(facts: &Facts<'_>, name: LineName) -> Line {
+    Line::done(name, format!("nothing of {} and nothing of Crossfade is there", facts.scene.from))
 }
 
 /// The line that comes next; none if all are done.

@@ -215,6 +215,27 @@ fn lines_come_one_after_the_other() {
     assert!(world.line(LineName::Soak).evidence[0].contains("ends at 2026-01-02T00:00:00Z"));
 }
 
+/// The record is in a namespace of Crossfade's, and goes with it.
+#[test]
+fn a_cluster_with_nothing_of_both_has_nothing_left_to_do() {
+    let removed = json!([{"type": "Ready", "status": "True"}, {"type": "CrossfadeReady", "status": "Unknown", "reason": "Removed"}]);
+    let left = object(Kind::NODE, "a", json!({"status": {"conditions": removed}}));
+    let new = agent("kube-flannel", "kube-flannel-ds", "kube-flannel", 3);
+    let over = |more: Option<(Kind, Value)>| {
+        let all = [left.clone(), new.clone()].into_iter().chain(more).collect();
+        World { case: Case::new(Cni::Calico, Cni::Flannel, all), inventory: present(vec![]), ..World::new() }
+    };
+    let world = over(None);
+    assert_eq!(next(&world.lines()), None, "{:?}", world.lines());
+    let world = over(Some(object(Kind::NAMESPACE, "crossfade", json!({}))));
+    assert_eq!(world.next(), (LineName::Backup, LineState::Ready), "the record may be lost");
+    let mut world = over(None);
+    world.inventory.unread = vec!["not known".into()];
+    assert_eq!(world.next(), (LineName::Backup, LineState::Ready));
+    let world = World { inventory: whole(), ..over(None) };
+    assert_eq!(world.next(), (LineName::Backup, LineState::Ready));
+}
+
 /// Others can write ConfigMaps, and delete nothing.
 #[test]
 fn a_record_does_not_shorten_the_way() {
