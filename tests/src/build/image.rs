@@ -74,7 +74,7 @@ fn archive_of(names: &[&str], entrypoint: &[&str], layer: Vec<u8>) -> Result<Vec
     let config = serde_json::to_vec(&json!({
         "architecture": architecture(),
         "os": "linux",
-        "config": { "Entrypoint": entrypoint, "Env": ["PATH=/bin"] },
+        "config": { "Entrypoint": entrypoint, "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"] },
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{layer_digest}")] },
     }))?;
     let config_name = format!("{}.json", hex(&Sha256::digest(&config)));

@@ -27,8 +27,10 @@ pub(crate) fn a_moved_cluster_loses_its_old_network_as_the_page_says() -> Result
     place.flannel_runs(true)?;
     walk.follow(PAGE, Some(fence), &mut place)?;
     place.flannel_runs(false)?;
-    for step in ["5. Begin the soak", "6. Remove the old CNI", "8. Do what the last lines name"] {
+    for step in ["5. Begin the soak", "6. Remove the old CNI", "7. Clean the nodes that stay"] {
         walk.follow(PAGE, Some(step), &mut place)?;
     }
+    place.is_clean()?;
+    walk.follow(PAGE, Some("8. Do what the last lines name"), &mut place)?;
     walk.expect_whole(PAGE)
 }

@@ -5,9 +5,11 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use lab::build::image::{self, File};
 use lab::host::fabric::Overlay;
 use lab::host::node::Node;
 use lab::host::scratch::Scratch;
+use lab::install::daemonset::manifest;
 use lab::kubernetes::api::node_path;
 use lab::kubernetes::cnis::{Agents, Cnis};
 use lab::kubernetes::operator::USER;
@@ -25,12 +27,30 @@ const PROGRAMS: &str = "/usr/libexec/crossfade";
 const LEASE: &str = "/var/lib/cni/networks/cbr0/10.244.0.9";
 /// The page that has the settings of a node.
 const IN_PLACE: &str = "migrate-in-place.md";
+/// Files of that page for other pairs of CNIs.
+const OF_OTHERS: [&str; 2] = ["antrea.yaml", "flannel.yaml"];
 /// What the lab is not, by the finding and the object.
 const WAIVER: (&str, &str, &str) = ("version-kubelet", "*", "Debian's Kubernetes is older");
 /// Blocks of the page that the lab carries out by other means.
 const INSTALL_CILIUM: &str = "helm install cilium cilium/cilium --namespace kube-system --values cilium.yaml";
 const INSTALL_PACKAGE: &str = "apt-get install ./crossfade_VERSION_amd64.deb";
+/// The package's own steps for a first installation, and for its end. The lab has the settings on a disk of their own.
+const INSTALL: &str = "before_install; after_install";
+const PURGE: &str = "umount /etc/crossfade; before_removal; after_removal; purge";
 const START_WATCH: &str = "systemctl restart crossfade-boot crossfade-watch";
+/// Commands of an administrator, who has the repository.
+const CLEAN_NODES: &str = "kubectl apply -f deploy/settings.yaml -f deploy/cleanup.yaml";
+const OF_ADMINISTRATOR: [&str; 4] = [
+    "kubectl delete -f deploy/cleanup.yaml",
+    "kubectl label nodes --all io.cilium.migration/cilium-default-",
+    "kubectl delete clusterrolebinding crossfade-finish crossfade-operator",
+    "kubectl delete --ignore-not-found -f deploy/cluster/ -f deploy/settings.yaml",
+];
+/// The program of Crossfade's image, which is its entry point.
+const PROGRAM: &str = "/usr/bin/crossfade-bootstrap";
+/// Fails if a node has Flannel's interface or chains.
+const NOTHING_OF_FLANNEL: &str =
+    "! ip link show flannel.1 2>/dev/null && ! iptables-save | grep FLANNEL && test ! -e /run/flannel";
 /// How long the waits of a run are, in seconds, unless the page says it: nodes have time, since the machine may be busy.
 const LIMITS: [(&str, u32); 5] = [
     ("settleSeconds", 1),
@@ -86,9 +106,9 @@ impl Place {
             rights.to_str().context("a path")?,
         ])?)?;
         let home = Scratch::new("operator")?;
-        let kubeconfig = cluster.plane.kubeconfig(User::Admin)?;
-        fs::write(home.join("kubeconfig"), kubeconfig.to_string())?;
-        Ok(Self { cluster, api, at: 0, agents: Vec::new(), real, home })
+        let place = Self { cluster, api, at: 0, agents: Vec::new(), real, home };
+        place.may_administer()?;
+        Ok(place)
     }
 
     /// Writes a file of the node's, with what the lab has to add.
@@ -146,21 +166,25 @@ impl Place {
         lab::host::scratch::install(Path::new("/bin/true"), &self.home.join(name))
     }
 
+    /// Writes the files that the page for nodes that stay shows for this pair of CNIs, on the operator's machine and on each node.
+    pub(crate) fn write_files(&mut self) -> Result<()> {
+        let files =
+            lab::walk::files(IN_PLACE)?.into_iter().filter(|(path, _)| !OF_OTHERS.contains(&path.as_str()));
+        let (of_nodes, of_operator): (Vec<_>, Vec<_>) = files.partition(|(path, _)| path.starts_with('/'));
+        of_operator.iter().try_for_each(|(path, text)| self.write(path, text))?;
+        (0..self.cluster.workers.len()).try_for_each(|at| {
+            self.go_to(at);
+            of_nodes.iter().try_for_each(|(path, text)| self.write(path, text))
+        })
+    }
+
     /// Crossfade on every node, in phase `old`, and the confs of both networks, as the page for nodes that stay says.
     pub(crate) fn crossfade(&mut self) -> Result<()> {
-        let files = lab::walk::files(IN_PLACE)?;
-        let (of_nodes, of_operator): (Vec<_>, Vec<_>) =
-            files.into_iter().partition(|(path, _)| path.starts_with('/'));
-        for (path, text) in of_operator.iter().filter(|(path, _)| path.starts_with("cilium")) {
-            self.write(path, text)?;
-        }
+        self.write_files()?;
         self.by_hand(INSTALL_CILIUM)?;
         self.by_hand("kubectl apply -f cilium-node.yaml")?;
         for at in 0..self.cluster.workers.len() {
             self.go_to(at);
-            for (path, text) in &of_nodes {
-                self.write(path, text)?;
-            }
             self.by_hand(INSTALL_PACKAGE)?;
             package::run(&self.worker().node, &["install"])?;
             self.by_hand("kubectl label node n1 io.cilium.migration/cilium-default=true")?;
@@ -171,6 +195,12 @@ impl Place {
             })?;
         }
         Ok(())
+    }
+
+    /// The operator may do everything.
+    pub(crate) fn may_administer(&self) -> Result<()> {
+        let kubeconfig = self.cluster.plane.kubeconfig(User::Admin)?;
+        fs::write(self.home.join("kubeconfig"), kubeconfig.to_string()).context("a kubeconfig")
     }
 
     /// The operator has the rights that `finish` needs and no other, and calls the cluster `production`.
@@ -201,6 +231,36 @@ impl Place {
     pub(crate) fn flannel_runs(&mut self, runs: bool) -> Result<()> {
         let act = |agents: &mut Agents| if runs { agents.begin_flannel() } else { agents.end_flannel() };
         self.real.iter_mut().try_for_each(act)
+    }
+
+    /// Gives every node the image of the DaemonSets, as far as `deploy/cleanup.yaml` needs it.
+    fn give_image(&self) -> Result<()> {
+        let set = manifest::daemonset("cleanup.yaml")?;
+        let container = set.spec.and_then(|spec| spec.template.spec?.containers.into_iter().next());
+        let name = container.and_then(|container| container.image).context("an image")?;
+        let program = File { path: PROGRAM.into(), content: fs::read(dist::bootstrap()?)?, mode: 0o755 };
+        let archive = self.home.join("crossfade.tar");
+        fs::write(&archive, image::archive(&[&name], &[PROGRAM], &[program])?).context("an image")?;
+        self.cluster.workers.iter().try_for_each(|worker| {
+            // As systemd leaves it: pods get the mounts of the node's.
+            worker.node.run(&["mount", "--make-rshared", "/"])?;
+            worker.containerd.import_images(&archive)
+        })
+    }
+
+    /// No node has anything of the old network's data plane.
+    pub(crate) fn is_clean(&self) -> Result<()> {
+        let look = |worker: &Worker| worker.node.run(&["sh", "-ec", NOTHING_OF_FLANNEL]).map(drop);
+        self.cluster.workers.iter().try_for_each(look)
+    }
+
+    /// Runs kubectl as an administrator who has the repository.
+    fn administer(&self, line: &str) -> Result<()> {
+        let words: Vec<&str> = line.split(' ').skip(1).collect();
+        let mut kubectl = self.cluster.plane.kubectl(&words)?;
+        lab::host::node::run(kubectl.current_dir(dist::workspace()))
+            .map(drop)
+            .with_context(|| line.to_owned())
     }
 
     /// Runs a command of the operator's.
@@ -262,7 +322,7 @@ impl Walker for Place {
                 }
                 INSTALL_PACKAGE => {
                     package::unpack(&self.worker().node)?;
-                    install_package(&self.worker().node)?;
+                    run_package_steps(&self.worker().node, INSTALL)?;
                 }
                 START_WATCH => {
                     package::run(&self.worker().node, &["unit", "boot"])?;
@@ -276,6 +336,12 @@ impl Walker for Place {
                     let leave = |worker: &Worker| worker.node.write(LEASE, "a-pod-that-is-gone\r\neth0");
                     self.cluster.workers.iter().try_for_each(leave)?;
                 }
+                CLEAN_NODES => {
+                    self.give_image()?;
+                    self.administer(line)?;
+                }
+                _ if OF_ADMINISTRATOR.contains(&line) => self.administer(line)?,
+                "apt-get purge crossfade" => run_package_steps(&self.worker().node, PURGE)?,
                 "systemctl daemon-reload" => {}
                 // Debian's kubectl has no such option.
                 _ if line.starts_with("kubectl patch node n1 --subresource=status ") => {
@@ -313,15 +379,14 @@ impl Walker for Place {
     }
 }
 
-/// Runs the package's own steps for a first installation; `systemctl` stands for a systemd by which kubelet runs.
-fn install_package(node: &Node) -> Result<()> {
+/// Runs steps of the package's own; `systemctl` stands for a systemd by which kubelet runs.
+fn run_package_steps(node: &Node, steps: &str) -> Result<()> {
     let systemctl = node.scratch().dir("package")?;
     for name in ["systemctl", "systemd-tmpfiles"] {
         lab::host::scratch::install(Path::new("/bin/true"), &systemctl.join(name))?;
     }
-    let steps = dist::workspace().join("packages/node/steps");
-    let line =
-        format!("PATH={}:$PATH; . {}; before_install; after_install", systemctl.display(), steps.display());
+    let file = dist::workspace().join("packages/node/steps");
+    let line = format!("PATH={}:$PATH; . {}; {steps}", systemctl.display(), file.display());
     node.run(&["sh", "-ec", &line]).map(drop)
 }
 
