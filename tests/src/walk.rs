@@ -17,7 +17,6 @@
 mod fits;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;
 use std::time::Duration;
@@ -174,8 +173,10 @@ fn of_block(fence: &str, block: &[(usize, &str)], parts: &mut Vec<Part>) -> Resu
 pub struct Walk {
     /// What words of the pages stand for.
     names: Names,
-    /// Every command and what it printed.
-    printed: String,
+    /// Every command, with the prompt of its place, and what it printed.
+    printed: Vec<(String, String)>,
+    /// Every line that was carried out by other means.
+    by_hand: BTreeSet<String>,
     /// Commands that were carried out: a page, and a line of it.
     followed: BTreeSet<(String, usize)>,
 }
@@ -207,14 +208,47 @@ impl Walk {
         let parts = parts(page, heading)?;
         let outcome = parts.iter().try_for_each(|part| match part {
             Part::File { path, text } => walker.write(path, text).with_context(|| format!("the file {path}")),
-            Part::ByHand(text) => walker.by_hand(text).with_context(|| text.clone()),
+            Part::ByHand(text) => {
+                self.by_hand.extend(text.lines().map(str::to_owned));
+                walker.by_hand(text).with_context(|| text.clone())
+            }
             Part::Step(step) => {
                 self.followed.insert((page.to_owned(), step.line));
                 let place = || format!("docs/{page}:{}: {}", step.line, step.command);
                 self.step(step, walker).with_context(place)
             }
         });
-        outcome.with_context(|| format!("until then:\n{}", self.printed))
+        outcome.with_context(|| {
+            let printed =
+                self.printed.iter().fold(String::new(), |all, (line, text)| all + line + "\n" + text + "\n");
+            format!("until then:\n{printed}")
+        })
+    }
+
+    /// Holds a chapter to what was carried out so far, by another page: each of its commands was, and printed what this page says as well.
+    ///
+    /// # Errors
+    /// The first command that was not carried out, or printed something else each time; or the chapter has a file.
+    pub fn hold(&mut self, page: &str, heading: &str) -> Result<()> {
+        for part in parts(page, Some(heading))? {
+            match part {
+                Part::Step(step) => {
+                    let line = prompted(&step, &fits::named(&step.command, &self.names)?);
+                    let is_it = |(other, text): &(String, String)| {
+                        *other == line && fits::output(&step.output, text, &self.names).is_some()
+                    };
+                    let place = format!("docs/{page}:{}", step.line);
+                    ensure!(self.printed.iter().any(is_it), "{place}: nothing has printed this: {line}");
+                    self.followed.insert((page.to_owned(), step.line));
+                }
+                Part::ByHand(text) => {
+                    let missing = text.lines().find(|line| !self.by_hand.contains(*line));
+                    ensure!(missing.is_none(), "docs/{page}: no other page has {missing:?}");
+                }
+                Part::File { path, .. } => bail!("docs/{page}: the file {path} is written by no other page"),
+            }
+        }
+        Ok(())
     }
 
     fn step(&mut self, step: &Step, walker: &mut impl Walker) -> Result<()> {
@@ -230,10 +264,15 @@ impl Walk {
         let names =
             if looks { until("this output", WITHIN, once) } else { once()?.context("another output") };
         let (status, text) = outcome;
-        let _ = writeln!(self.printed, "{} {line}\n{text}", if step.on_node { "#" } else { "$" });
+        self.printed.push((prompted(step, &line), text.clone()));
         self.names = names.with_context(|| format!("{status:?}, expected {:#?}\n{text}", step.output))?;
         Ok(())
     }
+}
+
+/// A command as a page shows it.
+fn prompted(step: &Step, line: &str) -> String {
+    format!("{} {line}", if step.on_node { "#" } else { "$" })
 }
 
 /// A command of the page by the shell: `program` is one, with its environment, that ends in `bash`.
@@ -310,6 +349,37 @@ mod tests {
         assert!(follows(&["one", "two"], "echo one").is_err(), "less output");
         assert!(follows(&[], "echo HASH").is_err(), "a name that no step has printed");
     }
+
+    /// Two pages of one walk have commands in common, of which some change what is there and cannot be run twice.
+    #[test]
+    fn a_chapter_is_held_to_what_another_page_has_printed() {
+        let page = "finish.md";
+        let heading = "3. Fence the old agents off";
+        let command = "kubectl crossfade finish --confirm HASH --backup kept --config crossfade.yaml; echo \"exit status $?\"";
+        let fence = "fence: DaemonSet/kube-flannel/kube-flannel-ds: selects no node";
+        let done = "fence done DaemonSet/kube-flannel/kube-flannel-ds selects no node, and has no pod";
+        let walk = |line: &str, text: String| {
+            let mut walk = Walk::with_names(&["HASH"]);
+            walk.names.insert("HASH", Some("12ab".into()));
+            walk.printed.push((line.replace("HASH", "12ab"), text));
+            walk
+        };
+        let text = format!("a\n{fence}\nb\n{done}\nc\nexit status 75\n");
+        let mut held = walk(&format!("$ {command}"), text.clone());
+        held.hold(page, heading).expect("it was carried out");
+        assert!(!held.followed.is_empty());
+        for mut other in [
+            walk(&format!("# {command}"), text.clone()),
+            walk("$ kubectl crossfade finish", text.clone()),
+            walk(&format!("$ {command}"), text.replace("selects no node, and", "is there, and")),
+        ] {
+            assert!(other.hold(page, heading).is_err() && other.followed.is_empty());
+        }
+        let problem =
+            Walk::default().hold(page, "7. Clean the nodes that stay").expect_err("not by hand either");
+        assert!(format!("{problem:#}").contains("no other page has"), "{problem:#}");
+    }
+
     #[test]
     fn a_page_is_whole_when_each_of_its_commands_was_followed() {
         let page = "move-pods.md";

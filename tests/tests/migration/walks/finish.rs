@@ -1,4 +1,4 @@
-//! docs/finish.md: the old network goes, object by object, after a run.
+//! docs/whole-path.md, from a cluster without Crossfade to one with nothing of the old network, and docs/finish.md on the way.
 
 use anyhow::Result;
 use lab::walk::Walk;
@@ -7,30 +7,57 @@ use crate::inplace;
 use crate::place::Place;
 
 const PAGE: &str = "finish.md";
+const PATH: &str = "whole-path.md";
 
-pub(crate) fn a_moved_cluster_loses_its_old_network_as_the_page_says() -> Result<()> {
+pub(crate) fn a_cluster_goes_the_whole_path_as_the_pages_say() -> Result<()> {
     let mut place = Place::new()?;
     inplace::deploy(&place)?;
-    place.crossfade()?;
-    let mut run = Walk::with_names(&["HASH"]);
-    for step in ["14. Plan", "15. Move the scouts", "16. Move the rest"] {
-        run.follow(inplace::PAGE, Some(step), &mut place)?;
+    place.write_files()?;
+    let mut walk = Walk::with_names(&["PLAN", "HASH"]);
+    for step in ["1. Check the cluster", "2. Install the new CNI"] {
+        walk.follow(PATH, Some(step), &mut place)?;
     }
+    on_each_node(&mut walk, "3. Install Crossfade on each node", &mut place)?;
+    walk.follow(PATH, Some("During"), &mut place)?;
     place.may_finish()?;
-    let mut walk = Walk::with_names(&["HASH"]);
+    end_the_old_network(&mut walk, &mut place)?;
+    for step in [
+        "7. Give the new CNI its final settings",
+        "8. Fence the old agents off",
+        "9. Begin the soak",
+        "10. Remove the old CNI",
+        "11. Clean the nodes",
+        "12. Take away what only names the old CNI",
+    ] {
+        walk.hold(PATH, step)?;
+    }
+    on_each_node(&mut walk, "13. Let Crossfade leave each node", &mut place)?;
+    place.may_administer()?;
+    walk.follow(PATH, Some("14. Let Crossfade leave the cluster"), &mut place)?;
+    [PAGE, PATH].iter().try_for_each(|page| walk.expect_whole(page))
+}
+
+fn on_each_node(walk: &mut Walk, step: &str, place: &mut Place) -> Result<()> {
+    (0..place.cluster.workers.len()).try_for_each(|at| {
+        place.go_to(at);
+        walk.follow(PATH, Some(step), place)
+    })
+}
+
+/// docs/finish.md, whose fence is closed, opened and closed again.
+fn end_the_old_network(walk: &mut Walk, place: &mut Place) -> Result<()> {
     let fence = "3. Fence the old agents off";
     for step in ["1. See what is left to do", "2. Give the new CNI its final settings", fence] {
-        walk.follow(PAGE, Some(step), &mut place)?;
+        walk.follow(PAGE, Some(step), place)?;
     }
     place.flannel_runs(false)?;
-    walk.follow(PAGE, Some("4. Open the fence again, if you have to"), &mut place)?;
+    walk.follow(PAGE, Some("4. Open the fence again, if you have to"), place)?;
     place.flannel_runs(true)?;
-    walk.follow(PAGE, Some(fence), &mut place)?;
+    walk.follow(PAGE, Some(fence), place)?;
     place.flannel_runs(false)?;
     for step in ["5. Begin the soak", "6. Remove the old CNI", "7. Clean the nodes that stay"] {
-        walk.follow(PAGE, Some(step), &mut place)?;
+        walk.follow(PAGE, Some(step), place)?;
     }
     place.is_clean()?;
-    walk.follow(PAGE, Some("8. Do what the last lines name"), &mut place)?;
-    walk.expect_whole(PAGE)
+    walk.follow(PAGE, Some("8. Do what the last lines name"), place)
 }

@@ -25,7 +25,7 @@ fn main() -> Result<ExitCode> {
         NEEDS;
         inplace::a_cluster_whose_nodes_stay_is_moved_as_the_page_says,
         migrations::two_migrations_are_made_as_the_page_says,
-        finish::a_moved_cluster_loses_its_old_network_as_the_page_says,
+        finish::a_cluster_goes_the_whole_path_as_the_pages_say,
     ];
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }
