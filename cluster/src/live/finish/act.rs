@@ -18,10 +18,11 @@ use crate::live::api::path::{MANAGER, encode, with_query};
 use crate::live::session::calls::Outcome;
 
 impl FinishHolder<'_> {
-    /// Sets the node selector of the fence, or takes it away, on the DaemonSet as it was read.
+    /// Sets the node selector of the fence, or takes it away, on the DaemonSet that was read. Its version does not count: the controller of DaemonSets
+    /// writes the status at any moment.
     pub(super) async fn select(&self, target: &Target, object: &Value, value: &Value) -> Result<(), Failure> {
         let change = json!({
-            "metadata": { "uid": meta(object, "uid"), "resourceVersion": meta(object, "resourceVersion") },
+            "metadata": { "uid": meta(object, "uid") },
             "spec": { "template": { "spec": { "nodeSelector": { FENCE: value } } } },
         });
         let path = with_query(&gather::path(target), &[("fieldManager", MANAGER)]);

@@ -214,6 +214,28 @@ fn a_fence_that_a_manager_has_is_taken_back_there() {
     });
 }
 
+/// Its controller counts pods that end and begin.
+#[test]
+fn an_agent_is_fenced_and_opened_while_its_status_changes() {
+    run(async {
+        let (api, files) = (Api::with_calico(), Files::default());
+        let hash = hash(&api, 24).await;
+        let mut version = 100;
+        api.hook(move |method, path, objects| {
+            if method == "PATCH" && path == AGENT {
+                version += 100;
+                objects.get_mut(path).expect("an agent")["metadata"]["resourceVersion"] =
+                    version.to_string().into();
+            }
+            None
+        });
+        let view = confirmed(&api, &files, 24, &hash, false).await.expect("carried out");
+        assert_eq!(next_line(&view), Some((LineName::Soak, LineState::Waits)));
+        undone(&api, &files).await.expect("undone");
+        assert!(is_open(&api));
+    });
+}
+
 /// The program ends after each of its writes once.
 #[test]
 fn an_agent_is_never_open_in_a_soak_that_goes_on() {
