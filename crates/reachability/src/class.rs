@@ -114,6 +114,8 @@ pub enum Packet {
     Udp,
     /// A datagram that fills the smaller MTU of both ends and must not be fragmented, and its echo.
     LargeUdp,
+    /// A datagram to a port that a NetworkPolicy closes. An answer, in time or late, is the fault.
+    DeniedUdp,
     /// A new TCP connection, a question and its answer.
     Connect,
     /// A question and its answer over a TCP connection that stays.
@@ -125,6 +127,7 @@ impl fmt::Display for Packet {
         f.pad(match self {
             Self::Udp => "UDP",
             Self::LargeUdp => "large UDP",
+            Self::DeniedUdp => "denied UDP",
             Self::Connect => "TCP connect",
             Self::HeldTcp => "held TCP",
         })

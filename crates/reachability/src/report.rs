@@ -133,8 +133,8 @@ pub struct Report {
     pub interval: u64,
     /// How long an interval is, in milliseconds.
     pub length: u64,
-    /// Registered agents by kind.
-    pub agents: BTreeMap<Kind, usize>,
+    /// The node of each registered agent, by kind, sorted. A node with two agents of a kind is there twice.
+    pub agents: BTreeMap<Kind, Vec<String>>,
     /// Every agent probes every other one; otherwise a sample of them.
     pub is_full: bool,
     pub classes: Vec<ClassCounts>,

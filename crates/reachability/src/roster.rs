@@ -131,8 +131,11 @@ impl Roster {
     /// The results since the last report.
     pub fn report(&mut self) -> Report {
         self.interval += 1;
-        let mut agents: BTreeMap<Kind, usize> = BTreeMap::new();
-        self.members.values().for_each(|member| *agents.entry(member.peer.kind).or_default() += 1);
+        let mut agents: BTreeMap<Kind, Vec<String>> = BTreeMap::new();
+        for Member { peer, .. } in self.members.values() {
+            agents.entry(peer.kind).or_default().push(peer.node.clone());
+        }
+        agents.values_mut().for_each(|nodes| nodes.sort());
         let totals = std::mem::take(&mut self.totals);
         let classes = totals.rows();
         let (troubles, more_troubles) = totals.worst_troubles();
@@ -214,8 +217,23 @@ mod tests {
             report.departed.iter().map(|gone| (gone.agent.name.as_str(), gone.is_ended)).collect::<Vec<_>>(),
             [("agent-2", false)]
         );
-        assert_eq!(report.agents, BTreeMap::from([(Kind::Host, 1)]));
+        assert_eq!(report.agents, BTreeMap::from([(Kind::Host, vec!["n1".to_owned()])]));
         assert!(roster.report().departed.is_empty(), "each departure is in one report");
+    }
+
+    #[test]
+    fn a_report_names_the_node_of_each_agent() {
+        let mut roster = roster(0);
+        let (old, new) = (Kind::Pod(Phase::Old), Kind::Pod(Phase::New));
+        for (id, kind, node) in [(1, old, "b"), (2, new, "a"), (3, old, "a"), (4, old, "b")] {
+            let peer = Peer { node: node.to_owned(), ..peer(id, kind) };
+            roster.register(peer, 0).expect("registered");
+        }
+        let nodes = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            roster.report().agents,
+            BTreeMap::from([(old, nodes(&["a", "b", "b"])), (new, nodes(&["a"]))])
+        );
     }
 
     #[test]
