@@ -42,14 +42,30 @@ struct Discover4;
 #[derive(Debug, Clone, Copy)]
 struct Discover6;
 
+/// What answers, or should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Endpoint {
+    Agent(u64),
+    Service,
+    Dns,
+}
+
+impl Endpoint {
+    /// The agent's number, and 0, which no agent has, behind a cluster IP.
+    pub(crate) const fn id(self) -> u64 {
+        match self {
+            Self::Agent(id) => id,
+            Self::Service | Self::Dns => 0,
+        }
+    }
+}
+
 /// A stream, by what it asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct StreamKey {
-    /// The agent, or 0 where a cluster IP is asked.
-    pub(crate) target: u64,
+    pub(crate) endpoint: Endpoint,
     pub(crate) family: Family,
     pub(crate) packet: Packet,
-    pub(crate) is_dns: bool,
 }
 
 /// A stream with its class and the time of its next probe.
@@ -160,15 +176,12 @@ impl Asker {
         let is_another_kind = state.own.as_ref().is_some_and(|before| before.kind != own.kind);
         state.own = Some(own.clone());
         let targets: BTreeMap<u64, Peer> = targets.iter().map(|peer| (peer.id, peer.clone())).collect();
-        let is_same = |id: &u64, state: &State| {
-            state.targets.get(id).map(|peer| peer.kind) == targets.get(id).map(|peer| peer.kind)
+        let is_same = |endpoint: Endpoint| {
+            let id = endpoint.id();
+            state.targets.get(&id).map(|peer| peer.kind) == targets.get(&id).map(|peer| peer.kind)
         };
-        let gone: Vec<StreamKey> = state
-            .streams
-            .keys()
-            .filter(|key| is_another_kind || (key.target != 0 && !is_same(&key.target, &state)))
-            .copied()
-            .collect();
+        let gone: Vec<StreamKey> =
+            state.streams.keys().filter(|key| is_another_kind || !is_same(key.endpoint)).copied().collect();
         gone.iter().for_each(|key| state.end(key));
         state.heard.retain(|id, _| targets.contains_key(id));
         state.targets = targets;
@@ -209,8 +222,11 @@ impl Asker {
             else {
                 continue;
             };
-            let key = StreamKey { target: frame.target, family, packet, is_dns: false };
-            self.answer(key, frame.sequence);
+            let endpoint = match frame.target {
+                0 => Endpoint::Service,
+                id => Endpoint::Agent(id),
+            };
+            self.answer(StreamKey { endpoint, family, packet }, frame.sequence);
         }
     }
 
@@ -241,11 +257,11 @@ impl Asker {
             }
             let mut troubles = Vec::new();
             if let Some(own) = own.as_ref().filter(|_| !counts.is_clean()) {
-                let hearing =
-                    heard.get(&key.target).filter(|hearing| now.saturating_sub(hearing.at) <= HEARD);
+                let id = key.endpoint.id();
+                let hearing = heard.get(&id).filter(|hearing| now.saturating_sub(hearing.at) <= HEARD);
                 troubles.push(Trouble {
                     from: End::from(own),
-                    to: targets.get(&key.target).map(End::from),
+                    to: targets.get(&id).map(End::from),
                     class: probing.class,
                     counts,
                     hears_target: hearing.is_some(),
@@ -277,7 +293,7 @@ impl State {
         let mut plan =
             |key: StreamKey, class: Class, to: SocketAddr, length: usize, period: u64, is_heard: bool| {
                 // Streams begin at different times, so that packets are spread over the period.
-                let start = now + key.target % period;
+                let start = now + key.endpoint.id() % period;
                 let probing = streams.entry(key).or_insert_with(|| Probing {
                     stream: Stream::new(period),
                     class,
@@ -286,8 +302,8 @@ impl State {
                 if now >= probing.due_at {
                     probing.due_at = now.max(probing.due_at + period);
                     let sequence = probing.stream.send(now);
-                    let frame =
-                        Frame { is_answer: false, is_heard, sequence, asker: own.id, target: key.target };
+                    let target = key.endpoint.id();
+                    let frame = Frame { is_answer: false, is_heard, sequence, asker: own.id, target };
                     due.push(Datagram { key, to, frame, length });
                 }
             };
@@ -302,7 +318,7 @@ impl State {
                     family,
                     packet,
                 };
-                let key = |packet| StreamKey { target: peer.id, family, packet, is_dns: false };
+                let key = |packet| StreamKey { endpoint: Endpoint::Agent(peer.id), family, packet };
                 plan(key(Packet::Udp), class(Packet::Udp), to, LENGTH, PERIOD, is_heard);
                 let length = own.mtu.min(peer.mtu).saturating_sub(family.datagram_headers());
                 let length = usize::try_from(length).unwrap_or(LENGTH);
@@ -312,7 +328,7 @@ impl State {
         for address in service {
             let (family, packet) = (Family::of_address(*address), Packet::Udp);
             let class = Class { from: own.kind, to: Target::Service, place: Place::Any, family, packet };
-            let key = StreamKey { target: 0, family, packet, is_dns: false };
+            let key = StreamKey { endpoint: Endpoint::Service, family, packet };
             plan(key, class, SocketAddr::new(*address, port), LENGTH, PERIOD, false);
         }
         due

@@ -11,7 +11,7 @@ use reachability::dns::{is_answer, query};
 use reachability::{Kind, Peer};
 
 use crate::answer::spawn;
-use crate::ask::{Asker, PERIOD, StreamKey};
+use crate::ask::{Asker, Endpoint, PERIOD, StreamKey};
 
 /// Every cluster has it.
 const NAME: &str = "kubernetes.default.svc.cluster.local.";
@@ -35,7 +35,7 @@ pub(crate) fn start(servers: &[IpAddr], asker: &Arc<Asker>, own: &Arc<Mutex<Peer
 
 fn ask(socket: &UdpSocket, server: IpAddr, asker: &Asker, own: &Mutex<Peer>) {
     let (family, packet) = (Family::of_address(server), Packet::Udp);
-    let key = StreamKey { target: 0, family, packet, is_dns: true };
+    let key = StreamKey { endpoint: Endpoint::Dns, family, packet };
     let class = |from: Kind| Class { from, to: Target::Dns, place: Place::Any, family, packet };
     let mut open: VecDeque<([u8; 2], u64)> = VecDeque::new();
     loop {

@@ -14,7 +14,7 @@ use reachability::frame::{Frame, LENGTH};
 use reachability::sample::{STEADY, stratified};
 
 use crate::answer::spawn;
-use crate::ask::{Asker, PERIOD, StreamKey};
+use crate::ask::{Asker, Endpoint, PERIOD, StreamKey};
 
 /// One beat of a held connection.
 const BEAT: Duration = Duration::from_millis(PERIOD);
@@ -30,14 +30,14 @@ pub(crate) struct Connections {
     port: u16,
     service: Vec<IpAddr>,
     /// The switch of the thread of each target.
-    threads: BTreeMap<(u64, SocketAddr), (Class, Arc<AtomicBool>)>,
+    threads: BTreeMap<(Endpoint, SocketAddr), (Class, Arc<AtomicBool>)>,
 }
 
 /// Whom a thread asks.
 #[derive(Debug, Clone, Copy)]
 struct Ends {
     own: u64,
-    target: u64,
+    endpoint: Endpoint,
     to: SocketAddr,
     /// Of the held connection, or of new ones where none is held.
     class: Class,
@@ -63,17 +63,17 @@ impl Connections {
             family: Family::of_address(address),
             packet,
         };
-        let mut wanted: BTreeMap<(u64, SocketAddr), (Class, bool)> = BTreeMap::new();
+        let mut wanted: BTreeMap<(Endpoint, SocketAddr), (Class, bool)> = BTreeMap::new();
         for peer in places.into_iter().filter_map(|place| targets.get(place)) {
             for address in &peer.addresses {
                 let (target, place) = (Target::Agent(peer.kind), Place::between(own, peer));
                 let held = class(target, place, *address, Packet::HeldTcp);
-                wanted.insert((peer.id, SocketAddr::new(*address, self.port)), (held, true));
+                wanted.insert((Endpoint::Agent(peer.id), SocketAddr::new(*address, self.port)), (held, true));
             }
         }
         for address in &self.service {
             let connect = class(Target::Service, Place::Any, *address, Packet::Connect);
-            wanted.insert((0, SocketAddr::new(*address, self.port)), (connect, false));
+            wanted.insert((Endpoint::Service, SocketAddr::new(*address, self.port)), (connect, false));
         }
         self.threads.retain(|place, (class, is_over)| {
             let stays = wanted.get(place).is_some_and(|(wanted, _)| wanted == class);
@@ -86,7 +86,7 @@ impl Connections {
             }
             let is_over = Arc::new(AtomicBool::new(false));
             self.threads.insert(place, (class, Arc::clone(&is_over)));
-            let ends = Ends { own: own.id, target: place.0, to: place.1, class, is_held };
+            let ends = Ends { own: own.id, endpoint: place.0, to: place.1, class, is_held };
             let asker = Arc::clone(&self.asker);
             spawn(move || ask(&asker, &ends, &is_over))?;
         }
@@ -98,7 +98,7 @@ fn ask(asker: &Asker, ends: &Ends, is_over: &AtomicBool) {
     let mut held: Option<TcpStream> = None;
     let mut buffer = Vec::new();
     // Agents do not all connect in the same moment.
-    for beat in ends.target % BEATS_PER_CONNECT.. {
+    for beat in ends.endpoint.id() % BEATS_PER_CONNECT.. {
         let next = Instant::now() + BEAT;
         if beat % BEATS_PER_CONNECT == 0 {
             let (class, key) = ends.stream(Packet::Connect);
@@ -192,12 +192,12 @@ fn receive(
 impl Ends {
     fn stream(&self, packet: Packet) -> (Class, StreamKey) {
         let class = Class { packet, ..self.class };
-        (class, StreamKey { target: self.target, family: class.family, packet, is_dns: false })
+        (class, StreamKey { endpoint: self.endpoint, family: class.family, packet })
     }
 
     fn question(&self, asker: &Asker, sequence: u64) -> Vec<u8> {
-        let frame =
-            Frame { is_answer: false, is_heard: false, sequence, asker: self.own, target: self.target };
+        let target = self.endpoint.id();
+        let frame = Frame { is_answer: false, is_heard: false, sequence, asker: self.own, target };
         frame.encode(&asker.key, LENGTH)
     }
 }

@@ -159,8 +159,8 @@ impl Peer {
                 return Err(format!("{field}: expected at most {MAX_NAME} letters, digits, - . and _"));
             }
         }
-        if self.name.is_empty() || self.node.is_empty() {
-            return Err("an agent without a name or a node".to_owned());
+        if self.name.is_empty() || self.node.is_empty() || self.id == 0 {
+            return Err("an agent without a name, a node or a number".to_owned());
         }
         if self.addresses.is_empty() || self.addresses.len() > MAX_ADDRESSES {
             return Err(format!(
@@ -240,6 +240,7 @@ mod tests {
             Peer { name: String::new(), ..peer.clone() },
             Peer { name: "a\nb".to_owned(), ..peer.clone() },
             Peer { zone: "z".repeat(254), ..peer.clone() },
+            Peer { id: 0, ..peer.clone() },
             Peer { addresses: Vec::new(), ..peer.clone() },
             Peer { addresses: vec![peer.addresses[0]; 3], ..peer.clone() },
             Peer { mtu: 0, ..peer.clone() },
