@@ -44,7 +44,13 @@ impl Agent {
             .copied()
             .filter(|address| families.contains(&Family::of_address(*address)))
             .collect();
-        let asker = Asker::start(settings.key.clone(), settings.port, service.clone(), &families)?;
+        let asker = Asker::start(
+            settings.key.clone(),
+            settings.port,
+            settings.denied_port,
+            service.clone(),
+            &families,
+        )?;
         answer::start(settings, &asker)?;
         let servers: Vec<_> = settings
             .dns

@@ -21,7 +21,7 @@ const MAX_CONNECTIONS: usize = 128;
 /// A connection without a question for so long is closed.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// Starts to answer over UDP and TCP.
+/// Starts to answer over UDP and TCP, and over UDP at the port that a policy closes.
 ///
 /// # Errors
 /// Where an address or the port is not to be had.
@@ -29,14 +29,23 @@ pub(crate) fn start(settings: &Settings, asker: &Arc<Asker>) -> Result<()> {
     let open = Arc::new(AtomicUsize::new(0));
     for address in &settings.addresses {
         let place = SocketAddr::new(*address, settings.port);
-        let socket = UdpSocket::bind(place).with_context(|| format!("answer at UDP {place}"))?;
+        let socket = bind(place)?;
         let listener = TcpListener::bind(place).with_context(|| format!("answer at TCP {place}"))?;
         let (key, noted) = (settings.key.clone(), Arc::clone(asker));
-        spawn(move || answer_datagrams(&socket, &key, &noted))?;
+        spawn(move || answer_datagrams(&socket, &key, |question| noted.hear(question)))?;
+        if let Some(port) = settings.denied_port {
+            let (socket, key) = (bind(SocketAddr::new(*address, port))?, settings.key.clone());
+            // A question that comes here does not tell that those to the open port do.
+            spawn(move || answer_datagrams(&socket, &key, |_| {}))?;
+        }
         let (key, open) = (settings.key.clone(), Arc::clone(&open));
         spawn(move || accept(&listener, &key, &open))?;
     }
     Ok(())
+}
+
+fn bind(place: SocketAddr) -> Result<UdpSocket> {
+    UdpSocket::bind(place).with_context(|| format!("answer at UDP {place}"))
 }
 
 /// Starts a thread with a small stack.
@@ -44,7 +53,7 @@ pub(crate) fn spawn(act: impl FnOnce() + Send + 'static) -> Result<()> {
     thread::Builder::new().stack_size(STACK).spawn(act).map(drop).context("start a thread")
 }
 
-fn answer_datagrams(socket: &UdpSocket, key: &Key, asker: &Asker) {
+fn answer_datagrams(socket: &UdpSocket, key: &Key, hear: impl Fn(&Frame)) {
     let mut buffer = vec![0; usize::from(u16::MAX)];
     loop {
         let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
@@ -52,7 +61,7 @@ fn answer_datagrams(socket: &UdpSocket, key: &Key, asker: &Asker) {
             continue;
         };
         if length == LENGTH {
-            asker.hear(&question);
+            hear(&question);
         }
         // What cannot be sent is lost, and counts as that where it was asked.
         let _ = socket.send_to(&question.answer().encode(key, length), from);

@@ -12,7 +12,7 @@ use reachability::class::{Class, Family, Packet, Place, Target};
 use reachability::frame::{Frame, LENGTH};
 use reachability::report::{ClassCounts, Counts, End, MAX_TROUBLES, Totals, Trouble};
 use reachability::stream::Stream;
-use reachability::{Key, Peer};
+use reachability::{Key, Kind, Peer};
 
 use crate::answer::spawn;
 
@@ -20,6 +20,8 @@ use crate::answer::spawn;
 pub(crate) const PERIOD: u64 = 1_000;
 /// From one large datagram to the next; milliseconds.
 const LARGE_PERIOD: u64 = 10_000;
+/// From one datagram that a policy denies to the next; milliseconds.
+const DENIED_PERIOD: u64 = 5_000;
 /// Another agent is heard if a question of it came within this time; milliseconds.
 const HEARD: u64 = 3_000;
 
@@ -100,10 +102,10 @@ pub(crate) struct Asker {
     began: Instant,
     pub(crate) key: Key,
     port: u16,
+    denied_port: Option<u16>,
     service: Vec<IpAddr>,
-    sockets: Vec<(Family, UdpSocket)>,
-    /// Send packets that must not be fragmented.
-    whole: Vec<(Family, UdpSocket)>,
+    /// Each packet has sockets of its own, by which its answers are known.
+    sockets: Vec<(Packet, Family, UdpSocket)>,
     state: Mutex<State>,
 }
 
@@ -121,33 +123,28 @@ impl Asker {
     pub(crate) fn start(
         key: Key,
         port: u16,
+        denied_port: Option<u16>,
         service: Vec<IpAddr>,
         families: &BTreeSet<Family>,
     ) -> Result<Arc<Self>> {
-        let open = |family: &Family| -> Result<(Family, UdpSocket)> {
-            Ok((
-                *family,
-                UdpSocket::bind((family.unspecified_address(), 0))
-                    .with_context(|| format!("a socket for {family}"))?,
-            ))
-        };
-        let sockets = families.iter().map(open).collect::<Result<Vec<_>>>()?;
-        let whole = families.iter().map(open).collect::<Result<Vec<_>>>()?;
-        for (family, socket) in &whole {
-            // Neither the agent nor what it has learnt of the path makes the packet smaller.
-            match family {
-                Family::IPv4 => setsockopt(socket, Discover4, &libc::IP_PMTUDISC_PROBE),
-                Family::IPv6 => setsockopt(socket, Discover6, &libc::IPV6_PMTUDISC_PROBE),
+        let mut sockets = Vec::new();
+        let denied = denied_port.map(|_| Packet::DeniedUdp);
+        for packet in [Packet::Udp, Packet::LargeUdp].into_iter().chain(denied) {
+            for family in families {
+                let socket = UdpSocket::bind((family.unspecified_address(), 0))
+                    .with_context(|| format!("a socket for {family}"))?;
+                if packet == Packet::LargeUdp {
+                    forbid_fragments(&socket, *family).context("forbid fragments")?;
+                }
+                sockets.push((packet, *family, socket));
             }
-            .context("forbid fragments")?;
         }
         let began = Instant::now();
-        let asker = Arc::new(Self { began, key, port, service, sockets, whole, state: Mutex::default() });
-        for (packet, sockets) in [(Packet::Udp, &asker.sockets), (Packet::LargeUdp, &asker.whole)] {
-            for (family, socket) in sockets {
-                let (asker, socket, family) = (Arc::clone(&asker), socket.try_clone()?, *family);
-                spawn(move || asker.receive(&socket, family, packet))?;
-            }
+        let asker =
+            Arc::new(Self { began, key, port, denied_port, service, sockets, state: Mutex::default() });
+        for (packet, family, socket) in &asker.sockets {
+            let (asker, socket, packet, family) = (Arc::clone(&asker), socket.try_clone()?, *packet, *family);
+            spawn(move || asker.receive(&socket, family, packet))?;
         }
         Ok(asker)
     }
@@ -233,10 +230,11 @@ impl Asker {
     /// Sends the datagrams that are due.
     pub(crate) fn advance(&self) {
         let now = self.now();
-        let due = self.state().due(now, self.port, &self.service);
+        let due = self.state().due(now, self.port, self.denied_port, &self.service);
         for datagram in due {
-            let sockets = if datagram.key.packet == Packet::LargeUdp { &self.whole } else { &self.sockets };
-            if let Some((_, socket)) = sockets.iter().find(|(family, _)| *family == datagram.key.family) {
+            let StreamKey { packet, family, .. } = datagram.key;
+            let mut sockets = self.sockets.iter();
+            if let Some((.., socket)) = sockets.find(|socket| (socket.0, socket.1) == (packet, family)) {
                 // What cannot be sent is not answered, and counts as lost.
                 let _ = socket.send_to(&datagram.frame.encode(&self.key, datagram.length), datagram.to);
             }
@@ -256,7 +254,7 @@ impl Asker {
                 continue;
             }
             let mut troubles = Vec::new();
-            if let Some(own) = own.as_ref().filter(|_| !counts.is_clean()) {
+            if let Some(own) = own.as_ref().filter(|_| !counts.is_clean(key.packet)) {
                 let id = key.endpoint.id();
                 let hearing = heard.get(&id).filter(|hearing| now.saturating_sub(hearing.at) <= HEARD);
                 troubles.push(Trouble {
@@ -277,6 +275,14 @@ impl Asker {
     }
 }
 
+/// Neither the agent nor what it has learnt of the path makes a packet smaller.
+fn forbid_fragments(socket: &UdpSocket, family: Family) -> nix::Result<()> {
+    match family {
+        Family::IPv4 => setsockopt(socket, Discover4, &libc::IP_PMTUDISC_PROBE),
+        Family::IPv6 => setsockopt(socket, Discover6, &libc::IPV6_PMTUDISC_PROBE),
+    }
+}
+
 impl State {
     /// A target is gone, or has become another kind.
     fn end(&mut self, key: &StreamKey) {
@@ -286,7 +292,7 @@ impl State {
     }
 
     /// Notes what is due as sent.
-    fn due(&mut self, now: u64, port: u16, service: &[IpAddr]) -> Vec<Datagram> {
+    fn due(&mut self, now: u64, port: u16, denied_port: Option<u16>, service: &[IpAddr]) -> Vec<Datagram> {
         let Some(own) = self.own.clone() else { return Vec::new() };
         let mut due = Vec::new();
         let State { targets, streams, heard, .. } = self;
@@ -323,6 +329,12 @@ impl State {
                 let length = own.mtu.min(peer.mtu).saturating_sub(family.datagram_headers());
                 let length = usize::try_from(length).unwrap_or(LENGTH);
                 plan(key(Packet::LargeUdp), class(Packet::LargeUdp), to, length, LARGE_PERIOD, is_heard);
+                // No NetworkPolicy selects a pod on the host network.
+                if let Some(port) = denied_port.filter(|_| own.kind != Kind::Host && peer.kind != Kind::Host)
+                {
+                    let (packet, to) = (Packet::DeniedUdp, SocketAddr::new(*address, port));
+                    plan(key(packet), class(packet), to, LENGTH, DENIED_PERIOD, false);
+                }
             }
         }
         for address in service {

@@ -18,6 +18,7 @@ Environment:
   CROSSFADE_PROBE_KEY           32 hexadecimal digits, the same for all agents
   CROSSFADE_PROBE_HUBS          ADDRESS:PORT of each hub, by commas, the same order for all agents
   CROSSFADE_PROBE_PORT          the port on which agents answer
+  CROSSFADE_PROBE_DENIED_PORT   in pods, another UDP port on which they answer, if a NetworkPolicy closes it
   CROSSFADE_PROBE_HUB_PORT      the port on which a hub is asked
   CROSSFADE_PROBE_NETWORKS      old=CIDR,CIDR;new=CIDR: the ranges of pods' addresses
   CROSSFADE_PROBE_SERVICE       cluster IPs of the agents' Service, by commas
@@ -37,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) key: Key,
     pub(crate) hubs: Vec<SocketAddr>,
     pub(crate) port: u16,
+    /// Of a pod; `None` on the host network, which policies for pods do not select.
+    pub(crate) denied_port: Option<u16>,
     pub(crate) hub_port: u16,
     pub(crate) ranges: Ranges,
     pub(crate) service: Vec<IpAddr>,
@@ -56,13 +59,20 @@ impl Settings {
     fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let required = |name: &str| variable(name).with_context(|| format!("{name} is not set (--help)"));
         let optional = |name: &str| variable(name).unwrap_or_default();
-        let port = |name: &str| {
-            let text = required(name)?;
-            text.parse::<u16>()
-                .ok()
-                .filter(|port| *port != 0)
-                .with_context(|| format!("{name}={text}: expected a port"))
+        let parse_port = |name: &str, text: String| {
+            let port = text.parse::<u16>().ok().filter(|port| *port != 0);
+            port.with_context(|| format!("{name}={text}: expected a port"))
         };
+        let required_port = |name: &str| parse_port(name, required(name)?);
+        let is_host = optional("CROSSFADE_PROBE_HOST") == "true";
+        let port = required_port("CROSSFADE_PROBE_PORT")?;
+        let denied_port = variable("CROSSFADE_PROBE_DENIED_PORT")
+            .map(|text| parse_port("CROSSFADE_PROBE_DENIED_PORT", text))
+            .transpose()?;
+        ensure!(
+            denied_port != Some(port),
+            "CROSSFADE_PROBE_DENIED_PORT={port}: expected another port than CROSSFADE_PROBE_PORT"
+        );
         let addresses = list::<IpAddr>("POD_IPS", &required("POD_IPS")?)?;
         ensure!(!addresses.is_empty(), "POD_IPS is empty: expected the pod's addresses");
         let role = required("CROSSFADE_PROBE_ROLE")?;
@@ -79,11 +89,12 @@ impl Settings {
             zone: optional("ZONE"),
             addresses: first_of_each_family(&addresses),
             is_hub: role == "hub",
-            is_host: optional("CROSSFADE_PROBE_HOST") == "true",
+            is_host,
             key: Key::parse(&required("CROSSFADE_PROBE_KEY")?).map_err(named("CROSSFADE_PROBE_KEY"))?,
             hubs,
-            port: port("CROSSFADE_PROBE_PORT")?,
-            hub_port: port("CROSSFADE_PROBE_HUB_PORT")?,
+            port,
+            denied_port: denied_port.filter(|_| !is_host),
+            hub_port: required_port("CROSSFADE_PROBE_HUB_PORT")?,
             ranges: Ranges::parse(&required("CROSSFADE_PROBE_NETWORKS")?)
                 .map_err(named("CROSSFADE_PROBE_NETWORKS"))?,
             service: list("CROSSFADE_PROBE_SERVICE", &optional("CROSSFADE_PROBE_SERVICE"))?,
@@ -152,6 +163,15 @@ mod tests {
     }
 
     #[test]
+    fn only_pods_have_a_port_that_a_policy_closes() {
+        let denied_port = |host| {
+            let changes = [("CROSSFADE_PROBE_DENIED_PORT", "9799"), ("CROSSFADE_PROBE_HOST", host)];
+            settings(&changes).expect("settings").denied_port
+        };
+        assert_eq!((denied_port(""), denied_port("true")), (Some(9799), None));
+    }
+
+    #[test]
     fn a_variable_that_is_not_understood_is_named() {
         for (name, value) in [
             ("POD_IPS", "10.244.1"),
@@ -160,6 +180,8 @@ mod tests {
             ("CROSSFADE_PROBE_HUBS", ""),
             ("CROSSFADE_PROBE_HUBS", "192.0.2.1"),
             ("CROSSFADE_PROBE_PORT", "0"),
+            ("CROSSFADE_PROBE_DENIED_PORT", "x"),
+            ("CROSSFADE_PROBE_DENIED_PORT", "9797"),
             ("CROSSFADE_PROBE_NETWORKS", "10.0.0.0/8"),
             ("CROSSFADE_PROBE_DNS", "kube-dns"),
         ] {

@@ -21,6 +21,8 @@ pub enum Diagnosis {
     LargePackets { from: String, to: String },
     /// Packets pass, but connections end or are refused.
     Connections { from: String, to: String },
+    /// A policy denies packets from one node's pods to those of another, and they are answered.
+    Open { from: String, to: String },
     /// Answers come later than after a second.
     Late { from: String, to: String },
     /// What is behind a cluster IP does not answer agents of this node.
@@ -48,6 +50,9 @@ impl fmt::Display for Diagnosis {
             }
             Self::Connections { from, to } => {
                 write!(f, "{from} -> {to}: datagrams pass, TCP connections fail")
+            }
+            Self::Open { from, to } => {
+                write!(f, "{from} -> {to}: a policy denies these packets, and they arrive")
             }
             Self::Late { from, to } => write!(f, "{from} -> {to}: answers take more than a second"),
             Self::Unanswered { class, node } => write!(f, "{node}: {class}: no answer"),
@@ -85,6 +90,13 @@ pub fn diagnose(troubles: &[Trouble], departures: &[Departure]) -> BTreeSet<Diag
             causes.insert(Diagnosis::Unanswered { class: trouble.class, node: from.to_owned() });
             continue;
         };
+        if trouble.class.packet == Packet::DeniedUdp {
+            // What is not answered is as it should be, so it tells nothing of the network.
+            if !trouble.counts.is_clean(Packet::DeniedUdp) {
+                causes.insert(Diagnosis::Open { from: from.to_owned(), to: to.node.clone() });
+            }
+            continue;
+        }
         if silent_nodes.contains(from) || silent_nodes.contains(to.node.as_str()) {
             continue;
         }
@@ -240,6 +252,19 @@ mod tests {
         let given_up = trouble("a", "b", Packet::Connect, LOST, true, None);
         let slow = trouble("a", "b", Packet::Udp, late, true, None);
         assert_eq!(words(&[given_up, slow]), ["a -> b: answers take more than a second"]);
+    }
+
+    #[test]
+    fn an_answer_to_a_denied_packet_is_a_leak_and_the_rest_no_loss() {
+        let leak = Counts { answered: 1, late: 1, lost: 3, outages: 1, ..Counts::default() };
+        let expected = ["a -> b: a policy denies these packets, and they arrive"];
+        assert_eq!(words(&[trouble("a", "b", Packet::DeniedUdp, leak, true, Some(false))]), expected);
+        let silent = [Departure { agent: end("b"), is_ended: false }];
+        let late = Counts { late: 1, ..Counts::default() };
+        let found = diagnose(&[trouble("a", "b", Packet::DeniedUdp, late, false, None)], &silent);
+        let open = Diagnosis::Open { from: "a".to_owned(), to: "b".to_owned() };
+        assert_eq!(found, BTreeSet::from([Diagnosis::SilentNode { node: "b".to_owned() }, open]));
+        assert_eq!(words(&[trouble("a", "b", Packet::DeniedUdp, LOST, true, Some(false))]), [""; 0]);
     }
 
     #[test]

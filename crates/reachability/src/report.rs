@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
-use crate::class::Class;
+use crate::class::{Class, Packet};
 use crate::peer::{Kind, Peer};
 
 /// The most troubles of an agent, and of all agents, in one report.
@@ -38,10 +38,20 @@ impl Counts {
         self.answered + self.late + self.lost
     }
 
-    /// Whether every probe was answered in time.
+    /// Probes that were lost or, of packets that a policy denies, answered.
     #[must_use]
-    pub const fn is_clean(&self) -> bool {
-        self.late == 0 && self.lost == 0 && self.outages == 0 && self.broken == 0
+    pub const fn failures(&self, packet: Packet) -> u64 {
+        match packet {
+            Packet::DeniedUdp => self.answered + self.late,
+            Packet::Udp | Packet::LargeUdp | Packet::Connect | Packet::HeldTcp => self.lost,
+        }
+    }
+
+    /// Whether every probe was answered in time or, of packets that a policy denies, none.
+    #[must_use]
+    pub const fn is_clean(&self, packet: Packet) -> bool {
+        let is_in_time = self.late == 0 && self.outages == 0 && self.broken == 0;
+        self.failures(packet) == 0 && (is_in_time || matches!(packet, Packet::DeniedUdp))
     }
 }
 
@@ -72,7 +82,7 @@ impl From<&Peer> for End {
     }
 }
 
-/// A stream between two agents with probes that were not answered in time.
+/// A stream between two agents whose counts are not clean.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Trouble {
@@ -171,11 +181,61 @@ impl Totals {
     #[must_use]
     pub fn worst_troubles(mut self) -> (Vec<Trouble>, usize) {
         self.troubles.sort_by_key(|trouble| {
-            let Counts { lost, late, longest_gap, broken, .. } = trouble.counts;
-            std::cmp::Reverse((lost, broken, longest_gap, late))
+            let Counts { late, longest_gap, broken, .. } = trouble.counts;
+            std::cmp::Reverse((trouble.counts.failures(trouble.class.packet), broken, longest_gap, late))
         });
         let more = self.troubles.len().saturating_sub(MAX_TROUBLES);
         self.troubles.truncate(MAX_TROUBLES);
         (self.troubles, more)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use types::policy::Phase;
+
+    use super::*;
+    use crate::class::{Family, Place, Target};
+
+    const LOST: Counts =
+        Counts { answered: 0, late: 0, lost: 2, restarting: 0, outages: 1, broken: 0, longest_gap: 9_000 };
+
+    fn trouble(packet: Packet, counts: Counts) -> Trouble {
+        let kind = Kind::Pod(Phase::Old);
+        let (to, place, family) = (Target::Agent(kind), Place::OtherNode, Family::IPv4);
+        Trouble {
+            from: End { name: "agent".to_owned(), node: "n1".to_owned(), kind },
+            to: None,
+            class: Class { from: kind, to, place, family, packet },
+            counts,
+            hears_target: false,
+            heard_by_target: None,
+        }
+    }
+
+    #[test]
+    fn of_a_denied_packet_the_answer_is_the_failure() {
+        let answered = Counts { answered: 3, ..Counts::default() };
+        let late = Counts { late: 1, ..Counts::default() };
+        for (packet, counts, is_clean) in [
+            (Packet::Udp, answered, true),
+            (Packet::Udp, LOST, false),
+            (Packet::Udp, late, false),
+            (Packet::DeniedUdp, LOST, true),
+            (Packet::DeniedUdp, answered, false),
+            (Packet::DeniedUdp, late, false),
+        ] {
+            assert_eq!(counts.is_clean(packet), is_clean, "{packet}: {counts:?}");
+        }
+    }
+
+    #[test]
+    fn leaks_and_losses_come_before_what_is_late() {
+        let late = trouble(Packet::Udp, Counts { late: 9, longest_gap: 9_000, ..Counts::default() });
+        let leak = trouble(Packet::DeniedUdp, Counts { answered: 1, ..Counts::default() });
+        let loss = trouble(Packet::Udp, LOST);
+        let troubles = vec![late.clone(), leak.clone(), loss.clone()];
+        let totals = Totals { troubles, ..Totals::default() };
+        assert_eq!(totals.worst_troubles(), (vec![loss, leak, late], 0));
     }
 }
