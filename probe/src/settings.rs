@@ -1,10 +1,12 @@
 //! What the environment says: the pod, its node, the other agents' hubs and the networks.
 
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use reachability::Key;
-use reachability::peer::Ranges;
+use reachability::peer::{Ranges, validate_name};
 
 /// The variables, for a person.
 pub(crate) const HELP: &str = "\
@@ -12,7 +14,6 @@ crossfade-probe: sends packets to other agents and answers theirs (kubectl cross
 
 Environment:
   POD_NAME, POD_IPS, NODE_NAME  of this pod, by the downward API
-  ZONE                          of its node, if it is known
   CROSSFADE_PROBE_ROLE          agent, or hub: an agent that also hands out targets and prints reports
   CROSSFADE_PROBE_HOST          true on the host network
   CROSSFADE_PROBE_KEY           32 hexadecimal digits, the same for all agents
@@ -21,6 +22,7 @@ Environment:
   CROSSFADE_PROBE_DENIED_PORT   in pods, another UDP port on which they answer, if a NetworkPolicy closes it
   CROSSFADE_PROBE_HUB_PORT      the port on which a hub is asked
   CROSSFADE_PROBE_NETWORKS      old=CIDR,CIDR;new=CIDR: the ranges of pods' addresses
+  CROSSFADE_PROBE_ZONES         a file with a line NODE=ZONE for each node, of at most 1 MiB
   CROSSFADE_PROBE_SERVICE       cluster IPs of the agents' Service, by commas
   CROSSFADE_PROBE_DNS           cluster IPs of the cluster's DNS, by commas
 ";
@@ -30,6 +32,7 @@ Environment:
 pub(crate) struct Settings {
     pub(crate) pod: String,
     pub(crate) node: String,
+    /// Empty where it is not known.
     pub(crate) zone: String,
     /// The primary address of each family.
     pub(crate) addresses: Vec<IpAddr>,
@@ -48,6 +51,8 @@ pub(crate) struct Settings {
 
 /// The most hubs, and the most addresses of a Service.
 const MAX_ADDRESSES: usize = 8;
+/// The largest file of zones, in bytes: as large as a ConfigMap.
+const MAX_ZONES: u64 = 1 << 20;
 
 impl Settings {
     /// # Errors
@@ -83,10 +88,17 @@ impl Settings {
         let hubs = list::<SocketAddr>("CROSSFADE_PROBE_HUBS", &required("CROSSFADE_PROBE_HUBS")?)?;
         ensure!(!hubs.is_empty(), "CROSSFADE_PROBE_HUBS is empty: expected ADDRESS:PORT");
         let named = |name: &'static str| move |why: String| anyhow!("{name}: {why}");
+        let node = required("NODE_NAME")?;
+        let zone = match variable("CROSSFADE_PROBE_ZONES") {
+            Some(path) => read_zones(&path)
+                .and_then(|zones| find_zone(&zones, &node))
+                .with_context(|| format!("CROSSFADE_PROBE_ZONES={path}"))?,
+            None => String::new(),
+        };
         Ok(Self {
             pod: required("POD_NAME")?,
-            node: required("NODE_NAME")?,
-            zone: optional("ZONE"),
+            node,
+            zone,
             addresses: first_of_each_family(&addresses),
             is_hub: role == "hub",
             is_host,
@@ -114,6 +126,34 @@ fn list<T: std::str::FromStr>(name: &str, text: &str) -> Result<Vec<T>> {
         .into_iter()
         .map(|word| word.parse().map_err(|_| anyhow!("{name}: {word:?} is no address")))
         .collect()
+}
+
+/// The content of the file of zones; empty where there is no file.
+fn read_zones(path: &str) -> Result<String> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
+        file => file?,
+    };
+    let mut zones = String::new();
+    file.take(MAX_ZONES + 1).read_to_string(&mut zones)?;
+    ensure!(zones.len() as u64 <= MAX_ZONES, "expected at most {MAX_ZONES} bytes");
+    Ok(zones)
+}
+
+/// The zone of a node by lines `NODE=ZONE`; empty where none is the node's.
+fn find_zone(zones: &str, node: &str) -> Result<String> {
+    let mut own_zone = "";
+    for (number, line) in (1..).zip(zones.lines()).filter(|(_, line)| !line.is_empty()) {
+        let (name, zone) =
+            line.split_once('=').with_context(|| format!("line {number}: expected NODE=ZONE"))?;
+        for text in [name, zone] {
+            validate_name(text).map_err(|why| anyhow!("line {number}: {why}"))?;
+        }
+        if name == node {
+            own_zone = zone;
+        }
+    }
+    Ok(own_zone.to_owned())
 }
 
 fn first_of_each_family(addresses: &[IpAddr]) -> Vec<IpAddr> {
@@ -169,6 +209,32 @@ mod tests {
             settings(&changes).expect("settings").denied_port
         };
         assert_eq!((denied_port(""), denied_port("true")), (Some(9799), None));
+    }
+
+    #[test]
+    fn the_zone_is_that_of_the_node_in_the_file() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("zones");
+        let name = path.to_str().expect("a path");
+        let zone = || settings(&[("CROSSFADE_PROBE_ZONES", name)]).map(|settings| settings.zone);
+        assert_eq!(zone().expect("no file"), "");
+        let largest = "n2=b\n".repeat(MAX_ZONES as usize / 5);
+        for (text, expected) in
+            [("n1=a\nn2=b\n", "a"), ("\nn2=b\nn1=a", "a"), ("n10=a\n", ""), ("n1=\n", ""), (&largest, "")]
+        {
+            std::fs::write(&path, text).expect("written");
+            assert_eq!(zone().expect("a zone"), expected, "{text:.20}");
+        }
+        for (text, named) in [
+            ("n1\n", "line 1: expected NODE=ZONE"),
+            ("n2=b\nn1=a b\n", "line 2: "),
+            ("n/1=a\n", "line 1: "),
+            (&format!("{largest}n2=b\n"), "1048576 bytes"),
+        ] {
+            std::fs::write(&path, text).expect("written");
+            let why = format!("{:#}", zone().expect_err(named));
+            assert!(why.contains(name) && why.contains(named), "{why}");
+        }
     }
 
     #[test]

@@ -261,9 +261,9 @@ mod tests {
         assert_eq!(words(&[trouble("a", "b", Packet::DeniedUdp, leak, true, Some(false))]), expected);
         let silent = [Departure { agent: end("b"), is_ended: false }];
         let late = Counts { late: 1, ..Counts::default() };
-        let found = diagnose(&[trouble("a", "b", Packet::DeniedUdp, late, false, None)], &silent);
+        let causes = diagnose(&[trouble("a", "b", Packet::DeniedUdp, late, false, None)], &silent);
         let open = Diagnosis::Open { from: "a".to_owned(), to: "b".to_owned() };
-        assert_eq!(found, BTreeSet::from([Diagnosis::SilentNode { node: "b".to_owned() }, open]));
+        assert_eq!(causes, BTreeSet::from([Diagnosis::SilentNode { node: "b".to_owned() }, open]));
         assert_eq!(words(&[trouble("a", "b", Packet::DeniedUdp, LOST, true, Some(false))]), [""; 0]);
     }
 

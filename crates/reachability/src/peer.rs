@@ -149,15 +149,22 @@ pub struct Peer {
     pub mtu: u32,
 }
 
+/// # Errors
+/// One line, where `name` is not that of a pod, a node or a zone, and not empty.
+pub fn validate_name(name: &str) -> Result<(), String> {
+    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    if name.len() > MAX_NAME || !is_plain {
+        return Err(format!("expected at most {MAX_NAME} letters, digits, - . and _"));
+    }
+    Ok(())
+}
+
 impl Peer {
     /// # Errors
     /// One line, where a field is longer or larger than that of any agent.
     pub fn validate(&self) -> Result<(), String> {
         for (field, text) in [("name", &self.name), ("node", &self.node), ("zone", &self.zone)] {
-            let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
-            if text.len() > MAX_NAME || !is_plain {
-                return Err(format!("{field}: expected at most {MAX_NAME} letters, digits, - . and _"));
-            }
+            validate_name(text).map_err(|why| format!("{field}: {why}"))?;
         }
         if self.name.is_empty() || self.node.is_empty() || self.id == 0 {
             return Err("an agent without a name, a node or a number".to_owned());
