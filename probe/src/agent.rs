@@ -51,7 +51,7 @@ impl Agent {
             service.clone(),
             &families,
         )?;
-        answer::start(settings, &asker)?;
+        answer::start(settings, &asker, &own)?;
         let servers: Vec<_> = settings
             .dns
             .iter()
