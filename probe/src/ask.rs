@@ -10,7 +10,7 @@ use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 use reachability::class::{Class, Family, Packet, Place, Target};
 use reachability::frame::{Frame, LENGTH};
-use reachability::report::{ClassCounts, Counts, End, MAX_TROUBLES, Totals, Trouble};
+use reachability::report::{ClassCounts, Counts, End, Totals, Trouble};
 use reachability::stream::Stream;
 use reachability::{Key, Kind, Peer};
 
@@ -269,8 +269,7 @@ impl Asker {
             totals.add(&[ClassCounts { class: probing.class, counts }], troubles);
         }
         let rows = totals.rows();
-        let (mut troubles, _) = totals.worst_troubles();
-        troubles.truncate(MAX_TROUBLES);
+        let (troubles, _) = totals.worst_troubles();
         (rows, troubles)
     }
 }

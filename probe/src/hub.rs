@@ -133,6 +133,8 @@ impl Connection {
                 return;
             }
         }
+        // Room for the longest line of each of a thousand agents would be more than a hub may take.
+        self.received.shrink_to_fit();
         self.is_over |= self.agent.is_none() && now.saturating_sub(self.began_at) >= REGISTRATION;
     }
 

@@ -160,7 +160,10 @@ pub struct Report {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Totals {
     pub classes: BTreeMap<Class, Counts>,
+    /// The worst ones, in no order.
     pub troubles: Vec<Trouble>,
+    /// Troubles that are not in the list any more.
+    pub more_troubles: usize,
 }
 
 impl Totals {
@@ -169,6 +172,10 @@ impl Totals {
             *self.classes.entry(row.class).or_default() += row.counts;
         }
         self.troubles.extend(troubles);
+        // A thousand agents may have a hundred each.
+        if self.troubles.len() > 2 * MAX_TROUBLES {
+            self.keep_worst_troubles();
+        }
     }
 
     /// Every class with its counts.
@@ -177,16 +184,20 @@ impl Totals {
         self.classes.iter().map(|(class, counts)| ClassCounts { class: *class, counts: *counts }).collect()
     }
 
-    /// The worst troubles first, and how many are left out.
-    #[must_use]
-    pub fn worst_troubles(mut self) -> (Vec<Trouble>, usize) {
+    fn keep_worst_troubles(&mut self) {
         self.troubles.sort_by_key(|trouble| {
             let Counts { late, longest_gap, broken, .. } = trouble.counts;
             std::cmp::Reverse((trouble.counts.failures(trouble.class.packet), broken, longest_gap, late))
         });
-        let more = self.troubles.len().saturating_sub(MAX_TROUBLES);
+        self.more_troubles += self.troubles.len().saturating_sub(MAX_TROUBLES);
         self.troubles.truncate(MAX_TROUBLES);
-        (self.troubles, more)
+    }
+
+    /// The worst troubles first, and how many are left out.
+    #[must_use]
+    pub fn worst_troubles(mut self) -> (Vec<Trouble>, usize) {
+        self.keep_worst_troubles();
+        (self.troubles, self.more_troubles)
     }
 }
 
@@ -237,5 +248,18 @@ mod tests {
         let troubles = vec![late.clone(), leak.clone(), loss.clone()];
         let totals = Totals { troubles, ..Totals::default() };
         assert_eq!(totals.worst_troubles(), (vec![loss, leak, late], 0));
+    }
+
+    #[test]
+    fn the_worst_troubles_of_many_agents_are_kept_and_the_others_counted() {
+        let mut totals = Totals::default();
+        for agent in 1..=100 {
+            let loss = |lost| trouble(Packet::Udp, Counts { lost, ..Counts::default() });
+            totals.add(&[], (0..100).map(|_| loss(agent)).collect());
+            assert!(totals.troubles.len() <= 2 * MAX_TROUBLES, "{} are kept", totals.troubles.len());
+        }
+        let (worst, more) = totals.worst_troubles();
+        assert!(worst.len() == MAX_TROUBLES && worst.iter().all(|trouble| trouble.counts.lost == 100));
+        assert_eq!(more, 9_900);
     }
 }
