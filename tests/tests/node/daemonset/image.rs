@@ -10,6 +10,7 @@ use lab::build::dist;
 use lab::build::preflight::trial;
 use lab::host::scratch::Scratch;
 use libtest_mimic::Trial;
+use serde_json::Value;
 
 /// The name that the archive gives it, but for the version.
 const NAME: &str = "localhost/crossfade";
@@ -27,10 +28,13 @@ pub(crate) fn name(version: &str) -> String {
 }
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("the_image_holds_what_the_package_holds", &[], same_tree)]
+    vec![
+        trial("the_image_holds_what_the_package_holds", &[], same_tree),
+        trial("the_agent_of_the_probe_starts_in_the_image", &[], agent_of_probe),
+    ]
 }
 
-/// The image is the install tree, with the owners and modes that the package gives it, and nothing of another image.
+/// The image is the install tree, with the owners and modes that the package gives it, and the agent of the probe.
 fn same_tree() -> Result<()> {
     let (scratch, image) = unpacked()?;
     let package = scratch.dir("package")?;
@@ -41,6 +45,14 @@ fn same_tree() -> Result<()> {
     // What dpkg's world has beside the tree.
     fs::remove_file(package.join("usr/share/doc/crossfade/changelog.gz"))?;
     fs::remove_dir_all(package.join("usr/share/lintian"))?;
+    for only in ["usr/bin/crossfade-probe", "usr/share/doc/crossfade/crossfade-probe.cdx.json"] {
+        fs::remove_file(image.join(only)).with_context(|| only.to_owned())?;
+    }
+    // The list of crates, which has those of the agent as well.
+    let crates = "usr/share/doc/crossfade/THIRD-PARTY";
+    for root in [&image, &package] {
+        fs::write(root.join(crates), "")?;
+    }
     // The way to the node's /run.
     ensure!(fs::read_link(image.join("var/run"))? == Path::new("../run"));
     fs::remove_dir_all(image.join("var"))?;
@@ -58,6 +70,22 @@ fn same_tree() -> Result<()> {
     ensure!(ours.contains("./usr/bin/crossfade-bootstrap f 755 0 0"), "{ours}");
     ensure!(ours == theirs, "image:\n{ours}\npackage:\n{theirs}");
     run(Command::new("diff").arg("--recursive").arg(&image).arg(&package))
+}
+
+/// It is static, and what the image says of it names its crates.
+fn agent_of_probe() -> Result<()> {
+    let (_scratch, image) = unpacked()?;
+    let mut agent = Command::new("chroot");
+    agent.arg(&image).args(["/usr/bin/crossfade-probe", "--help"]);
+    let output = agent.output().with_context(|| format!("{agent:?}"))?;
+    let help = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success() && help.contains("CROSSFADE_PROBE_KEY"), "{output:?}");
+    let documents = image.join("usr/share/doc/crossfade");
+    let bill: Value = serde_json::from_slice(&fs::read(documents.join("crossfade-probe.cdx.json"))?)?;
+    ensure!(bill["metadata"]["component"]["name"] == "crossfade-probe", "{}", bill["metadata"]);
+    let crates = fs::read_to_string(documents.join("THIRD-PARTY"))?;
+    ensure!(crates.lines().next().is_some_and(|line| line.contains("crossfade-probe")), "{crates}");
+    Ok(())
 }
 
 /// The archive as it is published; `$CROSSFADE_OCI` names another one, such as the one for all architectures.

@@ -239,7 +239,9 @@ fn signatures() -> Result<()> {
 
 /// Against what cargo links: nothing is left out.
 fn bills() -> Result<()> {
-    for (program, package) in [("crossfade", "shim"), ("crossfade-bootstrap", "bootstrap")] {
+    for (program, package) in
+        [("crossfade", "shim"), ("crossfade-bootstrap", "bootstrap"), ("crossfade-probe", "probe")]
+    {
         let debian = architecture()?.debian;
         let name = format!("{program}-{}-linux-{debian}.cdx.json", env!("CARGO_PKG_VERSION"));
         let file = Build::Released.directory().join(name);

@@ -38,7 +38,7 @@ fn both() -> Result<()> {
     ensure!(index["schemaVersion"] == 2 && index["mediaType"] == INDEX, "{index}");
     let images = entries(&index)?;
     ensure!(images.len() == 2, "{index}");
-    for (image, architecture) in images.iter().zip(["amd64", "arm64"]) {
+    for (image, (architecture, machine)) in images.iter().zip([("amd64", 62), ("arm64", 183)]) {
         ensure!(
             image["platform"] == serde_json::json!({ "architecture": architecture, "os": "linux" }),
             "{index}"
@@ -51,8 +51,14 @@ fn both() -> Result<()> {
         ensure!(image["size"] == fs::metadata(blob(&layout, image)?)?.len(), "{index}");
         let configuration = read(&blob(&layout, &manifest["config"])?)?;
         ensure!(configuration["architecture"] == architecture, "{configuration}");
+        let tree = scratch.dir(&format!("{architecture} tree"))?;
         for layer in manifest["layers"].as_array().context("layers")? {
-            ensure!(blob(&layout, layer)?.is_file(), "{architecture}: a layer is missing");
+            unpacked(&blob(&layout, layer)?, &tree)?;
+        }
+        for program in ["bin/crossfade-bootstrap", "bin/crossfade-probe", "libexec/crossfade/crossfade"] {
+            let bytes = fs::read(tree.join("usr").join(program)).context(program)?;
+            // e_machine of the ELF header.
+            ensure!(bytes.get(18..20) == Some(&[machine, 0][..]), "{architecture}: {program}");
         }
     }
     Ok(())
