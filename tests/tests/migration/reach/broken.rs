@@ -5,7 +5,7 @@ use lab::host::deadline::until;
 use nix::sys::signal::Signal;
 use reachability::diagnosis::Diagnosis;
 
-use crate::ring::{NAMED, PORT, Ring, rule};
+use crate::ring::{DENIED_PORT, NAMED, PORT, Ring, rule};
 
 /// Drops packets of agents that come from `from` to `to`, but for those between agents and hubs.
 fn drop_packets(ring: &Ring, from: u8, to: u8) -> Result<()> {
@@ -70,6 +70,18 @@ pub(crate) fn a_node_falls_silent() -> Result<()> {
     let first = ring.wait_until_sound(3)?;
     ring.node(3).run(&["ip", "link", "set", "eth0", "down"])?;
     ring.expect_causes(first, &[Diagnosis::SilentNode { node: named(3) }])
+}
+
+pub(crate) fn a_policy_is_not_enforced_in_one_direction() -> Result<()> {
+    let ring = Ring::start()?;
+    let _old = ring.pod(1, "10.244.1.2")?;
+    let _new = ring.pod(2, "10.1.2.2")?;
+    let first = ring.wait_until_sound(5)?;
+    for index in [1, 2] {
+        let packets = format!("-s 10.244.1.2 -d 10.1.2.2 -p udp --dport {DENIED_PORT}");
+        rule(ring.node(index), &format!("-I FORWARD {packets} -j ACCEPT"))?;
+    }
+    ring.expect_causes(first, &[Diagnosis::Open { from: named(1), to: named(2) }])
 }
 
 pub(crate) fn connections_are_refused() -> Result<()> {

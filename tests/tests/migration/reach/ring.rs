@@ -1,4 +1,5 @@
-//! Three nodes with an agent each on the host network, of which the first two are hubs, and pods with agents where a test wants them.
+//! Three nodes with an agent each on the host network, of which the first two are hubs, and pods with agents where a test wants them. The third node is
+//! in a zone of its own. The nodes pass nothing on to one port of pods, as if a policy closed it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,12 +14,15 @@ use lab::host::deadline::until;
 use lab::host::fabric::Fabric;
 use lab::host::node::{Daemon, Netns, Node};
 use reachability::diagnosis::{Diagnosis, diagnose};
-use reachability::{Class, Counts, Report};
+use reachability::report::ClassCounts;
+use reachability::{Class, Counts, Packet, Report};
 
 pub(crate) const PORT: u16 = 9797;
 pub(crate) const HUB_PORT: u16 = 9798;
+pub(crate) const DENIED_PORT: u16 = 9799;
 pub(crate) const KEY: &str = "000102030405060708090a0b0c0d0e0f";
 const NETWORKS: &str = "old=10.244.0.0/16;new=10.1.0.0/16";
+const ZONES: &str = "n1=a\nn2=a\nn3=b\n";
 /// How long a fault may take to be named. It is named within a minute; more only tells "named" from "never".
 pub(crate) const NAMED: Duration = Duration::from_secs(180);
 
@@ -34,6 +38,9 @@ impl Ring {
         let fabric = Fabric::new(3)?;
         let mut ring = Self { fabric, agents: Vec::new() };
         for index in 1..=3 {
+            let node = ring.node(index);
+            rule(node, &format!("-I FORWARD -p udp --dport {DENIED_PORT} -j DROP"))?;
+            node.write(node.dir().join("zones"), ZONES)?;
             let agent = ring.agent(index)?;
             ring.agents.push(Some(agent));
         }
@@ -49,14 +56,8 @@ impl Ring {
         let node = self.node(index);
         let mut command = node.command(dist::probe()?);
         let role = if index <= 2 { "hub" } else { "agent" };
-        environment(
-            &mut command,
-            &self.fabric,
-            node.name(),
-            &format!("host-{index}"),
-            &node.address().to_string(),
-            role,
-        );
+        let address = node.address().to_string();
+        environment(&mut command, &self.fabric, node, &format!("host-{index}"), &address, role);
         command.env("CROSSFADE_PROBE_HOST", "true");
         node.background(&format!("host-{index}"), &command)
     }
@@ -83,7 +84,7 @@ impl Ring {
             other.run(&["ip", "route", "add", address, "via", &node.address().to_string()])?;
         }
         let mut command = node.command_in(&netns.inside, dist::probe()?);
-        environment(&mut command, &self.fabric, node.name(), &format!("pod-{index}"), address, "agent");
+        environment(&mut command, &self.fabric, node, &format!("pod-{index}"), address, "agent");
         let daemon = node.background(&format!("pod-{index}"), &command)?;
         Ok((netns, daemon))
     }
@@ -107,12 +108,12 @@ impl Ring {
     pub(crate) fn wait_until_sound(&self, agents: usize) -> Result<usize> {
         until("a report of all agents without a loss", NAMED, || {
             let reports = self.reports(0)?;
-            let is_sound = |report: &Report| {
+            let is_complete = |report: &Report| {
                 report.agents.values().flatten().count() == agents
                     && !report.classes.is_empty()
-                    && report.classes.iter().all(|row| is_lossless(&row.counts))
+                    && report.classes.iter().all(is_sound)
             };
-            Ok(reports.last().is_some_and(is_sound).then_some(reports.len()))
+            Ok(reports.last().is_some_and(is_complete).then_some(reports.len()))
         })
     }
 
@@ -137,18 +138,20 @@ impl Ring {
     }
 }
 
-fn environment(command: &mut Command, fabric: &Fabric, node: &str, pod: &str, address: &str, role: &str) {
+fn environment(command: &mut Command, fabric: &Fabric, node: &Node, pod: &str, address: &str, role: &str) {
     let hubs: Vec<String> =
         fabric.nodes().iter().take(2).map(|node| format!("{}:{HUB_PORT}", node.address())).collect();
     command
         .env("POD_NAME", pod)
         .env("POD_IPS", address)
-        .env("NODE_NAME", node)
+        .env("NODE_NAME", node.name())
         .env("CROSSFADE_PROBE_ROLE", role)
         .env("CROSSFADE_PROBE_KEY", KEY)
         .env("CROSSFADE_PROBE_HUBS", hubs.join(","))
         .env("CROSSFADE_PROBE_PORT", PORT.to_string())
         .env("CROSSFADE_PROBE_HUB_PORT", HUB_PORT.to_string())
+        .env("CROSSFADE_PROBE_DENIED_PORT", DENIED_PORT.to_string())
+        .env("CROSSFADE_PROBE_ZONES", node.dir().join("zones"))
         .env("CROSSFADE_PROBE_NETWORKS", NETWORKS);
 }
 
@@ -169,6 +172,16 @@ pub(crate) fn ip(text: &str) -> Result<IpAddr> {
 pub(crate) fn rule(node: &Node, rule: &str) -> Result<()> {
     let line: Vec<&str> = ["iptables", "-w"].into_iter().chain(rule.split(' ')).collect();
     node.run(&line).map(drop)
+}
+
+/// No policy denies these packets.
+pub(crate) fn is_allowed(class: &Class) -> bool {
+    class.packet != Packet::DeniedUdp
+}
+
+/// Nothing was lost that no policy denies, and nothing answered that one denies.
+pub(crate) fn is_sound(row: &ClassCounts) -> bool {
+    if is_allowed(&row.class) { is_lossless(&row.counts) } else { row.counts.is_clean(row.class.packet) }
 }
 
 /// Nothing was lost. On a machine with more to do than it has processors, an answer may be late.

@@ -10,9 +10,9 @@ use nix::sched::{CloneFlags, setns};
 use reachability::class::{Packet, Place, Target};
 use reachability::frame::Frame;
 use reachability::report::ToHub;
-use reachability::{Kind, Peer, Phase};
+use reachability::{Class, Counts, Kind, Peer, Phase};
 
-use crate::ring::{HUB_PORT, KEY, NAMED, PORT, Ring, ip, is_lossless, rule};
+use crate::ring::{HUB_PORT, KEY, NAMED, PORT, Ring, ip, is_allowed, is_lossless, is_sound, rule};
 
 pub(crate) fn every_pair_is_probed_with_every_packet() -> Result<()> {
     let ring = Ring::start()?;
@@ -31,9 +31,12 @@ pub(crate) fn every_pair_is_probed_with_every_packet() -> Result<()> {
             })?;
         }
     }
-    let same_node = ring.counts(0, |class| class.place == Place::SameNode)?;
-    ensure!(same_node.answered > 0, "host and pod of one node: {same_node:?}");
-    let all = ring.counts(first - 1, |_| true)?;
+    // Agents take the zones of their nodes from a file.
+    for place in [Place::SameNode, Place::OtherNode, Place::OtherZone] {
+        let counts = ring.counts(0, |class| class.place == place)?;
+        ensure!(counts.answered > 0, "{place}: {counts:?}");
+    }
+    let all = ring.counts(first - 1, is_allowed)?;
     ensure!(is_lossless(&all) && all.restarting == 0, "{all:?}");
     Ok(())
 }
@@ -50,9 +53,45 @@ pub(crate) fn a_network_that_joins_makes_a_pod_another_kind() -> Result<()> {
     })?;
     let last = ring.reports(0)?.pop().context("a report")?;
     ensure!(!last.agents.contains_key(&Kind::Pod(Phase::Old)), "{:?}", last.agents);
-    let all = ring.counts(first, |_| true)?;
+    let all = ring.counts(first, is_allowed)?;
     ensure!(is_lossless(&all), "{all:?}");
     Ok(())
+}
+
+pub(crate) fn what_a_policy_denies_is_no_loss() -> Result<()> {
+    let ring = Ring::start()?;
+    let _old = ring.pod(1, "10.244.1.2")?;
+    let _new = ring.pod(2, "10.1.2.2")?;
+    ring.wait_until_sound(5)?;
+    let (old, new) = (Kind::Pod(Phase::Old), Kind::Pod(Phase::New));
+    for (from, to) in [(old, new), (new, old)] {
+        until(&format!("{from} -> {to} without an answer"), NAMED, || {
+            let counts = ring.counts(0, |class| {
+                (class.from, class.to) == (from, Target::Agent(to)) && !is_allowed(class)
+            })?;
+            ensure!(counts.is_clean(Packet::DeniedUdp), "{from} -> {to}: {counts:?}");
+            Ok((counts.lost > 0).then_some(()))
+        })?;
+    }
+    let is_of_host = |class: &Class| class.from == Kind::Host || class.to == Target::Agent(Kind::Host);
+    let of_host = ring.counts(0, |class| !is_allowed(class) && is_of_host(class))?;
+    ensure!(of_host == Counts::default(), "policies do not select the host network: {of_host:?}");
+    let troubles: Vec<_> = ring.reports(0)?.into_iter().flat_map(|report| report.troubles).collect();
+    ensure!(troubles.iter().all(|trouble| is_allowed(&trouble.class)), "{troubles:?}");
+    ring.expect_causes(0, &[])
+}
+
+pub(crate) fn an_http_client_learns_the_kind_of_an_agent() -> Result<()> {
+    let ring = Ring::start()?;
+    let (netns, _agent) = ring.pod(1, "10.244.1.2")?;
+    let kind = |address| ring.node(3).http_get(address, PORT, "/");
+    until("the agent's answer", NAMED, || Ok(kind(ip("10.244.1.2")?).ok()))?;
+    ensure!(kind(ip("10.244.1.2")?)? == r#"{"kind":"old"}"#);
+    ensure!(kind(ring.node(2).address().into())? == r#"{"kind":"host"}"#);
+    ring.node(1).run_in(&netns.inside, &["ip", "address", "add", "10.1.1.2/32", "dev", "eth0"])?;
+    until("the pod with both networks", NAMED, || {
+        Ok((kind(ip("10.244.1.2")?)? == r#"{"kind":"both-old"}"#).then_some(()))
+    })
 }
 
 pub(crate) fn an_agent_that_is_restarted_costs_no_loss() -> Result<()> {
@@ -75,7 +114,7 @@ pub(crate) fn an_agent_that_is_restarted_costs_no_loss() -> Result<()> {
     let last = ring.wait_until_sound(3)?;
     // A loss that was held back for the target's sake would be counted by then.
     until("four more reports", NAMED, || Ok((ring.reports(0)?.len() > last + 4).then_some(())))?;
-    let all = ring.counts(first, |_| true)?;
+    let all = ring.counts(first, is_allowed)?;
     ensure!(is_lossless(&all) && all.restarting > 0, "{all:?}");
     ring.expect_causes(first, &[])
 }
@@ -95,7 +134,7 @@ pub(crate) fn a_hub_that_ends_is_replaced_by_the_next() -> Result<()> {
     until("six reports of the second hub", NAMED, || {
         let reports = ring.reports(1)?;
         let later = reports.iter().skip_while(|report| report.agents.values().flatten().count() == 3);
-        let is_clean = later.clone().all(|report| report.classes.iter().all(|row| is_lossless(&row.counts)));
+        let is_clean = later.clone().all(|report| report.classes.iter().all(is_sound));
         let last = reports.last().context("a report")?;
         ensure!(is_clean, "the agents wait for the hub that has ended: {last:?}");
         // A loss that was held back for the hub's sake would be counted by then.
