@@ -310,9 +310,11 @@ impl History {
             let is_known = |since: Option<Millis>| since.is_some_and(|since| since < flight.nodes_seen);
             let (in_trouble, is_down) = (is_known(node.troubled), is_known(node.down_since));
             // What a pipeline cordons is no trouble of the run, and that it takes the node away the run may not know yet.
-            let is_cordoned_alone = self.is_to_leave(node) && !is_down && !is_known(node.going_since);
+            let leaves = self.leaves_as_known(node, flight.nodes_seen);
+            let is_cordoned_alone = leaves && !is_down && !is_known(node.going_since);
             let in_trouble = in_trouble && !is_cordoned_alone;
-            if (self.is_arriving(node, run) || self.is_marked(node)) && !is_moving && !is_skipped {
+            let is_marked = leaves && self.is_followed(node) && node.api.is_ready;
+            if (self.is_arriving(node, run) || is_marked) && !is_moving && !is_skipped {
                 return false;
             }
             match (is_moving, is_skipped) {

@@ -18,7 +18,7 @@ use migration::roll::run::Run;
 use snapshot::model::Text;
 use types::policy::Phase;
 
-use crate::cluster::truth::{Actor, Node};
+use crate::cluster::truth::Node;
 use crate::disturb::fault::PipelineFault;
 use crate::history::History;
 use crate::history::event::Event;
@@ -339,7 +339,7 @@ impl History {
             .any(|acting| acting.marks && acting.pool == self.truth.nodes[index].api.pool);
         let node = &mut self.truth.nodes[index];
         if !node.api.is_cordoned {
-            (node.api.is_cordoned, node.cordoned_by) = (true, Some(Actor::Other));
+            node.set_foreign_cordon();
             node.api.is_going |= marks;
             self.touch_node(index);
             self.note(|history| format!("a pipeline cordons {}", history.truth.nodes[index].name));

@@ -225,9 +225,7 @@ pub(super) fn turn_wait(view: &View<'_>, pod: &Pod) -> Option<Wait> {
         let what =
             format!("another pod of {} {}/{} is not ready yet", owner.kind, owner.namespace, owner.name);
         let reason = if pod.has_trait(Trait::Dns) { Reason::DnsNeeded } else { Reason::OneAtATime };
-        if has_leaving_sibling(view, pod, owner)
-            || (pod.has_trait(Trait::Ready) && misses_sibling(view, pod, owner))
-        {
+        if has_leaving_sibling(view, pod, owner) || misses_sibling(view, pod, owner) {
             return Some(Wait::new(object, reason, what));
         }
     }
@@ -295,9 +293,10 @@ fn has_leaving_sibling(view: &View<'_>, pod: &Pod, owner: &Owner) -> bool {
         || others.into_iter().any(|other| view.is_leaving(other))
 }
 
-/// Another pod of the workload is missing. Its own readiness does not matter: it is evicted in any case.
+/// Another pod of the workload is missing. It may be on its way on a node that the run does not move any more, whose pods are not watched.
 fn misses_sibling(view: &View<'_>, pod: &Pod, owner: &Owner) -> bool {
-    let short = view.run.missing_replicas(owner);
+    // A pod that is not Ready itself is evicted in any case.
+    let short = view.run.missing_replicas(owner) + u32::from(!pod.has_trait(Trait::Ready));
     let Some(now) = view.world.owners.get(owner) else { return !pod.has_trait(Trait::Dns) };
     // All pods that answer DNS queries are known, and what their workload says of them may be older.
     let ready_siblings = view.ready_dns().filter(|other| other.owner.as_ref() == Some(owner)).count();

@@ -66,6 +66,11 @@ impl History {
         self.replacing().is_some() && self.is_left_behind(node) || self.is_returned(node)
     }
 
+    /// The same of a node as the run may know it: a person may just have brought it to another phase.
+    pub(super) fn leaves_as_known(&self, node: &Node, observed_at: Millis) -> bool {
+        self.is_to_leave(node) || self.plan.rotates(&node.api.pool) && !self.could_know(node, observed_at)
+    }
+
     /// Whether the plan names this very node.
     pub(super) fn is_planned(&self, node: &Node) -> bool {
         self.plan.waves.iter().flat_map(|wave| &wave.nodes).any(|planned| planned.uid == node.api.uid)
@@ -76,12 +81,12 @@ impl History {
     }
 
     /// Whether a pipeline that cannot be held will replace the node, and has not begun to: it marks all of its nodes at once.
-    pub(super) fn is_marked(&self, node: &Node) -> bool {
+    fn is_marked(&self, node: &Node) -> bool {
         self.is_followed(node) && node.api.is_ready && self.is_to_leave(node)
     }
 
     /// Whether nothing holds the node's pipeline: Machines of Cluster API are not played.
-    fn is_followed(&self, node: &Node) -> bool {
+    pub(super) fn is_followed(&self, node: &Node) -> bool {
         matches!(self.method(node), Method::Follow | Method::ClusterApi)
     }
 
@@ -191,11 +196,15 @@ impl History {
     ) {
         self.tally.count("a node kept from its pipeline");
         let node = &self.truth.nodes[index];
+        // Of a machine that was made anew and reports nothing the run knows what it was before, and lets no pipeline have it.
+        let is_unreported = match &node.api.observed {
+            Some(report) => *report.boot_id != *node.api.boot,
+            None => node.machine.has_crossfade,
+        };
         let is_excused = !self.could_know(node, flight.nodes_seen)
             || self.truth.record.changed_at > flight.nodes_seen
             || self.truth.lease.was_forced
-            // Of a machine that was made anew and reports nothing the run knows what it was before, and lets no pipeline have it.
-            || node.api.observed.as_ref().is_some_and(|report| *report.boot_id != *node.api.boot);
+            || is_unreported;
         // A run that is turned or stopped holds what its pipeline has not begun with.
         let is_held_again = before.is_some_and(|before| {
             // Of one that waits already, nothing but a note about its cordon changes.
@@ -365,7 +374,8 @@ impl History {
                     .is_some_and(|pod| pod.placed < flight.pods_seen.min(flight.nodes_seen))
             });
             // A person may have brought it to the image's phase before its pipeline began.
-            let may_go = self.is_to_leave(node) || node.api.is_cordoned || node.api.is_going;
+            let has_begun = node.api.is_going || self.truth.pipelines.iter().any(|acting| acting.has(*other));
+            let may_go = self.is_to_leave(node) || has_begun;
             *other != index && Self::is_permitted(node, run) && may_go && has
         };
         let other = self.truth.living_nodes().find(elsewhere).map(|(_, node)| node.name.clone());
@@ -393,12 +403,14 @@ impl History {
         if !is_fenced || is_new || run.skipped.contains_key(&node.name) || node.surprise.is_some() {
             return;
         }
-        let is_proven = |node: &Node| {
+        // A step alone does not show that: a node may have written it itself.
+        let is_proven = |(other, node): &(usize, &Node)| {
             node.api.step.as_ref().is_some_and(|step| step.state == State::Done && is_of_pass(step, run))
                 && node.api.label == self.plan.image
+                && self.truth.attached_phases(*other).all(|phase| Some(phase) == self.plan.image)
         };
         let has_room =
-            self.truth.living_nodes().any(|(other, node)| is_proven(node) && self.truth.fits(id, other));
+            self.truth.living_nodes().filter(is_proven).any(|(other, _)| self.truth.fits(id, other));
         if let Some(pod) = self.truth.pods.get_mut(&id) {
             pod.is_misplaced = has_room;
         }

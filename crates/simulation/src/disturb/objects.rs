@@ -9,7 +9,7 @@ use types::api::step::{Cordon, State, Step};
 use types::policy::Phase;
 
 use crate::cluster::build::{NodeBlueprint, WorkloadBlueprint};
-use crate::cluster::truth::{Actor, Budget, Pod, Reporter};
+use crate::cluster::truth::{Actor, Budget, Node, Pod, Reporter};
 use crate::disturb::fault::{Fault, NodeFault, ObjectFault};
 use crate::history::History;
 use crate::history::event::{Event, Repair, Sandbox};
@@ -18,6 +18,15 @@ use crate::pipeline::{DISRUPTED, STARTUP};
 
 /// How many nodes a cluster has at most.
 const MOST: usize = 90;
+
+impl Node {
+    /// Another actor than the run cordons the node. Until the run has noted that its own cordon was taken away, a new one cannot be told from it.
+    pub(crate) fn set_foreign_cordon(&mut self) {
+        let is_noted = self.api.step.as_ref().is_none_or(|step| step.cordon != Some(Cordon::Ours));
+        let actor = if is_noted { Actor::Other } else { Actor::Run };
+        (self.api.is_cordoned, self.cordoned_by) = (true, Some(actor));
+    }
+}
 
 impl History {
     pub(super) fn hit_object(&mut self, fault: ObjectFault) {
@@ -171,12 +180,8 @@ impl History {
     /// A person cordons a node; one that is cordoned stays as it is.
     pub(crate) fn cordon(&mut self, index: usize) {
         let index = self.recordon.take().unwrap_or(index);
-        let node = &mut self.truth.nodes[index];
-        if !node.api.is_cordoned && node.gone_at.is_none() {
-            // Until the run has noted that its cordon was taken away, a new one looks like its own.
-            let is_noted = node.api.step.as_ref().is_none_or(|step| step.cordon != Some(Cordon::Ours));
-            (node.api.is_cordoned, node.cordoned_by) =
-                (true, Some(if is_noted { Actor::Other } else { Actor::Run }));
+        if !self.truth.nodes[index].api.is_cordoned && self.truth.nodes[index].gone_at.is_none() {
+            self.truth.nodes[index].set_foreign_cordon();
             self.touch_node(index);
         }
     }

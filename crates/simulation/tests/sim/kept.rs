@@ -163,6 +163,11 @@ const ROTATIONS: &[(u64, Choice, &str)] = &[
         Choice::Some,
         "a person edited the phase of an old node, which counted as new while it followed its desired phase again",
     ),
+    (
+        9_505_735,
+        Choice::Some,
+        "a pod of a StatefulSet was still ending on a node that had lost its step, and the next one was evicted since it was not Ready",
+    ),
     (9_301_094, Choice::Some, "the check's own mistake: a node that might go counted twice"),
     (
         9_314_544,

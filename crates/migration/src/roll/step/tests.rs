@@ -399,6 +399,31 @@ fn a_workload_or_a_namespace_can_be_skipped() {
     assert!(back.skipped.is_empty() && back.requests.is_empty(), "{back:?}");
 }
 
+/// Each row: how many of three pods of a StatefulSet are ready, whether the one on the moving node is, and whether that one is evicted. The others may be on nodes whose
+/// pods no holder watches any more.
+#[test]
+fn a_pod_of_a_stateful_set_is_evicted_once_all_others_are_ready() {
+    for (ready, is_ready, is_evicted) in
+        [(3, true, true), (2, true, false), (2, false, true), (1, false, false)]
+    {
+        let mut world = world();
+        let attached = json!({"old": 1, "both-old": 1, "others": ["uid-db-2"]});
+        let step = Some(a_step("r-1", NodeState::Moving));
+        world.put("a".into(), Node { step, ..node("a", Phase::BothOld, &attached) });
+        let owner = Owner { kind: "StatefulSet".into(), ..owner("db") };
+        let traits = is_ready.then_some(Trait::Ready).into_iter().collect();
+        let pod = Pod { node: "a".into(), traits, ..unschedulable("db-2", Some(owner.clone())) };
+        let run = Run { moved_owners: [(owner.title(), Some(3))].into(), ..run() };
+        world.owners.insert(owner, Availability { desired: 3, ready });
+        world.pods.put(pod);
+        let decided = decided(&world, &run);
+        let evicts = decided.acts.iter().any(|act| matches!(act, Act::Evict(_)));
+        assert_eq!(evicts, is_evicted, "{ready}, {is_ready}: {decided:?}");
+        let waiting: &[&str] = if is_evicted { &[] } else { &["Pod/x/db-2"] };
+        assert_eq!(waits(&decided, Reason::OneAtATime), waiting, "{ready}, {is_ready}");
+    }
+}
+
 /// A node that says that it has pods of a phase which no pod of this pass reaches: these pods are cut off before the others move as after it.
 #[test]
 fn a_node_with_pods_of_a_forbidden_phase_holds_itself_alone() {
