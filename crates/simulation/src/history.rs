@@ -256,6 +256,12 @@ impl History {
         }
         node.shut_since = is_shut.then(|| node.shut_since.unwrap_or(now));
         node.going_since = node.api.is_going.then(|| node.going_since.unwrap_or(now));
+        self.announce_node(index);
+    }
+
+    /// A Node or its NodeClaim was written. Holders get both by one watch.
+    pub(super) fn announce_node(&mut self, index: usize) {
+        let now = self.now;
         for holder in 0..self.holders.len() {
             let lag = self.holders[holder].nodes.mark(index, now);
             self.deliver_later(holder, Stream::Nodes, lag);

@@ -70,12 +70,12 @@ impl History {
                 self.help_rotation(index, wait.reason)
             }
             // It is of the new image, and a person flipped it.
-            Reason::Leaving | Reason::NotAsked
+            Reason::Leaving | Reason::NotAsked | Reason::NotDrifted
                 if self.is_of_image(index) && !self.is_returned(&self.truth.nodes[index]) =>
             {
                 self.help_rotation(index, wait.reason)
             }
-            Reason::Arriving | Reason::Leaving | Reason::NotAsked => {}
+            Reason::Arriving | Reason::Leaving | Reason::NotAsked | Reason::NotDrifted => {}
             Reason::NodeGoing if wait.is_held => self.help_marked(index),
             Reason::NodeGoing => {}
             // It is in a forbidden phase, and only its end helps.

@@ -2,7 +2,7 @@
 //!
 //! | method | which node goes next | what holds it | the new node comes |
 //! |---|---|---|---|
-//! | `karpenter` | any drifted one | `karpenter.sh/do-not-disrupt` | before the old one is drained; after ten minutes it gives up |
+//! | `karpenter` | any that it has found drifted, with a look at each node every five minutes | `karpenter.sh/do-not-disrupt` | before the old one is drained; after ten minutes it gives up |
 //! | `permit` | one of its own choice | it asks first, with the words of the real `permit` | before or after |
 //! | `follow`, `cluster-api` | any | nothing | a burst of them before the first one is drained |
 
@@ -52,6 +52,8 @@ pub(crate) struct Pipeline {
     pub(crate) jobs: Vec<Job>,
     /// It does nothing until then.
     pub(crate) idle_until: Millis,
+    /// When it looked last for nodes that are drifted.
+    pub(crate) looked_at: Millis,
 }
 
 /// A node that a pipeline replaces.

@@ -52,10 +52,12 @@ pub enum Tamper {
     Silence,
     /// No network seems to be about to join or leave pods.
     Joins,
+    /// No NodeClaim says which nodes are drifted.
+    Drift,
 }
 
 impl Tamper {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Uid,
         Self::Version,
         Self::Epoch,
@@ -75,6 +77,7 @@ impl Tamper {
         Self::Requests,
         Self::Silence,
         Self::Joins,
+        Self::Drift,
     ];
 
     /// Hides it from what a run sees.
@@ -131,6 +134,7 @@ impl Tamper {
                     attached.by_phase.retain(|attached_phase, _| Some(*attached_phase) == phase);
                 });
             }),
+            Self::Drift => world.drifted = None,
             Self::Joins => each_report(world, |observed| observed.joins.clear()),
             Self::Policy => each_report(world, |observed| observed.base = policies.first().cloned()),
         }

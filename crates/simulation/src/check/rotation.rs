@@ -246,6 +246,11 @@ impl History {
             let why = format!("{name} may go, and nothing replaces it: {}", describe(node));
             self.broken("R10", why);
         }
+        let node = &self.truth.nodes[index];
+        let is_known = node.drift_changed < flight.nodes_seen;
+        if self.method(node) == Method::Karpenter && !node.is_drifted && is_known {
+            self.broken("R15", format!("{name} may go, and Karpenter does not find it drifted"));
+        }
         self.check_levers(flight, index, run);
         self.check_departures(flight, index, run);
         self.check_dns(flight, index, run);

@@ -112,6 +112,8 @@ impl Truth {
             drained: 0,
             opened: 0,
             released: 0,
+            is_drifted: false,
+            drift_changed: 0,
             uncordoned_at: 0,
             room,
             requested: Request::default(),

@@ -60,6 +60,10 @@ pub(crate) struct Node {
     pub(crate) gone_at: Option<Millis>,
     /// Who keeps Karpenter from it; none if no actor does.
     pub(crate) undisturbed_by: Option<Actor>,
+    /// Karpenter finds that it differs from what its NodePool asks for.
+    pub(crate) is_drifted: bool,
+    /// When that changed last.
+    pub(crate) drift_changed: Millis,
     /// Who cordoned it; none if it is not cordoned.
     pub(crate) cordoned_by: Option<Actor>,
     /// Since when its object shows trouble that is not of the run's making: not Ready, cordoned by another actor, going.

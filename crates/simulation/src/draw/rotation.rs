@@ -104,6 +104,7 @@ pub(crate) fn pipelines(random: &mut Random, truth: &mut Truth, plan: &Plan, ear
             launching: 0,
             jobs: Vec::new(),
             idle_until: 0,
+            looked_at: 0,
         });
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use migration::config::roll::Method;
+use migration::plan::Pool;
 use migration::roll::run::Run;
 use migration::roll::world::Trait;
 
@@ -71,16 +73,26 @@ impl History {
 
     fn deliver_nodes(&mut self, holder: usize) {
         let changed = self.holders[holder].nodes.take();
+        let is_karpenter = |pool: &Pool| pool.method == Method::Karpenter && self.plan.rotates(&pool.name);
+        let sees_drift = self.plan.pools.iter().any(is_karpenter);
         for index in changed {
             let name = self.truth.nodes[index].name.clone();
             let driver = &mut self.holders[holder];
+            let world = Arc::make_mut(&mut driver.world);
             // Another Node may have the name by now.
-            match self.truth.node_by_name(&name) {
-                Some(living) => {
-                    Arc::make_mut(&mut driver.world).put(name, self.truth.nodes[living].api.clone());
+            let living = self.truth.node_by_name(&name).map(|living| &self.truth.nodes[living]);
+            if sees_drift {
+                let drifted = Arc::make_mut(world.drifted.get_or_insert_default());
+                if living.is_some_and(|node| node.is_drifted) {
+                    drifted.insert(name.clone());
+                } else {
+                    drifted.remove(&name);
                 }
+            }
+            match living {
+                Some(node) => world.put(name, node.api.clone()),
                 None => {
-                    Arc::make_mut(&mut driver.world).nodes.remove(&name);
+                    world.nodes.remove(&name);
                 }
             }
             let node = &self.truth.nodes[index];

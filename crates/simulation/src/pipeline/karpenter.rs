@@ -1,17 +1,24 @@
 //! Karpenter: it replaces nodes that have drifted, as many at once as its budget allows. The new node is there before the old one is drained.
 
+use std::collections::BTreeSet;
+
 use migration::roll::world::Trait;
 
 use super::{DISRUPTED, Job, Stage};
 use crate::cluster::truth::Node;
 use crate::history::History;
-use crate::history::queue::{MINUTE, Millis};
+use crate::history::queue::{MINUTE, Millis, SECOND};
 
 /// A replacement that is not there by then is given up. *Source*: Karpenter 1.14, the disruption queue's `minRetryDuration`.
 const GIVE_UP: Millis = 10 * MINUTE;
+/// How often Karpenter looks whether a node is drifted. *Source*: Karpenter, `pkg/controllers/nodeclaim/disruption/drift.go` (`RequeueAfter`).
+const LOOK: Millis = 5 * MINUTE;
+/// How long after the look at a node comes that at the next one.
+const NEXT: Millis = 37 * SECOND;
 
 impl History {
     pub(super) fn run_karpenter(&mut self, pipeline: usize) {
+        self.mark_drifted(pipeline);
         let mut job = 0;
         while job < self.truth.pipelines[pipeline].jobs.len() {
             if self.karpenter_goes_on(pipeline, job) {
@@ -34,7 +41,7 @@ impl History {
         let may_go = |(index, node): (usize, &Node)| {
             let is_kept =
                 node.api.is_undisturbed || node.api.is_going || !node.api.is_ready || asks_to_stay(index);
-            (!is_kept && !acting.has(index)).then_some(index)
+            (node.is_drifted && !is_kept && !acting.has(index)).then_some(index)
         };
         let drifted: Vec<usize> = self.replaceable(pipeline).filter_map(may_go).collect();
         let Some(old) = self.random.pick(&drifted).copied() else { return };
@@ -42,6 +49,27 @@ impl History {
         let since = self.now;
         self.truth.pipelines[pipeline].jobs.push(Job { old, new: None, stage: Stage::Launches, since });
         self.launch(pipeline);
+    }
+
+    /// Karpenter finds nodes drifted, or not any more: each in its turn.
+    fn mark_drifted(&mut self, pipeline: usize) {
+        let now = self.now;
+        let before = std::mem::replace(&mut self.truth.pipelines[pipeline].looked_at, now);
+        let turn = |index: usize, time: Millis| (time + index as Millis * NEXT) / LOOK;
+        let outdated: BTreeSet<usize> = self.replaceable(pipeline).map(|(index, _)| index).collect();
+        let pool = &self.truth.pipelines[pipeline].pool;
+        let has_changed = |(index, node): &(usize, &Node)| {
+            node.api.pool == *pool
+                && turn(*index, before) != turn(*index, now)
+                && node.is_drifted != outdated.contains(index)
+        };
+        let changed: Vec<usize> =
+            self.truth.living_nodes().filter(has_changed).map(|(index, _)| index).collect();
+        for index in changed {
+            let node = &mut self.truth.nodes[index];
+            (node.is_drifted, node.drift_changed) = (!node.is_drifted, now);
+            self.announce_node(index);
+        }
     }
 
     /// Whether the job is over.

@@ -5,7 +5,7 @@ use simulation::{
     Tamper,
 };
 
-use crate::play::{all, name, play};
+use crate::play::{Runs, all, name};
 
 /// What a run is blind to, what goes wrong meanwhile, the invariant that notices, and the first seed that is tried.
 type Row = (Tamper, Choice, &'static str, u64);
@@ -14,7 +14,7 @@ type Row = (Tamper, Choice, &'static str, u64);
 const SEEDS: u64 = 400;
 
 /// Those of which one of the first histories notices.
-const QUICK: [Row; 17] = [
+const QUICK: [Row; 18] = [
     (Tamper::Version, Choice::Only(Fault::Call(CallFault::LostAnswer)), "R5", 0),
     (Tamper::Epoch, Choice::Only(Fault::Person(PersonFault::ForcedTakeover)), "R1", 0),
     (Tamper::Trouble, Choice::Only(Fault::Node(NodeFault::Cordon)), "R2", 0),
@@ -47,6 +47,7 @@ const QUICK: [Row; 17] = [
         900,
     ),
     (Tamper::Joins, Choice::Quiet, "R14", 0),
+    (Tamper::Drift, Choice::Quiet, "R15", 0),
 ];
 
 /// Those that take dozens or hundreds of histories; `make soak` plays them.
@@ -68,6 +69,7 @@ const SLOW: [Row; 2] = [
 /// How one of them came out: what is wrong, if something is.
 fn tried((tamper, choice, invariant, from): &Row) -> Option<String> {
     let with = name(*choice);
+    let runs = if *tamper == Tamper::Drift { Runs::Rotations } else { Runs::Clusters };
     for seed in *from..*from + SEEDS {
         if let Some(violation) = play(seed, *choice, None).violations.first() {
             let (broken, why) = (violation.invariant, &violation.why);

@@ -6,6 +6,7 @@
 //! *Source*: Karpenter 1.14, `pkg/controllers/state/statenode.go` (`ValidateNodeDisruptable`): on a Node only the value `true` counts.
 
 use snapshot::model::Text;
+use types::api::node_keys;
 use types::api::step::Step;
 
 use super::{NodeGroup, PipelineRules};
@@ -43,7 +44,7 @@ impl PipelineRules for Karpenter {
         }
     }
 
-    fn obstacle(&self, world: &World, _run: &Run, name: &Text, node: &Node) -> Option<Wait> {
+    fn obstacle(&self, world: &World, run: &Run, name: &Text, node: &Node) -> Option<Wait> {
         let is_ours = node.step.as_ref().is_some_and(|step| step.undisturbed);
         let is_foreign = node.is_undisturbed && !is_ours;
         let what = "it had karpenter.sh/do-not-disrupt before the run, so Karpenter does not replace it";
@@ -56,7 +57,11 @@ impl PipelineRules for Karpenter {
         }
         let is_drifted = world.drifted.as_ref().is_none_or(|drifted| drifted.contains(name));
         let what = "Karpenter does not find it drifted, so it would not replace it";
-        let help = "have the NodeClass of its NodePool name the image of this pass; kubectl get nodeclaims -o yaml has the condition Drifted";
+        let target = run.target().unwrap_or(run.from);
+        let help = format!(
+            "have the NodeClass of its NodePool name the image of this pass; kubectl get nodeclaims -o yaml has the condition Drifted; where the node is of that image, and its phase was set by hand: kubectl annotate node {name} {}={target} --overwrite",
+            node_keys::DESIRED
+        );
         (!is_drifted).then(|| Wait::new(object, Reason::NotDrifted, what).help(help))
     }
 
