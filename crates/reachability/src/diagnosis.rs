@@ -103,7 +103,8 @@ pub fn diagnose(troubles: &[Trouble], departures: &[Departure]) -> BTreeSet<Diag
         let evidence = pairs.entry((from, to.node.as_str())).or_default();
         evidence.broken |= trouble.counts.broken > 0;
         evidence.late |= trouble.counts.late > 0;
-        if trouble.counts.lost > 0 || trouble.counts.outages > 0 {
+        // An outage after which all answers come, though late, is a delay.
+        if trouble.counts.lost > 0 || (trouble.counts.outages > 0 && trouble.counts.late == 0) {
             evidence.lost.insert(trouble.class.packet);
             let is_small = trouble.class.packet == Packet::Udp;
             evidence.is_one_way |= is_small && trouble.hears_target && trouble.heard_by_target == Some(false);
@@ -247,6 +248,11 @@ mod tests {
         let late = Counts { late: 3, ..Counts::default() };
         assert_eq!(
             words(&[trouble("a", "b", Packet::Udp, late, true, None)]),
+            ["a -> b: answers take more than a second"]
+        );
+        let pause = Counts { outages: 1, longest_gap: 4_000, ..late };
+        assert_eq!(
+            words(&[trouble("a", "b", Packet::Udp, pause, true, None)]),
             ["a -> b: answers take more than a second"]
         );
         let given_up = trouble("a", "b", Packet::Connect, LOST, true, None);
