@@ -179,7 +179,6 @@ impl History {
             | Reason::LeaseStale
             | Reason::LeaseHeld
             | Reason::Unwatched
-            | Reason::NotDrifted
             | Reason::ReplacementMissing => {
                 if wait.is_held && !is_requested {
                     // Some try again before they look.

@@ -71,13 +71,14 @@ fn tried((tamper, choice, invariant, from): &Row) -> Option<String> {
     let with = name(*choice);
     let runs = if *tamper == Tamper::Drift { Runs::Rotations } else { Runs::Clusters };
     for seed in *from..*from + SEEDS {
-        if let Some(violation) = play(seed, *choice, None).violations.first() {
+        if let Some(violation) = runs.play(seed, *choice, None).violations.first() {
             let (broken, why) = (violation.invariant, &violation.why);
             return Some(format!(
                 "{tamper:?}: seed {seed}, {with}, breaks {broken} though nothing is hidden: {why}"
             ));
         }
-        if play(seed, *choice, Some(*tamper))
+        if runs
+            .play(seed, *choice, Some(*tamper))
             .violations
             .iter()
             .any(|violation| violation.invariant == *invariant)

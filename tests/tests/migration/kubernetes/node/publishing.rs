@@ -340,7 +340,7 @@ fn what_was_asked_of_another_policy_is_taken_away() -> Result<()> {
     after.report(&not_ready)?;
     after.withdrawn()?;
     after.settle()?;
-    ensure!(after.said("conflict") == 0, "{}", after.journal());
+    ensure!(after.count_in_journal("conflict") == 0, "{}", after.journal());
     let annotations = subject.node()?["metadata"]["annotations"].clone();
     ensure!(annotations["crossfade/desired"].is_null(), "{annotations}");
     ensure!(annotations["crossfade/observed"].as_str().is_some_and(|text| text.contains("\"b2\"")));
