@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use nix::libc;
@@ -15,6 +14,7 @@ use reachability::stream::Stream;
 use reachability::{Key, Kind, Peer};
 
 use crate::answer::spawn;
+use crate::clock::Clock;
 
 /// From one small datagram to the next; milliseconds.
 pub(crate) const PERIOD: u64 = 1_000;
@@ -99,7 +99,7 @@ struct State {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Asker {
-    began: Instant,
+    clock: Clock,
     pub(crate) key: Key,
     port: u16,
     denied_port: Option<u16>,
@@ -139,9 +139,9 @@ impl Asker {
                 sockets.push((packet, *family, socket));
             }
         }
-        let began = Instant::now();
+        let clock = Clock::new();
         let asker =
-            Arc::new(Self { began, key, port, denied_port, service, sockets, state: Mutex::default() });
+            Arc::new(Self { clock, key, port, denied_port, service, sockets, state: Mutex::default() });
         for (packet, family, socket) in &asker.sockets {
             let (asker, socket, packet, family) = (Arc::clone(&asker), socket.try_clone()?, *packet, *family);
             spawn(move || asker.receive(&socket, family, packet))?;
@@ -149,9 +149,9 @@ impl Asker {
         Ok(asker)
     }
 
-    /// Milliseconds since the agent began.
+    /// Milliseconds for which the agent has run.
     pub(crate) fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.clock.now()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

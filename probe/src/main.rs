@@ -14,6 +14,7 @@ use crate::settings::{HELP, Settings};
 mod agent;
 mod answer;
 mod ask;
+mod clock;
 mod connection;
 mod dns;
 mod hub;
