@@ -17,7 +17,7 @@ mod side;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use both::{Both, SecondaryFailure};
-pub use choice::{Choice, RESTART, Reason};
+pub use choice::{Choice, PROBE_NAMESPACE, RESTART, Reason};
 pub use limits::{Deadlines, Gc, RetiredNetwork};
 pub use network::{Network, Probe, split_target};
 pub use phase::Phase;

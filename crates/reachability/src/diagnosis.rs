@@ -126,7 +126,9 @@ fn explain(from: &str, to: &str, evidence: &Evidence, back: Option<&Evidence>) -
         let is_back_one_way = back.is_some_and(|back| back.is_one_way);
         let is_back_deaf = back.is_some_and(|back| back.is_deaf);
         return match (evidence.is_one_way, is_back_one_way, evidence.is_deaf && is_back_deaf) {
-            (true, _, _) => Some(Diagnosis::OneWay { from, to }),
+            (true, false, _) => Some(Diagnosis::OneWay { from, to }),
+            // Some agents of both nodes say so of each other.
+            (true, true, _) => Some(Diagnosis::Lossy { from, to }),
             // The answers are lost the other way, and the other node says so.
             (false, true, _) => None,
             (false, false, true) => {
@@ -196,6 +198,15 @@ mod tests {
         let back = trouble("b", "a", Packet::Udp, LOST, false, None);
         let found = diagnose(&[there, back], &[]);
         assert_eq!(found, BTreeSet::from([Diagnosis::OneWay { from: "a".to_owned(), to: "b".to_owned() }]));
+    }
+
+    #[test]
+    fn losses_one_way_that_both_nodes_see_have_no_direction() {
+        let there = trouble("a", "b", Packet::Udp, LOST, true, Some(false));
+        let back = trouble("b", "a", Packet::Udp, LOST, true, Some(false));
+        let expected =
+            ["a -> b: packets or their answers are lost", "b -> a: packets or their answers are lost"];
+        assert_eq!(words(&[there, back]), expected);
     }
 
     #[test]

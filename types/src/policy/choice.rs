@@ -26,6 +26,9 @@ pub struct Choice {
     pub ignored_annotation: Option<String>,
 }
 
+/// The namespace of the agents that `kubectl crossfade probe` brings.
+pub const PROBE_NAMESPACE: &str = "crossfade-probe";
+
 /// The annotation of a pod that is restarted where a network could join or leave it while it runs. Its value is `true`.
 pub const RESTART: &str = "crossfade/restart";
 
