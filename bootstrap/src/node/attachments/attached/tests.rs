@@ -138,6 +138,27 @@ fn pods_of_another_phase_are_named_and_those_of_the_policy_s_are_not() {
     assert_eq!(node.text(), r#"{"old":1,"new":2,"unknown":1,"others":["22222222","33333333"]}"#);
 }
 
+/// An agent that probes has the network of its rule, whatever the node's phase is.
+#[test]
+fn an_agent_that_a_rule_places_counts_as_of_the_phase_of_its_node() {
+    let done = vec![added(0), Event::Attached {}];
+    let rule = |namespace: &str| json!([{ "namespace": namespace, "pod": "new-*", "attach": "new" }]);
+    for (namespace, pod, ruled, expected) in [
+        ("crossfade-probe", "new-x", "crossfade-probe", r#"{"old":1}"#),
+        ("crossfade-probe", "pod-x", "crossfade-probe", r#"{"new":1,"others":["11111111"]}"#),
+        ("tenant", "new-x", "tenant", r#"{"new":1,"others":["11111111"]}"#),
+        ("crossfade-probe", "new-x", "tenant", r#"{"new":1,"others":["11111111"]}"#),
+    ] {
+        let fresh = Node::new();
+        let mut policy = serde_json::to_value(&fresh.policy).expect("JSON");
+        policy["rules"] = rule(ruled);
+        let node = Node { policy: Policy::parse(policy.to_string().as_bytes()).expect("valid"), ..fresh };
+        let args = format!("K8S_POD_NAMESPACE={namespace};K8S_POD_NAME={pod};K8S_POD_UID=11111111-aaaa");
+        node.record_of(Some(&args), "c1", &["newnet"], &done);
+        assert_eq!(node.text(), expected, "{namespace}/{pod}, a rule for {ruled}");
+    }
+}
+
 /// With a torn line, whether the tolerated network's ADD succeeded is not known.
 #[test]
 fn a_torn_record_is_unknown_only_where_the_torn_line_decides() {

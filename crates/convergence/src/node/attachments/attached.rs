@@ -4,7 +4,8 @@
 //! node can, from its records and its inventory, as `attachments` lists them.
 
 use types::api::observed::AttachmentCounts;
-use types::policy::{Attach, Phase, Policy, Side};
+use types::pod::Pod;
+use types::policy::{Attach, PROBE_NAMESPACE, Phase, Policy, Reason, Side};
 
 use crate::node::attachments::{Attachments, Line, Part};
 
@@ -15,7 +16,7 @@ pub fn count(attachments: &Attachments, policy: Option<&Policy>) -> AttachmentCo
     let now = policy.map(Policy::phase);
     let mut others = Vec::new();
     for line in &attachments.attachments {
-        let phase = phase(line, policy);
+        let phase = if is_witness(line, policy) { now } else { phase(line, policy) };
         attached.add(phase);
         if phase != now {
             others.extend(line.uid.as_deref());
@@ -24,6 +25,14 @@ pub fn count(attachments: &Attachments, policy: Option<&Policy>) -> AttachmentCo
     attached.name(others);
     attachments.damaged.iter().for_each(|_| attached.add(None));
     attached
+}
+
+/// Whether a rule of the policy gave an agent that probes its network. It stands for that network whatever the node's phase is: no pass moves it, so it counts
+/// as of the phase.
+fn is_witness(line: &Line, policy: Option<&Policy>) -> bool {
+    let pod = Pod { namespace: line.namespace.clone(), name: line.pod.clone() };
+    let is_ruled = |policy: &Policy| matches!(policy.choose(&pod, |_| None).reason, Reason::Rule(_));
+    line.namespace.as_deref() == Some(PROBE_NAMESPACE) && policy.is_some_and(is_ruled)
 }
 
 /// The phase that an attachment was attached in; none if its record does not say, or if the policy has no such networks.
