@@ -6,6 +6,7 @@ pub(crate) mod exit;
 pub(crate) mod finish;
 pub(crate) mod options;
 pub(crate) mod policies;
+pub(crate) mod probe;
 pub(crate) mod report;
 pub(crate) mod roll;
 pub(crate) mod unsupported;
@@ -56,8 +57,8 @@ pub struct Cli {
 /// The commands by when they are called.
 pub(crate) const GROUPS: [(&str, &[&str]); 3] = [
     ("Before a migration", &["check", "snapshot", "policies", "plan"]),
-    ("While nodes move, and after", &["roll", "permit", "status", "finish", "report", "evidence"]),
-    ("This program", &["config", "completion"]),
+    ("While nodes move, and after", &["probe", "roll", "permit", "status", "finish", "report", "evidence"]),
+    ("This program", &["completion"]),
 ];
 
 /// What to do.
@@ -69,7 +70,7 @@ pub enum Command {
     /// it. A waiver in the settings file accepts a finding, with a reason. A check whose objects are not in the snapshot is reported as
     /// not done, and blocks.
     ///
-    /// --requirements lists what a migration requires, each row met, not met or unknown. Whether the pair of CNIs is supported, with which versions and
+    /// --settings checks the settings file alone. --requirements lists what a migration requires, each row met, not met or unknown. Whether the pair of CNIs is supported, with which versions and
     /// modes, is the first row. --dump-script prints what gets the cluster into files, where this program cannot reach it.
     Check(Check),
     /// Save the cluster as one file, for checks elsewhere and later.
@@ -87,6 +88,13 @@ pub enum Command {
     /// cluster's nodes, workloads and budgets; the program that decides is the one that rolls. How long pods take to start and to end is drawn anew for
     /// each history. What pods request is not looked at.
     Plan(Plan),
+    /// Say which pods and nodes reach each other, by packets.
+    ///
+    /// Agents come to every node, on its own network and in pods, and send packets to each other: datagrams, large ones, new and held TCP connections,
+    /// over both families, to pods on either network, to nodes, to a Service and to DNS. First they take a baseline, then they measure: for a time, or as long as a
+    /// command runs. A table says what does not pass any more, and the causes. The agents go when the command ends, unless --keep leaves them for the gates of a
+    /// run (probe.gates in the settings).
+    Probe(probe::Probe),
     /// Carry a plan out, node by node.
     ///
     /// Each node is cordoned, asked for the phase, emptied by evictions, proven and uncordoned. Gates hold back nodes that have not started. What happens
@@ -122,9 +130,6 @@ pub enum Command {
     /// Say what network policies mean, and write them in another CNI's words so that they mean the same.
     #[command(subcommand)]
     Policies(policies::Policies),
-    /// Check the settings file.
-    #[command(subcommand)]
-    Config(Config),
     /// Print a completion script for a shell.
     ///
     /// The script completes kubectl-crossfade by its own name: source <(kubectl crossfade completion bash).
@@ -161,13 +166,6 @@ pub struct Permit {
     /// Take the request back. A node that its pipeline has not cordoned yet waits again.
     #[arg(long, conflicts_with = "wait")]
     pub release: bool,
-}
-
-/// What to do with the settings file.
-#[derive(Debug, Subcommand)]
-pub enum Config {
-    /// Check the settings file, and print it with all defaults.
-    Check,
 }
 
 /// Options of `snapshot`.
@@ -211,12 +209,17 @@ pub enum Check {
     DumpScript(Migration),
     /// It explains a code.
     Explain(Explanation),
+    /// It checks the settings file alone.
+    Settings,
 }
 
 impl FromArgMatches for Check {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         if let Some(explanation) = matches.get_one::<Explanation>("explain") {
             return Ok(Self::Explain(explanation.clone()));
+        }
+        if matches.get_flag("settings") {
+            return Ok(Self::Settings);
         }
         let check = match (matches.get_flag("requirements"), matches.get_flag("dump-script")) {
             (true, _) => Self::Requirements,
@@ -234,7 +237,7 @@ impl FromArgMatches for Check {
 
 impl Args for Check {
     fn augment_args(command: clap::Command) -> clap::Command {
-        let optional = |arg: Arg| arg.required(false).required_unless_present("explain");
+        let optional = |arg: Arg| arg.required(false).required_unless_present_any(["explain", "settings"]);
         let explain = Arg::new("explain")
             .long("explain")
             .value_name("CODE")
@@ -256,8 +259,13 @@ impl Args for Check {
                 "Print a shell script that dumps with kubectl all that check, plan and policies read for this migration, and look at no cluster\n\n\
                  sh SCRIPT DIRECTORY dumps into a new directory, and fails where a call of kubectl does. --snapshot DIRECTORY reads it, without --dumped.",
             );
+        let settings = Arg::new("settings")
+            .long("settings")
+            .action(ArgAction::SetTrue)
+            .conflicts_with_all(["explain", "requirements", "dump-script", "from", "to", "strategy"])
+            .help("Check the settings file alone, print it with all defaults, and look at no cluster");
         let command = Migration::augment_args(command).mut_arg("from", optional).mut_arg("to", optional);
-        command.args([requirements, dump_script, explain])
+        command.args([requirements, dump_script, settings, explain])
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {

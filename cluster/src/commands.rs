@@ -8,6 +8,7 @@ pub(crate) mod finish;
 mod output_file;
 pub(crate) mod plan;
 pub(crate) mod policies;
+pub(crate) mod probe;
 pub(crate) mod report;
 pub(crate) mod requirements;
 pub(crate) mod roll;

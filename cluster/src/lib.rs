@@ -22,10 +22,10 @@ use cli::exit::Failure;
 use cli::options::Global;
 use cli::policies::Policies;
 use cli::roll::{Roll, RollCommand};
-use cli::{Check, Command, Config, Plan};
+use cli::{Check, Command, Plan};
 use commands::roll::{permit, stragglers, wish};
 use commands::{
-    check, completion, config, evidence, finish, plan, policies, report, requirements, roll, simulate,
+    check, completion, config, evidence, finish, plan, policies, probe, report, requirements, roll, simulate,
     snapshot, status,
 };
 use migration::roll::run::{Bounds, RunRequest};
@@ -36,8 +36,8 @@ pub use cli::Cli;
 // The tests drive these by themselves.
 pub use cli::access::Access;
 pub use live::{
-    ACTING, AcquireError, Journal, MANAGING, Outcome, PERMITTING, Patience, Rule, SEEING_DRIFT, Session,
-    Settings, apply,
+    ACTING, AcquireError, Journal, MANAGING, Outcome, PERMITTING, PROBING, Patience, READING_REPORTS, Rule,
+    SEEING_DRIFT, Session, Settings, apply,
 };
 
 /// The program: one command.
@@ -70,6 +70,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             print::report(global.output, &requirements::requirements(global, *migration)?)
         }
         Command::Check(Check::DumpScript(migration)) => requirements::dump_script(*migration)?,
+        Command::Check(Check::Settings) => print::report(global.output, &config::check(global)?),
         Command::Snapshot(args) => match snapshot::snapshot(global, args)? {
             Some(snapshot_report) => print::report(global.output, &snapshot_report),
             None => Exit::Done,
@@ -81,6 +82,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             Some(planned) => print::report(global.output, &planned),
             None => Exit::Done,
         },
+        Command::Probe(args) => print::report(global.output, &probe::probe(global, args)?),
         Command::Roll(Roll { command: Some(command), .. }) => ask_or_fix(global, command)?,
         Command::Roll(options) => print::report(global.output, &roll::roll(global, options)?),
         Command::Permit(options) => print::report(global.output, &permit::permit(global, options)?),
@@ -90,7 +92,6 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Evidence(args) => print::report(global.output, &evidence::evidence(global, args)?),
         Command::Policies(args) => run_policies(global, args)?,
         Command::Completion(args) => completion::completion(args)?,
-        Command::Config(Config::Check) => print::report(global.output, &config::check(global)?),
     })
 }
 

@@ -10,6 +10,7 @@ mod interrupt;
 mod lease;
 mod permit;
 mod policies;
+mod probe;
 mod rights;
 mod session;
 mod snapshot;
@@ -26,7 +27,8 @@ pub use policies::apply;
 pub(crate) use policies::{
     ApplyReport, PolicyEvent, Scope, WriteOutcome, WriteReport, apply_steps, gather_policies,
 };
-pub use rights::{ACTING, MANAGING, PERMITTING, Rule, SEEING_DRIFT};
+pub(crate) use probe::{Occasion, ProbeOptions, Probed, preview_agents, probe, remove_agents};
+pub use rights::{ACTING, MANAGING, PERMITTING, PROBING, READING_REPORTS, Rule, SEEING_DRIFT};
 pub use session::calls::Outcome;
 pub use session::{Session, Settings};
 pub(crate) use snapshot::{Event, gather};

@@ -27,7 +27,8 @@ use types::policy::Phase;
 
 use crate::commands::roll::{permit, stragglers, wish};
 use crate::commands::{
-    check, config, evidence, finish, plan, policies, report, requirements, roll, simulate, snapshot, status,
+    check, config, evidence, finish, plan, policies, probe, report, requirements, roll, simulate, snapshot,
+    status,
 };
 use crate::live::{WriteOutcome, WriteReport};
 
@@ -42,7 +43,7 @@ fn all() -> BTreeMap<&'static str, String> {
         ("ask", answer_schema::<wish::RequestReport>()),
         ("check", answer_schema::<check::CheckReport>()),
         ("check-explain", answer_schema::<Explanation>()),
-        ("config-check", answer_schema::<config::Settings>()),
+        ("check-settings", answer_schema::<config::Settings>()),
         ("finish", answer_schema::<finish::FinishReport>()),
         ("evidence", answer_schema::<evidence::EvidenceReport>()),
         ("measured-file", written::<Measurements>()),
@@ -54,6 +55,7 @@ fn all() -> BTreeMap<&'static str, String> {
         ("policies-check", answer_schema::<policies::answer::ConversionReport>()),
         ("policies-diff", answer_schema::<policies::diff::DiffReport>()),
         ("policies-restore", answer_schema::<policies::restore::RestoreReport>()),
+        ("probe", answer_schema::<probe::Answer>()),
         ("report", answer_schema::<report::RunAnswer>()),
         ("requirements", answer_schema::<requirements::RequirementsReport>()),
         ("roll", answer_schema::<roll::Answer>()),

@@ -110,7 +110,7 @@ mod tests {
     fn commands_options_and_values_are_offered() {
         let names = |line: &str| offered(line).0;
         assert_eq!(names("che"), ["check"]);
-        assert_eq!(names("config "), ["check"]);
+        assert_eq!(names("policies che"), ["check"]);
         assert_eq!(names("check --fr"), ["--from"]);
         assert_eq!(names("check --from c"), ["calico", "canal", "cilium"]);
         assert_eq!(names("check --explain cidr-t"), ["cidr-too-small", "cidr-two-halves"]);

@@ -1,4 +1,4 @@
-//! `config check`: whether a settings file is valid, and what it means with all defaults.
+//! `check --settings`: whether a settings file is valid, and what it means with all defaults.
 
 use migration::check;
 use migration::config::Config;

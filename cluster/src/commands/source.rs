@@ -10,6 +10,7 @@ use netpol::engines::kubernetes::Blocks;
 use netpol::gather::{CLUSTER_KINDS, Engine};
 use snapshot::model::{ALL_KINDS, IllegibleObject, Kind, Snapshot};
 use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use crate::cli::Migration;
 use crate::cli::exit::Failure;
@@ -37,6 +38,21 @@ pub(super) fn snapshot(global: &Global, migration: Option<&Migration>) -> Result
         return take_live(global, all().filter(is_wanted).collect());
     }
     read_snapshot_file(global)
+}
+
+/// The live cluster without its pods and whatever else it has many of: what says from which ranges both networks give addresses, its nodes and Services.
+pub(super) fn without_pods(global: &Global, migration: &Migration) -> Result<Snapshot, Failure> {
+    if !global.snapshot.is_empty() {
+        let problem = Problem::new("agents send packets in a live cluster, and a snapshot has none");
+        return Err(Failure::from_problem(
+            Exit::Usage,
+            problem.with_place("--snapshot").fix("leave --snapshot out"),
+        ));
+    }
+    let mut kinds = check::kinds(migration.from, migration.to);
+    kinds.retain(|kind| !FREQUENT.contains(kind));
+    kinds.extend([Kind::NODE, Kind::SERVICE]);
+    take_live(global, kinds)
 }
 
 /// The same with nodes and pods alone, as far as that saves reading anything.

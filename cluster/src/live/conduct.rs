@@ -10,8 +10,8 @@ use std::time::Duration;
 use migration::drive::event::ActRecord;
 use migration::drive::status::{Holder, Status, status};
 use migration::drive::{Cluster as _, DriveEnd, Event, drive};
+use migration::plan::Plan;
 use migration::plan::canon::{self, Prefix};
-use migration::plan::{GateSource, Plan};
 use migration::roll::memory::Memory;
 use migration::roll::replacement::without_machines;
 use migration::roll::run::{Bounds, Run, RunRequest, State, UnenforcedPolicies};
@@ -424,7 +424,7 @@ async fn preview_decision(
     world.epoch = holder.as_ref().map_or(u64::MAX, |(_, epoch)| *epoch);
     let recorded = session.store().verdicts(&run.id).await;
     let mut unknown = BTreeSet::new();
-    for gate in plan.gates.iter().filter(|gate| matches!(gate.source, GateSource::Command(_))) {
+    for gate in plan.gates.iter().filter(|gate| gate.source.is_recorded()) {
         let (color, why) = last_verdict(recorded.get(&gate.name), gate, session.clock().wall());
         if color.is_none() {
             unknown.insert(gate.name.as_str());

@@ -8,6 +8,7 @@ use k8s_openapi::api::authorization::v1::{
 use kube::Client;
 use migration::cni::footprint::{Part, Target};
 use migration::finish::FinishPlan;
+use reachability::manifests;
 use snapshot::model::{CONFIG_MAPS, Kind};
 use tokio::task::JoinSet;
 
@@ -51,8 +52,8 @@ pub struct Rule {
     pub names: &'static [&'static str],
     /// What is done to them.
     pub verbs: &'static [&'static str],
-    /// In the namespace `crossfade` alone.
-    pub is_own: bool,
+    /// The namespace in which alone it is needed; none for the whole cluster.
+    pub namespace: Option<&'static str>,
 }
 
 /// What a run does and watches, beside what a viewer reads. The manifest `deploy/cluster/rbac-operator.yaml` is made of it.
@@ -63,7 +64,7 @@ pub const ACTING: [Rule; 9] = [
         resources: &["nodes"],
         names: &[],
         verbs: &["patch", "watch"],
-        is_own: false,
+        namespace: None,
     },
     Rule {
         why: "Kubernetes' conditions of a Node's lifecycle, such as MaintenanceInProgress: other programs keep off a Node that is being moved.",
@@ -71,7 +72,7 @@ pub const ACTING: [Rule; 9] = [
         resources: &["nodes/status"],
         names: &[],
         verbs: &["patch"],
-        is_own: false,
+        namespace: None,
     },
     Rule {
         why: "Pods move by evictions, so that PodDisruptionBudgets count.",
@@ -79,7 +80,7 @@ pub const ACTING: [Rule; 9] = [
         resources: &["pods/eviction"],
         names: &[],
         verbs: &["create"],
-        is_own: false,
+        namespace: None,
     },
     Rule {
         why: "Pods are deleted only if they have no owner and the operator has named them.",
@@ -87,7 +88,7 @@ pub const ACTING: [Rule; 9] = [
         resources: &["pods"],
         names: &[],
         verbs: &["delete"],
-        is_own: false,
+        namespace: None,
     },
     Rule {
         why: "Pods are watched on nodes that are moving; besides these, pods of the cluster's DNS and pods without a node.",
@@ -95,7 +96,7 @@ pub const ACTING: [Rule; 9] = [
         resources: &["pods"],
         names: &[],
         verbs: &["watch"],
-        is_own: false,
+        namespace: None,
     },
     Rule {
         why: "How many pods of each workload are ready.",
@@ -103,7 +104,7 @@ pub const ACTING: [Rule; 9] = [
         resources: &["daemonsets", "deployments", "replicasets", "statefulsets"],
         names: &[],
         verbs: &["watch"],
-        is_own: false,
+        namespace: None,
     },
     Rule {
         why: "The plan, the run, the journal, and what people ask of a run that another process holds.",
@@ -111,7 +112,7 @@ pub const ACTING: [Rule; 9] = [
         resources: &["configmaps"],
         names: &[],
         verbs: &["create", "delete", "get", "list", "patch", "watch"],
-        is_own: true,
+        namespace: Some(NAMESPACE),
     },
     Rule {
         why: "The Lease crossfade-run: only its holder acts.",
@@ -119,7 +120,7 @@ pub const ACTING: [Rule; 9] = [
         resources: &["leases"],
         names: &[],
         verbs: &["create"],
-        is_own: true,
+        namespace: Some(NAMESPACE),
     },
     Rule {
         why: "It is never deleted, since its number of transitions only grows.",
@@ -127,7 +128,7 @@ pub const ACTING: [Rule; 9] = [
         resources: &["leases"],
         names: &[lease::NAME],
         verbs: &["get", "update"],
-        is_own: true,
+        namespace: Some(NAMESPACE),
     },
 ];
 
@@ -138,8 +139,72 @@ pub const SEEING_DRIFT: [Rule; 1] = [Rule {
     resources: &["nodeclaims"],
     names: &[],
     verbs: &["watch"],
-    is_own: false,
+    namespace: None,
 }];
+
+/// What reads the reports of agents that probe, for a run as well. Together with [`PROBING`], the manifest `deploy/cluster/rbac-probe.yaml` is made of it.
+pub const READING_REPORTS: [Rule; 3] = [
+    Rule {
+        why: "Which agents there are, and why one does not start.",
+        group: "",
+        resources: &["pods"],
+        names: &[],
+        verbs: &["list"],
+        namespace: Some(manifests::NAMESPACE),
+    },
+    Rule {
+        why: "Hubs print what agents report; an agent's port answers the API server, which shows that it reaches pods.",
+        group: "",
+        resources: &["pods/log", "pods/proxy"],
+        names: &[],
+        verbs: &["get"],
+        namespace: Some(manifests::NAMESPACE),
+    },
+    Rule {
+        why: "The zones of nodes.",
+        group: "",
+        resources: &["configmaps"],
+        names: &[manifests::NAME],
+        verbs: &["get"],
+        namespace: Some(manifests::NAMESPACE),
+    },
+];
+
+/// What brings agents that probe to the cluster, and takes them away.
+pub const PROBING: [Rule; 4] = [
+    Rule {
+        why: "The agents.",
+        group: "apps",
+        resources: &["daemonsets"],
+        names: &[],
+        verbs: &["create", "delete", "get", "list", "patch"],
+        namespace: Some(manifests::NAMESPACE),
+    },
+    Rule {
+        why: "The Service that they ask, and the zones of their nodes.",
+        group: "",
+        resources: &["configmaps", "services"],
+        names: &[],
+        verbs: &["create", "delete", "patch"],
+        namespace: Some(manifests::NAMESPACE),
+    },
+    Rule {
+        why: "The key that they share. It is never read.",
+        group: "",
+        resources: &["secrets"],
+        names: &[],
+        verbs: &["create", "delete"],
+        namespace: Some(manifests::NAMESPACE),
+    },
+    Rule {
+        why: "The policy whose enforcement they probe.",
+        group: "networking.k8s.io",
+        resources: &["networkpolicies"],
+        names: &[],
+        verbs: &["create", "delete", "patch"],
+        namespace: Some(manifests::NAMESPACE),
+    },
+];
 
 /// What a pipeline needs that asks for nodes: none of it changes a Node. The manifest `deploy/cluster/rbac-permit.yaml` is made of it.
 pub const PERMITTING: [Rule; 3] = [
@@ -149,7 +214,7 @@ pub const PERMITTING: [Rule; 3] = [
         resources: &["nodes"],
         names: &[],
         verbs: &["get"],
-        is_own: false,
+        namespace: None,
     },
     Rule {
         why: "The run, its plan, and what pipelines ask for. The name of a plan is part of its hash.",
@@ -157,7 +222,7 @@ pub const PERMITTING: [Rule; 3] = [
         resources: &["configmaps"],
         names: &[],
         verbs: &["get"],
-        is_own: true,
+        namespace: Some(NAMESPACE),
     },
     Rule {
         why: "Requests. The run makes the ConfigMap when it begins.",
@@ -165,7 +230,7 @@ pub const PERMITTING: [Rule; 3] = [
         resources: &["configmaps"],
         names: &[migration::drive::permit::NAME],
         verbs: &["patch"],
-        is_own: true,
+        namespace: Some(NAMESPACE),
     },
 ];
 
@@ -176,7 +241,7 @@ pub const MANAGING: [Rule; 1] = [Rule {
     resources: &["machines"],
     names: &[],
     verbs: &["get", "list", "patch", "watch"],
-    is_own: false,
+    namespace: None,
 }];
 
 /// The rights that a run needs in the management cluster, in the namespace of a Cluster, and the credential does not have.
@@ -188,6 +253,16 @@ pub(super) async fn missing_to_manage(client: &Client, namespace: &str) -> Vec<S
 /// The rights that a run needs where Karpenter replaces nodes, and the credential does not have.
 pub(super) async fn missing_to_see_drift(client: &Client) -> Vec<String> {
     missing_rights(client, SEEING_DRIFT.iter().flat_map(acting)).await
+}
+
+/// The rights that reading the reports of agents needs and the credential does not have.
+pub(super) async fn missing_to_read_reports(client: &Client) -> Vec<String> {
+    missing_rights(client, READING_REPORTS.iter().flat_map(acting)).await
+}
+
+/// The same with the rights to bring agents to the cluster, and to take them away.
+pub(super) async fn missing_to_probe(client: &Client) -> Vec<String> {
+    missing_rights(client, READING_REPORTS.iter().chain(&PROBING).flat_map(acting)).await
 }
 
 /// The rights that the end of a migration needs and the credential does not have: to read and to delete each object of a plan, to fence agents, and to record
@@ -208,7 +283,7 @@ pub(super) async fn missing_to_finish(caller: &Caller, plan: &FinishPlan) -> Vec
         plan.delete.iter().flat_map(|pin| verbs(&pin.target).iter().map(|verb| right(&pin.target, verb)));
     let agents = plan.delete.iter().chain(&plan.vanish).filter(|pin| pin.target.part == Part::Agent);
     let fences = agents.map(|pin| right(&pin.target, "patch"));
-    let own = ACTING.iter().filter(|rule| rule.is_own).flat_map(acting);
+    let own = ACTING.iter().filter(|rule| rule.namespace.is_some()).flat_map(acting);
     let mut tasks = JoinSet::new();
     for right in deletions.chain(fences).chain(own) {
         caller.turn().await;
@@ -254,7 +329,7 @@ fn acting(rule: &Rule) -> Vec<ResourceAttributes> {
             subresource: subresource.map(str::to_owned),
             verb: Some(verb.to_owned()),
             name: name.map(|name| (*name).to_owned()),
-            namespace: rule.is_own.then(|| NAMESPACE.to_owned()),
+            namespace: rule.namespace.map(str::to_owned),
             ..ResourceAttributes::default()
         }
     };

@@ -24,7 +24,7 @@ use jiff::tz::TimeZone;
 use migration::config::Config;
 use migration::drive::gate::{LocalTime, is_open};
 use migration::drive::status::Holder;
-use migration::plan::{Gate, Plan, gates};
+use migration::plan::{Gate, GateSource, Plan, gates};
 use migration::roll::run::Run;
 use migration::roll::world::{Availability, Owner, World};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -58,6 +58,8 @@ pub struct Settings {
     pub watched: Vec<Owner>,
     /// The gates that the settings give. A command of a plan runs only if its gate is one of these, word for word: others can write plans.
     pub gates: Vec<Gate>,
+    /// The port of agents that probe.
+    pub probe_port: u16,
 }
 
 /// One program's work on one run.
@@ -83,7 +85,9 @@ pub struct Session {
     watches: BTreeMap<WatchScope, JoinHandle<()>>,
     /// What the watches of pods look for; other ones begin when it changes.
     pod_classifier: Option<migration::drive::objects::PodClassifier>,
-    gates: Vec<(Gate, JoinHandle<()>)>,
+    /// The gates that are asked, and what asks them.
+    gates: Vec<Gate>,
+    gate_tasks: Vec<JoinHandle<()>>,
     /// Something changed since the last look.
     is_new: bool,
 }
@@ -98,7 +102,8 @@ impl Settings {
             name: name.into(),
         };
         let watched = config.watched_resources.all().into_iter().map(owner).collect();
-        Self { pool_labels: config.nodes.pool_labels.clone(), watched, gates: gates(config) }
+        let (pool_labels, probe_port) = (config.nodes.pool_labels.clone(), config.probe.port);
+        Self { pool_labels, watched, gates: gates(config), probe_port }
     }
 }
 
@@ -135,6 +140,7 @@ impl Session {
             watches: BTreeMap::new(),
             pod_classifier: None,
             gates: Vec::new(),
+            gate_tasks: Vec::new(),
             is_new: true,
         })
     }
@@ -166,7 +172,12 @@ impl Session {
 
     /// The rights that acting needs and the credential does not have, as a person says them: `patch nodes`.
     pub async fn missing_rights(&self) -> Vec<String> {
-        rights::missing_to_act(self.caller.client()).await
+        let mut missing = rights::missing_to_act(self.caller.client()).await;
+        let is_of_agents = |gate: &Gate| matches!(gate.source, GateSource::Probe(_));
+        if self.settings.gates.iter().any(is_of_agents) {
+            missing.extend(rights::missing_to_read_reports(self.caller.client()).await);
+        }
+        missing
     }
 
     /// Takes the Lease, and renews it from then on. `waiting` hears of its holder at each look while it waits, and `stop` ends the wait. Gives the epoch.
@@ -318,8 +329,7 @@ fn local(clock: &Clock, zone: Option<&str>) -> Option<LocalTime> {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let gates = self.gates.iter().map(|(_, task)| task);
-        self.watches.values().chain(gates).chain(&self.keeper).for_each(JoinHandle::abort);
+        self.watches.values().chain(&self.gate_tasks).chain(&self.keeper).for_each(JoinHandle::abort);
     }
 }
 

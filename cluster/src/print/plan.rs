@@ -1,6 +1,7 @@
 //! A plan as part of a document.
 
 use migration::cni::reach::Way;
+use migration::config::ProbeGate;
 use migration::config::roll::Window;
 use migration::plan::pods::{Class, PassPods};
 use migration::plan::{Bridge, Gate, GateSource, Plan, PlannedNode, Wave};
@@ -253,6 +254,14 @@ fn gate(gate: &Gate) -> Vec<String> {
         GateSource::ApiServer => "the API server answers in time".to_owned(),
         GateSource::Watched => "the workloads of watchedResources are ready".to_owned(),
         GateSource::Command(command) => format!("{} exits with 0", command.join(" ")),
+        GateSource::Probe(gate) => match gate {
+            ProbeGate::Packets => "no packets are lost for long between agents that reach each other",
+            ProbeGate::Forwarding => "packets pass between agents on either network alone",
+            ProbeGate::DnsQueries => "the cluster's DNS answers queries of agents",
+            ProbeGate::ApiServerToPods => "the API server reaches agents in pods",
+            ProbeGate::Enforcement => "packets that a NetworkPolicy denies do not arrive",
+        }
+        .to_owned(),
     };
     vec![gate.name.clone(), when, format!("{} s", gate.every_seconds), format!("{} s", gate.fresh_seconds)]
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use clap::ValueEnum as _;
-use cluster::{ACTING, MANAGING, PERMITTING, Rule, SEEING_DRIFT};
+use cluster::{ACTING, MANAGING, PERMITTING, PROBING, READING_REPORTS, Rule, SEEING_DRIFT};
 use migration::backup::KINDS;
 use migration::cni::footprint::{self, Class};
 use migration::cni::support::Cni;
@@ -117,6 +117,30 @@ metadata:
 rules:
 ";
 
+/// What stands before the rules of agents that probe.
+const PROBE: &str = "\
+# The namespace of agents that probe the network, and the rights that kubectl crossfade probe needs there. A run needs them for the gates of probe.gates.
+# Agents on the nodes' networks need a namespace that admits them, and its Secret has the key that all of them share.
+#
+#   kubectl apply -f deploy/cluster/rbac-probe.yaml
+#   kubectl -n crossfade-probe create rolebinding crossfade-probe --role=crossfade-probe --user=alice
+#
+# Whoever may create DaemonSets here may run pods on every node's network. Delete the namespace after the migration.
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: crossfade-probe
+  labels:
+    pod-security.kubernetes.io/enforce: privileged
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: crossfade-probe
+  namespace: crossfade-probe
+rules:
+";
+
 /// Every name of every CNI by its kind, and the kinds of their configuration.
 fn finish() -> String {
     let mut names: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
@@ -200,9 +224,10 @@ fn keeping() -> String {
 }
 
 /// The rules of a table, in the namespace or in the whole cluster.
-fn rules(table: &[Rule], is_own: bool) -> String {
+fn rules(table: &[Rule], has_namespace: bool) -> String {
     let mut text = String::new();
-    for Rule { why, group, resources, names, verbs, .. } in table.iter().filter(|rule| rule.is_own == is_own)
+    for Rule { why, group, resources, names, verbs, .. } in
+        table.iter().filter(|rule| rule.namespace.is_some() == has_namespace)
     {
         let (resources, verbs) = (resources.join(", "), verbs.join(", "));
         let names = if names.is_empty() {
@@ -290,6 +315,7 @@ fn the_manifests_have_the_rights_of_today() {
         ("rbac-permit.yaml", pipeline()),
         ("rbac-finish.yaml", finish()),
         ("rbac-management.yaml", format!("{MANAGEMENT}{}", rules(&MANAGING, false))),
+        ("rbac-probe.yaml", [PROBE, &rules(&READING_REPORTS, true), &rules(&PROBING, true)].concat()),
     ] {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/cluster").join(name);
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -298,8 +324,10 @@ fn the_manifests_have_the_rights_of_today() {
         }
         let kept = std::fs::read_to_string(&file).unwrap_or_default();
         assert_eq!(kept, rendered, "{name}: look at the table of rights, then UPDATE_GOLDEN=1");
-        let mut resources = kept.lines().filter(|line| line.contains("resources: ["));
-        assert!(!resources.any(|line| line.contains("secrets")), "no right to read Secrets");
+        let rules = kept.split("  - apiGroups").filter(|rule| rule.contains("resources: [secrets]"));
+        for rule in rules {
+            assert!(rule.contains("    verbs: [create, delete]\n"), "no right to read Secrets: {rule}");
+        }
     }
 }
 

@@ -1,11 +1,11 @@
-//! `config check`.
+//! `check --settings`.
 
 use crate::run::{run_in, stderr, stdout};
 
 fn checked(settings: &str) -> (Option<i32>, String) {
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::write(dir.path().join("c.yaml"), settings).expect("written");
-    let output = run_in(dir.path(), &["config", "check", "--config", "c.yaml"]);
+    let output = run_in(dir.path(), &["check", "--settings", "--config", "c.yaml"]);
     (output.status.code(), format!("{}{}", stdout(&output), stderr(&output)))
 }
 
@@ -35,6 +35,6 @@ fn what_is_wrong_is_named_with_what_was_meant() {
         assert_eq!(code, Some(78), "{settings}: {text}");
         assert!(text.contains(meant), "{settings}: {text}");
     }
-    let output = run_in(std::path::Path::new("/"), &["config", "check"]);
+    let output = run_in(std::path::Path::new("/"), &["check", "--settings"]);
     assert_eq!(output.status.code(), Some(2));
 }

@@ -11,6 +11,7 @@ mod labels;
 mod nodes;
 mod object_ref;
 mod policies;
+mod probe;
 mod resources;
 pub mod roll;
 mod taints;
@@ -30,6 +31,7 @@ pub use labels::NodeLabels;
 pub use nodes::{Nodes, Template};
 pub use object_ref::ObjectRef;
 pub use policies::{Policies, PolicyWaiver};
+pub use probe::{Probe, ProbeGate};
 pub use resources::Resources;
 pub use roll::Roll;
 pub use taints::{StartupTaint, TemplateTaint};
@@ -94,6 +96,9 @@ pub struct Config {
     /// How the migration ends. The defaults are not written, so that plans of earlier releases stay what was approved.
     #[serde(default, skip_serializing_if = "Finish::is_default")]
     pub finish: Finish,
+    /// The agents that probe the network. The defaults are not written, for the same reason.
+    #[serde(default, skip_serializing_if = "Probe::is_default")]
+    pub probe: Probe,
     /// Findings that the operator accepts.
     #[serde(default)]
     pub waivers: Vec<Waiver>,
@@ -183,6 +188,7 @@ impl Default for Config {
             roll: Roll::default(),
             policies: Policies::default(),
             finish: Finish::default(),
+            probe: Probe::default(),
             waivers: Vec::new(),
         }
     }

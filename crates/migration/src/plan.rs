@@ -23,14 +23,14 @@ use types::policy::Phase;
 
 use crate::cni::reach::Way;
 use crate::cni::support::{Cni, Strategy};
-use crate::config::Waiver;
 use crate::config::roll::{Limits, Method, NodeExclusion, Pods};
+use crate::config::{ProbeGate, Waiver};
 
 pub use build::build;
 pub use diff::diff;
 pub use drift::{Drift, drift};
 pub use notes::notes;
-pub use parts::{gates, other_policies};
+pub use parts::{gates, other_policies, pod_ranges};
 pub use site::Survey;
 pub use wave_name::WaveName;
 
@@ -226,6 +226,19 @@ pub enum GateSource {
     Watched,
     /// A command on the operator's machine: exit status 0 is green, 1 is red, anything else is unknown.
     Command(Vec<String>),
+    /// What agents see of the network.
+    Probe(ProbeGate),
+}
+
+impl GateSource {
+    /// Whether the program that holds the run asks, and records what it hears.
+    #[must_use]
+    pub const fn is_recorded(&self) -> bool {
+        match self {
+            Self::Command(_) | Self::Probe(_) => true,
+            Self::Workload | Self::Dns | Self::ApiServer | Self::Watched => false,
+        }
+    }
 }
 
 /// The cluster's DNS.

@@ -29,6 +29,9 @@ pub(in crate::live) const MERGE: &str = "application/merge-patch+json";
 /// A patch that merges lists of Kubernetes' own kinds by the keys of their items. *Source*: Kubernetes, "Update API Objects in Place Using kubectl patch".
 const STRATEGIC_MERGE: &str = "application/strategic-merge-patch+json";
 
+/// An object as its field manager wants it: fields that it does not have belong to others. *Source*: Kubernetes, "Server-Side Apply".
+const APPLY: &str = "application/apply-patch+yaml";
+
 /// A request to the API server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::live) struct ApiRequest {
@@ -108,6 +111,11 @@ impl ApiRequest {
     /// Changes parts of an object. Lists merge by the keys of their items where the API says so.
     pub(in crate::live) fn strategic_merge(path: impl Into<String>, body: Vec<u8>) -> Self {
         Self { content: Some(STRATEGIC_MERGE), ..Self::merge(path, body) }
+    }
+
+    /// Creates an object, or makes it so. JSON is YAML, too.
+    pub(in crate::live) fn apply(path: impl Into<String>, body: Vec<u8>) -> Self {
+        Self { content: Some(APPLY), ..Self::merge(path, body) }
     }
 
     pub(in crate::live) fn delete(path: impl Into<String>, body: Vec<u8>) -> Self {

@@ -69,7 +69,7 @@ pub(in crate::live) fn blind_spot_failure(blind: &BlindSpot) -> Failure {
 pub(in crate::live) fn missing_rights_failure(missing: &[String]) -> Failure {
     let problem =
         Problem::new(format!("rights are missing: {}", missing.join(", "))).with_place("the API server");
-    (Exit::Failed, problem.fix("kubectl apply -f deploy/cluster/rbac-operator.yaml, and bind its roles to yourself as its comments say"))
+    (Exit::Failed, problem.fix("kubectl apply -f deploy/cluster/rbac-operator.yaml, with gates of probe.gates also deploy/cluster/rbac-probe.yaml, and bind their roles to yourself as their comments say"))
 }
 
 #[cfg(test)]

@@ -435,7 +435,7 @@ impl ClusterState {
             GateSource::Dns => Some(dns(world.pods.values(), now)),
             GateSource::ApiServer => Some(api.clone()),
             GateSource::Watched => Some(decide(workload_owners, &self.workloads, now)),
-            GateSource::Command(_) => self.verdicts.get(name).cloned(),
+            GateSource::Command(_) | GateSource::Probe(_) => self.verdicts.get(name).cloned(),
         };
         let gates = plan.gates.iter();
         world.verdicts =

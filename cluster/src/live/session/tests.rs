@@ -189,7 +189,7 @@ fn a_first_look_sees_all_of_it_pods_of_nodes_in_transit_included() {
 
 /// The commands that run now.
 fn commands(session: &Session) -> Vec<&str> {
-    session.gates.iter().map(|(gate, _)| gate.name.as_str()).collect()
+    session.gates.iter().map(|gate| gate.name.as_str()).collect()
 }
 
 #[test]
@@ -436,6 +436,6 @@ fn settings_name_pools_and_workloads() {
     let watched = vec![Owner { kind: "DaemonSet".into(), namespace: "x".into(), name: "log".into() }];
     assert_eq!(
         Settings::from_config(&config),
-        Settings { pool_labels: vec!["p".into()], watched, gates: gates(&config) }
+        Settings { pool_labels: vec!["p".into()], watched, gates: gates(&config), probe_port: 9797 }
     );
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use migration::drive::objects::{self, PodClassifier};
 use migration::drive::permit;
-use migration::plan::{Gate, Plan};
+use migration::plan::{Gate, GateSource, Plan};
 use migration::roll::world::Pod;
 use snapshot::model::{Kind, Text};
 use tokio::task::JoinHandle;
@@ -14,6 +14,7 @@ use super::Session;
 use crate::live::api::call::Caller;
 use crate::live::api::path::{config_maps, encode};
 use crate::live::api::watch::{Change, Read, Source, Watch};
+use crate::live::probe::watch_gates;
 use crate::live::session::gates;
 use crate::live::session::state::{Event, WatchScope};
 use crate::live::store::{RUN, StoredRun, permits};
@@ -132,20 +133,31 @@ impl Session {
         tokio::spawn(Watch { caller, source, read, sink }.run())
     }
 
-    /// Starts the commands of the plan's gates, each by itself, if this program holds the run and its own settings have the gate as well. A program that looks
+    /// Asks the plan's gates that are commands or go by agents, if this program holds the run and its own settings have the gate as well. A program that looks
     /// at a run starts none.
     fn gates(&mut self, plan: &Plan) {
         let is_own = |gate: &&Gate| self.lease.is_some() && self.settings.gates.contains(gate);
         let own_gates: Vec<&Gate> = plan.gates.iter().filter(is_own).collect();
-        if self.gates.iter().map(|(gate, _)| gate).eq(own_gates.iter().copied()) {
+        if self.gates.iter().eq(own_gates.iter().copied()) {
             return;
         }
-        self.gates.drain(..).for_each(|(_, task)| task.abort());
-        for gate in own_gates {
+        self.gate_tasks.drain(..).for_each(|task| task.abort());
+        self.gates = own_gates.into_iter().cloned().collect();
+        let sink = || {
             let sender = self.sender.clone();
-            let sink = move |name, verdict| drop(sender.send(Event::Verdict(name, verdict)));
-            let task = tokio::spawn(gates::ask(gate.clone(), self.caller.clock().clone(), sink));
-            self.gates.push((gate.clone(), task));
+            move |name, verdict| drop(sender.send(Event::Verdict(name, verdict)))
+        };
+        let is_of_agents = |gate: &Gate| matches!(gate.source, GateSource::Probe(_));
+        let (of_agents, commands): (Vec<Gate>, Vec<Gate>) =
+            self.gates.iter().cloned().partition(is_of_agents);
+        for gate in commands {
+            let task = gates::ask(gate, self.caller.clock().clone(), sink());
+            self.gate_tasks.push(tokio::spawn(task));
+        }
+        if !of_agents.is_empty() {
+            let (port, caller) = (self.settings.probe_port, self.caller.clone());
+            let task = watch_gates(of_agents, plan.clone(), port, caller, sink());
+            self.gate_tasks.push(tokio::spawn(task));
         }
     }
 

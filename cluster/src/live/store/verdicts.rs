@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use migration::plan::{Gate, GateSource, Plan};
+use migration::plan::{Gate, Plan};
 use migration::roll::world::{Color, World};
 use serde::{Deserialize, Serialize};
 
@@ -86,7 +86,7 @@ impl Verdicts {
     pub async fn flush(&mut self, plan: &Plan, world: &World) {
         let (now, wall) = (self.store.caller.clock().now(), self.store.caller.clock().wall());
         let recorded = |gate: &Gate| {
-            let verdict = world.verdicts.get(&gate.name).filter(|_| is_command(gate))?;
+            let verdict = world.verdicts.get(&gate.name).filter(|_| gate.source.is_recorded())?;
             let ago = jiff::SignedDuration::try_from(now.saturating_sub(verdict.checked_at)).ok()?;
             let timestamp = wall.checked_sub(ago).ok()?;
             let why = verdict.why.clone();
@@ -136,10 +136,6 @@ impl Verdicts {
         let created = self.store.caller.call(&ApiRequest::post(create_path(), bytes(&map))).await.ok()?;
         created.is_done().then_some(())
     }
-}
-
-const fn is_command(gate: &Gate) -> bool {
-    matches!(gate.source, GateSource::Command(_))
 }
 
 /// What is known of a gate by what its holder recorded: how it is, if that is not too old, and why.

@@ -37,7 +37,7 @@ fn every_cluster_is_answered_as_the_schemas_say() {
         arguments.extend(line.split_whitespace());
         if dir.join("config.yaml").exists() {
             arguments.extend(["--config", "config.yaml"]);
-            hold("config-check", &answer(&dir, &["config", "check", "--config", "config.yaml"]));
+            hold("check-settings", &answer(&dir, &["check", "--settings", "--config", "config.yaml"]));
         }
         let commands: [(&str, &[&str]); 3] =
             [("check", &["check"]), ("requirements", &["check", "--requirements"]), ("plan", &["plan"])];

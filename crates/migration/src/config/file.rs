@@ -26,7 +26,8 @@ pub fn read(text: &str) -> Result<Config, String> {
     }
     config.transition.valid()?;
     config.capacity.valid()?;
-    config.roll.valid()?;
+    config.probe.valid()?;
+    config.roll.valid(&config.probe)?;
     freeze::valid(&config.freeze)?;
     config.policies.valid()?;
     match config.waivers.iter().position(|waiver| waiver.reason.trim().is_empty()) {

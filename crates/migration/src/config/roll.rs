@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use types::policy::Phase;
 use types::text::glob;
 
+use super::{Probe, ProbeGate};
+
 pub use gate::{BUILT_IN, CommandGate};
 pub use limits::{Limits, Window};
 pub use pods::Pods;
@@ -27,7 +29,7 @@ pub struct Roll {
     pub pods: Pods,
     /// Commands that must say that all is well before a node starts, beside the gates that every plan has.
     pub gates: Vec<CommandGate>,
-    /// How it is known that nodes forward between both networks, where a pass needs that.
+    /// How it is known that nodes forward between both networks, where a pass needs that. Without it, the gate `forwarding` of `probe.gates`, if that is there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bridge: Option<Bridge>,
     /// How the nodes of a pool move, by the pool's name, in which `*` stands for any text. Of several that match, the longest counts. Without one,
@@ -87,7 +89,7 @@ impl Image {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Bridge {
-    /// A gate of `gates`, by its name, proves it again and again.
+    /// A gate of `gates` or `probe.gates`, by its name, proves it again and again.
     Gate(#[cfg_attr(feature = "schema", schemars(length(min = 1)))] String),
     /// The operator accepts it without a proof; the reason.
     Accept(#[cfg_attr(feature = "schema", schemars(length(min = 1)))] String),
@@ -191,11 +193,11 @@ impl Roll {
     }
 
     /// Whether the values make sense.
-    pub(super) fn valid(&self) -> Result<(), String> {
+    pub(super) fn valid(&self, probe: &Probe) -> Result<(), String> {
         self.limits.valid()?;
         self.pods.valid()?;
         gate::valid(&self.gates)?;
-        self.bridge.as_ref().map_or(Ok(()), |bridge| self.valid_bridge(bridge))?;
+        self.bridge.as_ref().map_or(Ok(()), |bridge| self.valid_bridge(bridge, probe))?;
         if self.methods.contains_key("") {
             return Err("roll.methods: expected the name of a pool for a key, found nothing".into());
         }
@@ -232,11 +234,17 @@ impl Roll {
         Ok(())
     }
 
-    fn valid_bridge(&self, bridge: &Bridge) -> Result<(), String> {
+    fn valid_bridge(&self, bridge: &Bridge, probe: &Probe) -> Result<(), String> {
+        let is_gate = |name: &str| {
+            let is_of_agents =
+                probe.has_gate(ProbeGate::Forwarding) && name == ProbeGate::Forwarding.as_str();
+            is_of_agents || self.gates.iter().any(|gate| gate.name == name)
+        };
         match bridge {
-            Bridge::Gate(name) if self.gates.iter().all(|gate| gate.name != *name) => {
-                Err(format!("roll.bridge.gate: expected the name of a gate of roll.gates, found {name:?}"))
-            }
+            Bridge::Gate(name) if !is_gate(name) => Err(format!(
+                "roll.bridge.gate: expected the name of a gate of roll.gates, or {} with that gate in probe.gates, found {name:?}",
+                ProbeGate::Forwarding.as_str()
+            )),
             Bridge::Accept(reason) if reason.trim().is_empty() => {
                 Err("roll.bridge.accept: expected why it is accepted without a proof, found nothing".into())
             }

@@ -644,7 +644,7 @@ fn leave(facts: &Facts<'_>) -> Line {
             first.name()
         ));
     }
-    let namespaces = ["crossfade-system", "crossfade"].into_iter();
+    let namespaces = ["crossfade-system", "crossfade", "crossfade-probe"].into_iter();
     let namespaces = namespaces.filter(|name| snapshot.object(Kind::NAMESPACE, name).is_some());
     evidence.extend(namespaces.map(|name| format!("Namespace/{name} is there")));
     let configs = snapshot.objects(Kind::CILIUM_NODE_CONFIG).iter();

@@ -89,7 +89,7 @@ fn agent(namespace: &str, name: &str, container: &str, ready: u32) -> (Kind, Val
 }
 
 /// A cluster with both CNIs, and its one node in the new phase, with its pod.
-fn moved() -> Case {
+fn moved(more: Option<(Kind, Value)>) -> Case {
     let pod = object(
         Kind::POD,
         "p",
@@ -97,7 +97,8 @@ fn moved() -> Case {
     );
     let old = agent("kube-system", "calico-node", "calico-node", 3);
     let new = agent("kube-flannel", "kube-flannel-ds", "kube-flannel", 3);
-    Case::new(Cni::Calico, Cni::Flannel, vec![node("a", "new"), pod, old, new])
+    let objects = [node("a", "new"), pod, old, new].into_iter().chain(more);
+    Case::new(Cni::Calico, Cni::Flannel, objects.collect())
 }
 
 /// What the lines are decided from, each of which a test changes.
@@ -115,7 +116,7 @@ struct World {
 impl World {
     fn new() -> Self {
         Self {
-            case: moved(),
+            case: moved(None),
             inventory: whole(),
             plan: None,
             record: None,
@@ -283,6 +284,21 @@ fn what_is_not_moved_stops_everything() {
         let mut world = World::new();
         world.case.snapshot.readings.remove(&kind);
         assert_eq!(world.next(), (LineName::Moved, LineState::Waits), "absent is not empty");
+    }
+}
+
+#[test]
+fn agents_that_probe_the_old_network_are_taken_away_first() {
+    for (namespace, name, state) in [
+        ("crossfade-probe", "old", LineState::Waits),
+        ("crossfade-probe", "pod", LineState::Done),
+        ("x", "old", LineState::Done),
+    ] {
+        let mut world = World::new();
+        world.case = moved(Some(agent(namespace, name, "probe", 3)));
+        let line = world.line(LineName::Moved);
+        assert_eq!(line.state, state, "{namespace}/{name}");
+        assert_eq!(line.help.contains("probe --remove"), state == LineState::Waits, "{line:?}");
     }
 }
 
@@ -545,7 +561,7 @@ fn what_goes_with_another_object_is_not_deleted_by_itself() {
             object["metadata"]["ownerReferences"] = owners.clone();
         }
     }
-    let case = moved();
+    let case = moved(None);
     let plan = FinishPlan::new(&case.scene(), &inventory);
     let names = |pins: &[Pin]| pins.iter().map(|pin| pin.target.name.clone()).collect::<BTreeSet<_>>();
     assert!(names(&plan.delete).contains("kept") && !names(&plan.delete).contains("default-ipv4-ippool"));
@@ -564,7 +580,7 @@ fn what_goes_with_another_object_is_not_deleted_by_itself() {
 /// Others can write ConfigMaps: a stored plan deletes nothing that is not the CNI's.
 #[test]
 fn a_plan_that_names_objects_of_others_is_refused() {
-    let case = moved();
+    let case = moved(None);
     let plan = FinishPlan::new(&case.scene(), &whole());
     for change in [
         |plan: &mut FinishPlan| plan.delete[0].target.name = "coredns".into(),

@@ -36,7 +36,7 @@ pub fn build(scene: &Scene<'_>, survey: &Survey<'_>, findings: &[Finding]) -> Re
     problems.extend(final_problems(scene, survey));
     problems.extend(missing_reports(&survey.sites, &pools, passes.as_ref()));
     let parted = passes.as_ref().and_then(|passes| passes.disconnection(&survey.sites));
-    let bridge = parted.as_ref().and_then(|_| bridge(&scene.config.roll));
+    let bridge = parted.as_ref().and_then(|_| bridge(scene.config));
     problems.extend(parted.as_ref().filter(|_| bridge.is_none()).map(disconnection_problem));
     problems.extend(passes.iter().flat_map(|passes| unaccepted_problems(scene, &passes.targets)));
     let (Some(passes), Some(cluster), true) = (passes, cluster(scene), problems.is_empty()) else {
@@ -256,7 +256,7 @@ pub(super) fn disconnection_problem(parted: &Disconnection<'_>) -> Problem {
     let apart = format!(
         "in the pass to {target}, pods in {client} reach pods in {server} only if nodes forward between both networks"
     );
-    let proof = "let a command prove that again and again: roll: {gates: [{name: bridge, command: [PROGRAM]}], bridge: {gate: bridge}}; or accept it unproven: roll: {bridge: {accept: WHY}}";
+    let proof = "let agents prove that again and again: probe: {gates: [forwarding]}; or let a command of yours: roll: {gates: [{name: bridge, command: [PROGRAM]}], bridge: {gate: bridge}}; or accept it unproven: roll: {bridge: {accept: WHY}}";
     if nodes.is_empty() {
         return Problem::new(format!("{apart}, and nothing proves that they do"))
             .with_place("roll.bridge")

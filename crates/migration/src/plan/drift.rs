@@ -260,7 +260,7 @@ fn course(plan: &Plan, scene: &Scene<'_>) -> Course {
         image,
         ways: ways.collect(),
         passes,
-        bridge: plan.bridge.as_ref().and_then(|_| bridge(&config.roll)),
+        bridge: plan.bridge.as_ref().and_then(|_| bridge(config)),
         waves: waves.collect(),
         left_out: plan.left_out.clone(),
         pools: pools.collect(),

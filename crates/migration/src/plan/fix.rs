@@ -115,7 +115,7 @@ pub fn fix(
 
     let mut living: BTreeSet<Phase> = survey.sites.iter().flat_map(node::living_phases).collect();
     living.insert(to);
-    let bridge = reach::find_cut(&living).and_then(|_| bridge(&scene.config.roll));
+    let bridge = reach::find_cut(&living).and_then(|_| bridge(scene.config));
     let (pools, policies) = (parts::pools(scene, &survey.sites, None), parts::policies(&survey.sites));
 
     let stragglers: BTreeMap<&str, Vec<Straggler<'_>>> = group_by_node(scene.snapshot, to, scene.config)

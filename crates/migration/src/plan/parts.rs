@@ -18,7 +18,7 @@ use crate::cni::cidr::Usage;
 use crate::cni::reach::{self, Way};
 use crate::cni::support::Strategy;
 use crate::config::roll::{BUILT_IN, Image, Method};
-use crate::config::{Config, roll};
+use crate::config::{Config, ProbeGate, roll};
 use crate::workload::{Provisioner, STARTUP_TAINTS, agents as agents_of, provisioner, startup_taints};
 use snapshot::{Range, merge};
 
@@ -53,6 +53,9 @@ pub(super) struct Course {
 pub(super) fn plan(scene: &Scene<'_>, findings: &[Finding], cluster: &str, course: Course) -> Plan {
     let (config, Course { start, passes, image, ways, bridge, waves, left_out, pools, policies }) =
         (scene.config, course);
+    // Without a bridge there may never be pods on either network alone at a time, between which packets could be seen to pass.
+    let has_bridge = bridge.is_some();
+    let is_needed = |gate: &Gate| has_bridge || gate.source != GateSource::Probe(ProbeGate::Forwarding);
     Plan {
         version: Plan::VERSION,
         cluster: cluster.to_owned(),
@@ -71,7 +74,7 @@ pub(super) fn plan(scene: &Scene<'_>, findings: &[Finding], cluster: &str, cours
         limits: config.roll.limits.clone(),
         margin_percent: config.capacity.margin_percent,
         pods: config.roll.pods.clone(),
-        gates: gates(config),
+        gates: gates(config).into_iter().filter(is_needed).collect(),
         dns: Dns { namespace: config.dns.namespace.clone(), labels: config.dns.labels.clone() },
         policies,
         pool_labels: if image.is_some() { config.nodes.pool_labels.clone() } else { Vec::new() },
@@ -94,7 +97,7 @@ pub(super) fn settings(config: &Config) -> String {
     sha256(&bytes(&settings))
 }
 
-/// The gates: those that every plan has, that of the watched workloads if there are some, and the operator's.
+/// The gates: those that every plan has, that of the watched workloads if there are some, those of the agents that probe, and the operator's.
 #[must_use]
 pub fn gates(config: &Config) -> Vec<Gate> {
     let [workload, dns, api_server, watched] = BUILT_IN;
@@ -112,6 +115,7 @@ pub fn gates(config: &Config) -> Vec<Gate> {
     if !config.watched_resources.all().is_empty() {
         gates.push(built_in(watched, GateSource::Watched));
     }
+    gates.extend(config.probe.gates.iter().map(|gate| built_in(gate.as_str(), GateSource::Probe(*gate))));
     gates.extend(config.roll.gates.iter().map(|gate| Gate {
         name: gate.name.clone(),
         source: GateSource::Command(gate.command.clone()),
@@ -215,16 +219,23 @@ pub fn other_policies(survey: &Survey<'_>) -> Vec<String> {
 
 /// The ranges from which pods of both networks get addresses.
 pub(super) fn networks(scene: &Scene<'_>) -> Networks {
+    ranges(scene, |used| matches!(used, Usage::OldPool { .. }))
+}
+
+/// The same, with the ranges that single nodes have now.
+#[must_use]
+pub fn pod_ranges(scene: &Scene<'_>) -> Networks {
+    ranges(scene, |used| matches!(used, Usage::OldPool { .. } | Usage::OldBlock))
+}
+
+fn ranges(scene: &Scene<'_>, is_old: impl Fn(Usage) -> bool) -> Networks {
     let claims = cidr::gather(scene).all;
     let texts = |belongs: &dyn Fn(Usage) -> bool| -> Vec<String> {
         let ranges: Vec<Range> =
             claims.iter().filter(|claim| belongs(claim.usage)).map(|claim| claim.range).collect();
         merge(ranges).iter().map(ToString::to_string).collect()
     };
-    Networks {
-        old: texts(&|used| matches!(used, Usage::OldPool { .. })),
-        new: texts(&|used| used == Usage::NewPool),
-    }
+    Networks { old: texts(&is_old), new: texts(&|used| used == Usage::NewPool) }
 }
 
 /// Keys of the taints that nodes bear until their network is ready: those that are known as such, and every start-up taint of a NodePool.
@@ -342,10 +353,12 @@ impl Passes {
     }
 }
 
-/// The bridge of the settings, as a plan has it.
-pub(super) fn bridge(settings: &roll::Roll) -> Option<Bridge> {
-    settings.bridge.as_ref().map(|bridge| match bridge {
-        roll::Bridge::Gate(name) => Bridge::Gate(name.clone()),
-        roll::Bridge::Accept(reason) => Bridge::Accepted(reason.clone()),
-    })
+/// The bridge of the settings, as a plan has it: without one, the gate of the agents that prove forwarding, if the settings have it.
+pub(super) fn bridge(config: &Config) -> Option<Bridge> {
+    let forwarding = ProbeGate::Forwarding;
+    match &config.roll.bridge {
+        Some(roll::Bridge::Gate(name)) => Some(Bridge::Gate(name.clone())),
+        Some(roll::Bridge::Accept(reason)) => Some(Bridge::Accepted(reason.clone())),
+        None => config.probe.has_gate(forwarding).then(|| Bridge::Gate(forwarding.as_str().to_owned())),
+    }
 }

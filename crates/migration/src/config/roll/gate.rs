@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::ProbeGate;
+
 /// The names of the gates that every plan may have.
 pub const BUILT_IN: [&str; 4] = ["workload", "dns", "api-server", "watched"];
 
@@ -51,8 +53,10 @@ impl CommandGate {
         if !is_name(name) {
             return Err(format!("name: expected lower-case letters, digits and -, found {name:?}"));
         }
-        if BUILT_IN.contains(&name) {
-            return Err(format!("name: expected another name than {}, found {name:?}", BUILT_IN.join(", ")));
+        let own = BUILT_IN.into_iter().chain(ProbeGate::ALL.map(ProbeGate::as_str));
+        let own: Vec<&str> = own.collect();
+        if own.contains(&name) {
+            return Err(format!("name: expected another name than {}, found {name:?}", own.join(", ")));
         }
         if !names.insert(name) {
             return Err(format!("name: expected a name that no other gate has, found {name:?} again"));

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use snapshot::Range;
-use snapshot::model::{Kind, Node, Pod};
-use types::policy::Phase;
+use snapshot::model::{Kind, Node, Pod, Workload};
+use types::policy::{PROBE_NAMESPACE, Phase};
 use types::text::quote::shell_word;
 
 use super::{Facts, Line, LineName, LineState, first_few};
@@ -50,7 +50,11 @@ pub(super) fn moved(facts: &Facts<'_>) -> Line {
     if !unhealthy.is_empty() {
         helps.push("repair or delete the nodes that are not Ready, and look at the new agents' logs; agents of other names are named in the settings file: agents: {new: [..]}");
     }
-    let evidence: Vec<String> = behind.into_iter().chain(unhealthy).collect();
+    let probing = witnesses(scene);
+    if probing.is_some() {
+        helps.push("kubectl crossfade probe --remove takes them away");
+    }
+    let evidence: Vec<String> = behind.into_iter().chain(unhealthy).chain(probing).collect();
     if evidence.is_empty() {
         return Line::done(
             name,
@@ -58,6 +62,13 @@ pub(super) fn moved(facts: &Facts<'_>) -> Line {
         );
     }
     waits(evidence).help(helps.join("; "))
+}
+
+/// Agents that probe, and have the old network by a rule of their nodes, which no node reports.
+fn witnesses(scene: &Scene<'_>) -> Option<String> {
+    let mut sets = scene.snapshot.workloads(Kind::DAEMON_SET).iter();
+    let is_old = |set: &&Workload| set.namespace() == PROBE_NAMESPACE && set.name() == "old";
+    sets.find(is_old).map(|_| "agents of kubectl crossfade probe are on the old network".to_owned())
 }
 
 /// The Nodes as they were read last.

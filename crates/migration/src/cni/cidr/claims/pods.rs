@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use snapshot::model::Kind;
+use types::policy::PROBE_NAMESPACE;
 
 use super::Claims;
 use crate::check::Scene;
@@ -19,7 +20,8 @@ pub(super) fn add_old_claims(scene: &Scene<'_>, claims: &mut Claims) {
     let is_old = Ranges::filter(&claims.all, |used| used.is_pods() && !used.is_new());
     let is_all = scene.from == Cni::AwsVpcCni;
     let mut old_claims = Vec::new();
-    for pod in &scene.snapshot.pods {
+    // Agents that probe are on either network by a rule of their nodes, and go before the old one does.
+    for pod in scene.snapshot.pods.iter().filter(|pod| pod.namespace() != PROBE_NAMESPACE) {
         for address in pod.network_ips().map(Range::from_address) {
             let is_stray = is_new.contains(address) && !is_old.contains(address);
             let of_node = of_nodes.get(pod.spec.node_name.as_ref());

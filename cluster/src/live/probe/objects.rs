@@ -1,0 +1,222 @@
+//! The objects of the agents in the API.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use reachability::manifests::{
+    self, Agents, DAEMON_SETS, HUB, Manifest, NAMESPACE, daemon_sets, policy, secret, service, zones,
+};
+use reachability::placement::Node;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use types::command::exit::Exit;
+use types::command::problem::Problem;
+
+use super::RIGHTS;
+use super::reports::list_pods;
+use crate::live::api::call::{ApiRequest, Caller, Reply};
+use crate::live::api::failure::{Failure, lost_failure, refused_failure};
+use crate::live::api::path::{MANAGER, with_query};
+
+/// Bytes of the key that all agents of a cluster share.
+const KEY: usize = 16;
+/// How many reasons are named for which pods do not start.
+const NAMED: usize = 3;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct DaemonSets {
+    items: Vec<DaemonSet>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct DaemonSet {
+    metadata: DaemonSetMeta,
+    status: DaemonSetStatus,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct DaemonSetMeta {
+    name: String,
+    generation: i64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct DaemonSetStatus {
+    observed_generation: i64,
+    desired_number_scheduled: usize,
+}
+
+/// The nodes on which hubs run; none if there are no agents.
+///
+/// # Errors
+/// The namespace is missing, or a request failed.
+pub(super) async fn hub_nodes(caller: &Caller) -> Result<Option<BTreeSet<String>>, Failure> {
+    if daemon_sets_of(caller).await?.iter().all(|set| set.metadata.name != HUB) {
+        return Ok(None);
+    }
+    let pods = list_pods(caller, Some(HUB)).await.map_err(|why| lost_failure("list the hubs", &why))?;
+    let nodes = pods.into_iter().map(|pod| pod.spec.node_name).filter(|node| !node.is_empty());
+    Ok(Some(nodes.collect()))
+}
+
+/// Brings everything to the cluster, or makes it so. The key stays what it is.
+///
+/// # Errors
+/// The namespace is missing, or a request failed.
+pub(super) async fn apply(
+    caller: &Caller,
+    agents: &Agents,
+    nodes: &[Node],
+    is_denied: bool,
+) -> Result<(), Failure> {
+    create(caller, &secret(&key()?)).await?;
+    apply_object(caller, &zones(nodes, &agents.placement)).await?;
+    let made = apply_object(caller, &service(agents.port)).await?;
+    if is_denied {
+        apply_object(caller, &policy(agents.port)).await?;
+    }
+    for set in daemon_sets(agents, &cluster_ips(&made), is_denied) {
+        apply_object(caller, &set).await?;
+    }
+    Ok(())
+}
+
+/// The objects that [`apply`] would bring, without the key and the cluster IPs.
+pub(crate) fn preview(agents: &Agents, nodes: &[Node], is_denied: bool) -> Vec<Value> {
+    let policy = is_denied.then(|| policy(agents.port));
+    let all = [zones(nodes, &agents.placement), service(agents.port)].into_iter().chain(policy);
+    all.chain(daemon_sets(agents, &[], is_denied)).map(|manifest| manifest.object).collect()
+}
+
+/// Takes everything away but the namespace. What is not there is no error.
+///
+/// # Errors
+/// A request failed.
+pub(super) async fn remove(caller: &Caller) -> Result<(), Failure> {
+    let sets = DAEMON_SETS.map(|name| format!("/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets/{name}"));
+    let own = |plural: &str| format!("/api/v1/namespaces/{NAMESPACE}/{plural}/{}", manifests::NAME);
+    let others = [policy(0).path(), own("services"), own("configmaps"), own("secrets")];
+    for path in sets.into_iter().chain(others) {
+        let what = format!("delete {path}");
+        let options =
+            json!({ "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background" });
+        let ask = ApiRequest::delete(path, options.to_string().into_bytes());
+        let reply = caller.call(&ask).await.map_err(|why| lost_failure(&what, &why))?;
+        if !reply.is_done() && !reply.refusal().is_not_found() {
+            return Err(refused(&what, &reply));
+        }
+    }
+    Ok(())
+}
+
+/// How many agents the DaemonSets want; nothing before the controller has looked at all of them.
+///
+/// # Errors
+/// A request failed.
+pub(super) async fn count_expected(caller: &Caller) -> Result<usize, Failure> {
+    let sets = daemon_sets_of(caller).await?;
+    let is_observed = |set: &DaemonSet| set.status.observed_generation >= set.metadata.generation.max(1);
+    if sets.len() < DAEMON_SETS.len() || !sets.iter().all(is_observed) {
+        return Ok(0);
+    }
+    Ok(sets.iter().map(|set| set.status.desired_number_scheduled).sum())
+}
+
+/// Why agents have not started, in words.
+pub(super) async fn describe_waiting(caller: &Caller) -> String {
+    let pods = match list_pods(caller, None).await {
+        Ok(pods) => pods,
+        Err(why) => return why,
+    };
+    let mut reasons: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for pod in pods {
+        let waiting = pod.status.container_statuses.into_iter().find_map(|status| status.state.waiting);
+        let reason = match waiting {
+            Some(waiting) => waiting.reason,
+            None if pod.status.phase == "Running" => continue,
+            None => pod.status.phase,
+        };
+        reasons.entry(reason).or_default().push(pod.spec.node_name);
+    }
+    if reasons.is_empty() {
+        return "all pods of agents run; do they reach the hubs' nodes?".to_owned();
+    }
+    let words = reasons.into_iter().take(NAMED).map(|(reason, nodes)| {
+        let node = nodes.first().filter(|node| !node.is_empty());
+        let place = node.map(|node| format!(", such as that of node {node}")).unwrap_or_default();
+        format!("{} pods: {reason}{place}", nodes.len())
+    });
+    words.collect::<Vec<_>>().join("; ")
+}
+
+async fn daemon_sets_of(caller: &Caller) -> Result<Vec<DaemonSet>, Failure> {
+    let what = "list the DaemonSets of agents";
+    let path = format!("/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets");
+    let reply = caller.page(&ApiRequest::get(path)).await;
+    let reply = reply.map_err(|why| lost_failure(what, &why.to_string()))?;
+    if !reply.is_done() {
+        return Err(refused(what, &reply));
+    }
+    let sets: DaemonSets = reply.object().map_err(|why| lost_failure(what, &why))?;
+    Ok(sets.items)
+}
+
+async fn create(caller: &Caller, manifest: &Manifest) -> Result<(), Failure> {
+    let what = describe("create", manifest);
+    let ask = ApiRequest::post(manifest.collection.clone(), manifest.object.to_string().into_bytes());
+    let reply = caller.call(&ask).await.map_err(|why| lost_failure(&what, &why))?;
+    if reply.is_done() || reply.refusal().reason == "AlreadyExists" {
+        return Ok(());
+    }
+    Err(refused(&what, &reply))
+}
+
+async fn apply_object(caller: &Caller, manifest: &Manifest) -> Result<Value, Failure> {
+    let what = describe("apply", manifest);
+    let path = with_query(&manifest.path(), &[("fieldManager", MANAGER), ("force", "true")]);
+    let ask = ApiRequest::apply(path, manifest.object.to_string().into_bytes());
+    let reply = caller.call(&ask).await.map_err(|why| lost_failure(&what, &why))?;
+    if !reply.is_done() {
+        return Err(refused(&what, &reply));
+    }
+    reply.object().map_err(|why| lost_failure(&what, &why))
+}
+
+fn describe(verb: &str, manifest: &Manifest) -> String {
+    let kind = manifest.object["kind"].as_str().unwrap_or_default();
+    format!("{verb} {kind}/{NAMESPACE}/{}", manifest.name)
+}
+
+fn cluster_ips(service: &Value) -> Vec<String> {
+    let all = service.pointer("/spec/clusterIPs").and_then(Value::as_array);
+    let first = service.pointer("/spec/clusterIP").and_then(Value::as_str);
+    match all {
+        Some(all) => all.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        None => first.into_iter().map(str::to_owned).collect(),
+    }
+}
+
+/// A key as agents read it, in hex.
+fn key() -> Result<String, Failure> {
+    let mut bytes = [0; KEY];
+    getrandom::fill(&mut bytes).map_err(|e| {
+        let problem = Problem::new(format!("draw a key for the agents: {e}"));
+        (Exit::Failed, problem.fix("this machine gives no random numbers; run the command on another one"))
+    })?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The API server refused a request on an object of agents.
+fn refused(what: &str, reply: &Reply) -> Failure {
+    let refusal = reply.refusal();
+    if refusal.is_not_found() {
+        let problem = Problem::new(format!("{what}: the namespace {NAMESPACE} does not exist"));
+        let fix = format!("create it, and the rights in it: kubectl apply -f {RIGHTS}");
+        return (Exit::Failed, problem.with_place(format!("Namespace/{NAMESPACE}")).fix(fix));
+    }
+    let (exit, problem) = refused_failure(what, &refusal);
+    (exit, if refusal.code == 403 { problem.fix(format!("grant the rights of {RIGHTS}")) } else { problem })
+}
