@@ -218,10 +218,11 @@ impl Walk {
                 self.step(step, walker).with_context(place)
             }
         });
-        outcome.with_context(|| {
+        // What went wrong comes first, for the rest is long.
+        outcome.map_err(|error| {
             let printed =
                 self.printed.iter().fold(String::new(), |all, (line, text)| all + line + "\n" + text + "\n");
-            format!("until then:\n{printed}")
+            anyhow::anyhow!("{error:#}\nuntil then:\n{printed}")
         })
     }
 

@@ -1,14 +1,13 @@
 //! One strategy on a real Kubernetes, by `kubectl crossfade plan` and `roll` alone: no login to a node.
 //!
 //! The pods are a Deployment's, a StatefulSet's and a DaemonSet's. All of them probe each other throughout, and each pod of the StatefulSet
-//! is asked through a Service of its own. The run has a gate that asks the mesh, so that no node is done before the pods that came to be
-//! have probed everybody; with the strategy `bridge`, another gate proves that the nodes forward.
+//! is asked through a Service of its own. The run goes by the agents of `kubectl crossfade probe` alone: its gates say whether packets pass and, with the
+//! strategy `bridge`, whether the nodes forward. The mesh says afterwards whether that was true.
 
 mod follow;
 mod followed;
 mod pods;
 mod scouts;
-mod verdict;
 mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +22,6 @@ use super::cluster::Pod;
 use super::migrate::Size;
 use super::remains;
 use super::report::{Leftovers, Migration};
-use super::settle::Settling;
 use super::strategy::{Arrival, Network, Phase, Strategy};
 use super::witness::{CallCounts, Witness, add_up};
 use crate::host::deadline::until;
@@ -31,7 +29,6 @@ use crate::host::fabric::Overlay;
 use crate::kubernetes::api::{WITHIN, pod_path};
 use crate::kubernetes::{Api, Cluster, Operator, conf_path};
 use followed::FollowedCommand;
-use verdict::{Gate, Verdict};
 
 /// What `roll` asks a node for.
 const DESIRED: &str = "crossfade/desired";
@@ -54,9 +51,6 @@ struct Rollout<'a> {
     ports_due: BTreeSet<usize>,
     /// What the nodes are being brought to.
     pass: Option<Phase>,
-    /// What the pods in the mesh have not had yet.
-    settling: Settling,
-    mesh_gate: Gate,
 }
 
 /// Takes a cluster of its own from `old` to `new`.
@@ -65,7 +59,7 @@ struct Rollout<'a> {
 /// The cluster cannot be built. What goes wrong later is in the report.
 pub fn run(strategy: Strategy, size: Size, board: &Board) -> Result<Migration> {
     board.cluster(strategy.as_str(), size.nodes);
-    let (cluster, witnesses) = build(size.nodes).context("building the cluster")?;
+    let (cluster, witnesses) = build(size.nodes, strategy).context("building the cluster")?;
     let mut rollout = Rollout::new(strategy, size, &cluster, board)?;
     let travelled = rollout.travel();
     let Rollout { audit, api, .. } = rollout;
@@ -73,10 +67,12 @@ pub fn run(strategy: Strategy, size: Size, board: &Board) -> Result<Migration> {
 }
 
 /// Nodes that booted with Crossfade from their image; there is one network so far.
-fn build(nodes: u8) -> Result<(Cluster, Vec<Witness>)> {
+fn build(nodes: u8, strategy: Strategy) -> Result<(Cluster, Vec<Witness>)> {
     let mut cluster = Cluster::prepare(nodes)?;
     let mut policy = cluster.policy();
-    policy["rules"] = json!([{ "namespace": scouts::NAMESPACE, "attach": "new" }]);
+    policy["rules"] = rules(strategy);
+    let scouts = json!({ "namespace": scouts::NAMESPACE, "attach": "new" });
+    policy["rules"].as_array_mut().context("rules")?.push(scouts);
     let witnesses = cluster.fabric.nodes().iter().map(Witness::install).collect::<Result<Vec<_>>>()?;
     let old = cluster.old.clone();
     cluster.each(|worker| {
@@ -91,13 +87,26 @@ fn build(nodes: u8) -> Result<(Cluster, Vec<Witness>)> {
     Ok((cluster, witnesses))
 }
 
+/// Where nodes forward, agents that probe are on either network alone, so that forwarding is proven before the first node moves.
+fn rules(strategy: Strategy) -> Value {
+    let rule = |network: &str| json!({ "namespace": "crossfade-probe", "pod": format!("{network}-*"), "attach": network });
+    match strategy {
+        Strategy::Bridge => json!([rule("old"), rule("new")]),
+        Strategy::Double => json!([]),
+    }
+}
+
 /// Deletes every pod as a person would, and looks at what is left.
 fn end(
     cluster: &Cluster,
     api: &Api,
     witnesses: &[Witness],
 ) -> Result<(BTreeMap<Network, CallCounts>, Leftovers)> {
-    for path in ["/api/v1/namespaces/demo", "/apis/apps/v1/namespaces/kube-system/deployments/kube-dns"] {
+    for path in [
+        "/api/v1/namespaces/demo",
+        "/api/v1/namespaces/crossfade-probe",
+        "/apis/apps/v1/namespaces/kube-system/deployments/kube-dns",
+    ] {
         api.client.delete(&format!("{path}?propagationPolicy=Foreground"))?.object()?;
         api.until_gone(path)?;
     }
@@ -138,8 +147,6 @@ impl<'a> Rollout<'a> {
             asked_by: BTreeMap::new(),
             ports_due: BTreeSet::new(),
             pass: None,
-            settling: Settling::default(),
-            mesh_gate: Gate::new("mesh")?,
         })
     }
 
@@ -172,25 +179,27 @@ impl<'a> Rollout<'a> {
 
     /// Plans, and carries the plan out, with the mesh behind it.
     fn roll(&mut self) -> Result<()> {
-        let forwarding = Gate::new("forwarding")?;
-        let mut gates = vec![self.mesh_gate.settings()];
-        let mut roll = json!({ "limits": { "settleSeconds": 1, "soakSeconds": 0 } });
+        let mut gates = vec!["packets", "dns-queries"];
         if self.strategy == Strategy::Bridge {
-            // The scouts have just tried it.
-            forwarding.say(Verdict::Green)?;
-            gates.push(forwarding.settings());
-            roll["bridge"] = json!({ "gate": "forwarding" });
+            gates.push("forwarding");
         }
-        roll["gates"] = gates.into();
-        let settings = json!({ "roll": roll });
+        let network = |overlay: &Overlay| json!({ "cidrs": [overlay.cidr()] });
+        let settings = json!({
+            "roll": { "limits": { "settleSeconds": 1, "soakSeconds": 0 } },
+            "networks": { "old": network(&self.cluster.old), "new": network(&self.cluster.new) },
+            "probe": { "gates": gates },
+        });
         let operator =
             Operator::new(&self.cluster.plane, self.strategy.as_str(), settings)?.waiving_what_blocks()?;
+        let agents = operator.bring_agents(&self.cluster.plane)?["agents"].clone();
+        self.board.say(&format!("{agents} agents of kubectl crossfade probe report"));
         let hash = operator.plan()?;
         self.board.say(&format!("kubectl crossfade roll --plan {}", &hash[..12]));
         let before = self.audit.recreated;
         self.accompany(operator.command(&["roll", "--plan", &hash]))?;
         self.gather()?;
         self.settle()?;
+        operator.ends(&operator.about(&["probe", "--remove"]), 0)?;
         self.report(&operator, self.audit.recreated - before)
     }
 

@@ -138,6 +138,36 @@ impl Operator {
         Ok(pipeline)
     }
 
+    /// Brings agents that probe to the cluster, with the rights of `deploy/cluster/rbac-probe.yaml`. They stay. What they saw until now is no matter: a run goes
+    /// by what they see while it goes on.
+    ///
+    /// # Errors
+    /// The API server refuses the rights, or agents do not report; the message has everything that it said.
+    pub fn bring_agents(&self, plane: &ControlPlane) -> Result<Value> {
+        self.grant_probes(plane)?;
+        let ended = self.run(&self.about(&["probe", "--keep", "--baseline", "10", "--for", "10"]))?;
+        ensure!(matches!(ended.status, Some(0 | 3)), "{ended:#?}");
+        Ok(ended.answer)
+    }
+
+    /// Grants the rights of `deploy/cluster/rbac-probe.yaml`.
+    ///
+    /// # Errors
+    /// The API server refuses them.
+    pub fn grant_probes(&self, plane: &ControlPlane) -> Result<()> {
+        let file = dist::workspace().join("deploy/cluster/rbac-probe.yaml");
+        let (name, user) = ("crossfade-probe", format!("--user={USER}"));
+        let role = format!("--role={name}");
+        for words in [
+            &["apply", "-f", file.to_str().context("a path")?][..],
+            &["-n", name, "delete", "rolebinding", name, "--ignore-not-found"],
+            &["-n", name, "create", "rolebinding", name, &role, &user],
+        ] {
+            crate::host::node::run(&mut plane.kubectl(words)?)?;
+        }
+        Ok(())
+    }
+
     /// Waives everything that `check` finds to block: the lab's networks are neither of the CNIs that the migration names.
     ///
     /// # Errors
@@ -181,7 +211,15 @@ impl Operator {
         command.env_clear().env("PATH", crate::host::node::PATH).env("HOME", self.home.path());
         command.env("KUBECONFIG", self.home.join("kubeconfig")).env("XDG_STATE_HOME", self.home.path());
         command.env("USER", &self.person.0).env("HOSTNAME", &self.person.1);
-        command.args(words).arg("--config").arg(self.home.join("crossfade.yaml")).args(["-o", "json"]);
+        // What stands behind -- is another program's.
+        let end = words.iter().position(|word| *word == "--").unwrap_or(words.len());
+        let (own, others) = words.split_at(end);
+        command
+            .args(own)
+            .arg("--config")
+            .arg(self.home.join("crossfade.yaml"))
+            .args(["-o", "json"])
+            .args(others);
         command.stdin(Stdio::null());
         command
     }

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::build::dist;
 use crate::build::image::{self, File};
 
 /// The image's name for runtimes; it is never pulled.
@@ -14,6 +15,8 @@ pub const IMAGE: &str = "localhost/lab/tools:1";
 pub const FLANNEL: &str = "localhost/flannel/flannel:v0.26.1";
 /// As [`FLANNEL`]; the release of docs/migrate-in-place.md.
 pub const CILIUM: &str = "localhost/cilium/cilium:v1.17.4";
+/// As [`FLANNEL`], for the agents that `kubectl crossfade probe` brings. Their program is the real one.
+const CROSSFADE: &str = concat!("localhost/crossfade:", env!("CARGO_PKG_VERSION"));
 /// Where the distribution has the programs; a lab has the fetched ones there.
 pub const DNSMASQ: &str = "/usr/sbin/dnsmasq";
 /// Asks for names by the C library; the static busybox, which cannot load the library's modules, must not.
@@ -46,6 +49,8 @@ pub fn archive_named(more: &[&str]) -> Result<Vec<u8>> {
     {
         files.push(File { path: path.into(), content: text.as_bytes().to_vec(), mode: 0o644 });
     }
-    let names = [&[IMAGE, FLANNEL, CILIUM], more].concat();
+    let content = std::fs::read(dist::probe()?).context("the agent that probes")?;
+    files.push(File { path: "/usr/bin/crossfade-probe".into(), content, mode: 0o755 });
+    let names = [&[IMAGE, FLANNEL, CILIUM, CROSSFADE], more].concat();
     image::archive(&names, &[BUSYBOX, "sleep", "1000000000"], &files)
 }

@@ -4,7 +4,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::{Rollout, overlay, pods};
+use super::{Rollout, overlay, pods, rules};
 use crate::demo::placement;
 use crate::demo::strategy::{Phase, Strategy};
 use crate::install::crossfade::POLICY;
@@ -40,22 +40,27 @@ pub(super) fn look_around(rollout: &mut Rollout<'_>) -> Result<()> {
     take_back(rollout)
 }
 
-/// Takes the rule out of every node's policy, as the owner of the nodes' files does. With it, the nodes could make pods on the new network in
-/// every phase, and no plan without forwarding allows that.
+/// Takes the scouts' rule out of every node's policy, as the owner of the nodes' files does. With it, the nodes could make pods on the new network in
+/// every phase, and no plan without forwarding allows that. Agents that probe have rules of their own where nodes forward.
 fn take_back(rollout: &Rollout<'_>) -> Result<()> {
-    let policy = rollout.cluster.policy();
+    let mut policy = rollout.cluster.policy();
+    policy["rules"] = rules(rollout.strategy);
     for worker in &rollout.cluster.workers {
         let (file, next) = (POLICY, "/etc/crossfade/policy.next");
         worker.node.write(next, policy.to_string())?;
         worker.node.run(&["mv", next, file])?;
     }
+    let mints = match rollout.strategy {
+        Strategy::Bridge => json!(["old", "new"]),
+        Strategy::Double => json!(["old"]),
+    };
     for worker in &rollout.cluster.workers {
         let says = |node: &Value| {
             let text = node["metadata"]["annotations"]["crossfade/observed"].as_str().unwrap_or_default();
             let text: Value = serde_json::from_str(text).unwrap_or_default();
-            text["mints"] == json!(["old"])
+            text["mints"] == mints
         };
-        rollout.api.until(&node_path(worker.name()), "makes pods on the old network alone", says)?;
+        rollout.api.until(&node_path(worker.name()), "has no rule for scouts any more", says)?;
     }
     Ok(())
 }
