@@ -314,7 +314,8 @@ impl History {
             let is_cordoned_alone = leaves && !is_down && !is_known(node.going_since);
             let in_trouble = in_trouble && !is_cordoned_alone;
             let is_marked = leaves && self.is_followed(node) && node.api.is_ready;
-            if (self.is_arriving(node, run) || is_marked) && !is_moving && !is_skipped {
+            let arrives = self.arrives_as_known(node, run, flight.nodes_seen);
+            if (arrives || is_marked) && !is_moving && !is_skipped {
                 return false;
             }
             match (is_moving, is_skipped) {

@@ -124,6 +124,17 @@ impl History {
         }
     }
 
+    /// The same of a node as the run may know it: a person has edited its phase, and it has not said so yet.
+    pub(super) fn arrives_as_known(&self, node: &Node, run: &Run, observed_at: Millis) -> bool {
+        let is_proven = |step: &Step| step.state == State::Done && is_of_pass(step, run);
+        let is_edited = self.replacing().is_some()
+            && self.plan.rotates(&node.api.pool)
+            && !self.could_know(node, observed_at)
+            && node.api.label == self.plan.image
+            && !node.api.step.as_ref().is_some_and(is_proven);
+        is_edited || self.is_arriving(node, run)
+    }
+
     /// How many places of replaced pools are open: planned nodes that have gone and for which no proven new node is there, or new nodes that are not Ready,
     /// whichever are more.
     pub(super) fn count_open_places(&self, observed_at: Millis, run: &Run) -> usize {
