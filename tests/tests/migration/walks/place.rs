@@ -386,7 +386,7 @@ fn run_package_steps(node: &Node, steps: &str) -> Result<()> {
         lab::host::scratch::install(Path::new("/bin/true"), &systemctl.join(name))?;
     }
     let file = dist::workspace().join("packages/node/steps");
-    let line = format!("PATH={}:$PATH; . {}; {steps}", systemctl.display(), file.display());
+    let line = format!("PATH={}:{PROGRAMS}:$PATH; . {}; {steps}", systemctl.display(), file.display());
     node.run(&["sh", "-ec", &line]).map(drop)
 }
 

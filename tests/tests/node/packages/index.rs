@@ -51,7 +51,7 @@ fn both() -> Result<()> {
         ensure!(image["size"] == fs::metadata(blob(&layout, image)?)?.len(), "{index}");
         let configuration = read(&blob(&layout, &manifest["config"])?)?;
         ensure!(configuration["architecture"] == architecture, "{configuration}");
-        let tree = scratch.dir(&format!("{architecture} tree"))?;
+        let tree = scratch.dir(format!("{architecture} tree"))?;
         for layer in manifest["layers"].as_array().context("layers")? {
             unpacked(&blob(&layout, layer)?, &tree)?;
         }
