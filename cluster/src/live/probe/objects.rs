@@ -1,6 +1,7 @@
 //! The objects of the agents in the API.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use reachability::manifests::{
     self, Agents, DAEMON_SETS, HUB, Manifest, NAMESPACE, daemon_sets, policy, secret, service, zones,
@@ -19,6 +20,9 @@ use crate::live::api::path::{MANAGER, with_query};
 
 /// Bytes of the key that all agents of a cluster share.
 const KEY: usize = 16;
+/// How often the agents' pods are looked at that are to end, and how long it is from one look to the next.
+const LOOKS: u32 = 60;
+const LOOK: Duration = Duration::from_secs(1);
 /// How many reasons are named for which pods do not start.
 const NAMED: usize = 3;
 
@@ -91,10 +95,10 @@ pub(crate) fn preview(agents: &Agents, nodes: &[Node], is_denied: bool) -> Vec<V
     all.chain(daemon_sets(agents, &[], is_denied)).map(|manifest| manifest.object).collect()
 }
 
-/// Takes everything away but the namespace. What is not there is no error.
+/// Takes everything away but the namespace, and waits until the agents' pods have ended. What is not there is no error.
 ///
 /// # Errors
-/// A request failed.
+/// A request failed, or pods do not end.
 pub(super) async fn remove(caller: &Caller) -> Result<(), Failure> {
     let sets = DAEMON_SETS.map(|name| format!("/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets/{name}"));
     let own = |plural: &str| format!("/api/v1/namespaces/{NAMESPACE}/{plural}/{}", manifests::NAME);
@@ -109,7 +113,17 @@ pub(super) async fn remove(caller: &Caller) -> Result<(), Failure> {
             return Err(refused(&what, &reply));
         }
     }
-    Ok(())
+    // A drain refuses pods whose DaemonSet is gone.
+    for _ in 0..LOOKS {
+        let agents = list_pods(caller, None).await.map_err(|why| lost_failure("list the agents", &why))?;
+        if agents.is_empty() {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    let problem = Problem::new("the agents are deleted, and some of their pods have not ended yet");
+    let fix = "look at kubectl -n crossfade-probe get pods, then run the same command with --remove";
+    Err((Exit::TryLater, problem.with_place(format!("Namespace/{NAMESPACE}")).fix(fix)))
 }
 
 /// How many agents the DaemonSets want; nothing before the controller has looked at all of them.

@@ -28,6 +28,7 @@ fn pod(name: &str, role: &str, node: &str) -> Value {
 fn cluster(counts: impl Fn(u64) -> (u64, u64) + Send + 'static, has_agents: bool) -> Server {
     let printed = Arc::new(Mutex::new(Vec::new()));
     let objects = Mutex::new(BTreeMap::<String, Value>::new());
+    let looks_left = Mutex::new(u32::MAX);
     Server::by_rule(move |request| {
         let (verb, path) = request.line.split_once(' ').unwrap_or_default();
         let path = path.split('?').next().unwrap_or_default();
@@ -43,7 +44,11 @@ fn cluster(counts: impl Fn(u64) -> (u64, u64) + Send + 'static, has_agents: bool
                 objects.insert(path.to_owned(), object.clone());
                 Answer::json(200, &object)
             }
-            "DELETE" => Answer::json(200, &json!({})),
+            "DELETE" => {
+                // Pods take a moment to end.
+                *looks_left.lock().expect("looks") = 2;
+                Answer::json(200, &json!({}))
+            }
             _ if path.ends_with("/daemonsets") => {
                 let is_there = has_agents || objects.keys().any(|path| path.contains("/daemonsets/"));
                 let set = |name: &&str| json!({"metadata": {"name": name, "generation": 1}, "status": {"observedGeneration": 1, "desiredNumberScheduled": if *name == "pod" { 4 } else { 0 }}});
@@ -51,6 +56,13 @@ fn cluster(counts: impl Fn(u64) -> (u64, u64) + Send + 'static, has_agents: bool
                 Answer::json(200, &json!({ "items": items }))
             }
             _ if path.ends_with("/pods") => {
+                let mut looks_left = looks_left.lock().expect("looks");
+                if *looks_left != u32::MAX {
+                    *looks_left = looks_left.saturating_sub(1);
+                }
+                if *looks_left == 0 {
+                    return Answer::json(200, &json!({"items": []}));
+                }
                 let agents = [pod("hub-a", "hub", "n1"), pod("pod-a", "pod", "n1")];
                 let is_selected = |pod: &&Value| {
                     !request.line.contains("role%3Dhub")
@@ -127,6 +139,8 @@ fn agents_come_measure_and_go() {
         assert_eq!(told.last().map(String::as_str), Some("taking the agents away"));
         let requests = server.requests();
         assert_eq!(deleted(&requests), DAEMON_SETS.len() + 4);
+        let last = requests.iter().rev().take_while(|request| !request.line.starts_with("DELETE")).count();
+        assert_eq!(last, 2, "it waits for the end of the pods");
         let key = requests.iter().find(|request| request.line.ends_with("/secrets")).expect("a key");
         assert_eq!(key.json()["stringData"]["key"].as_str().map(str::len), Some(32));
         let set = requests.iter().find(|request| request.line.contains("/daemonsets/pod?")).expect("agents");
