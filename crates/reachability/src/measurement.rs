@@ -217,7 +217,7 @@ mod tests {
         all.iter().map(reports).collect()
     }
 
-    fn taken(follower: &mut Follower, all: &[(&str, &[u64], usize)]) -> Vec<(String, u64)> {
+    fn new_intervals(follower: &mut Follower, all: &[(&str, &[u64], usize)]) -> Vec<(String, u64)> {
         follower.take(hubs(all)).into_iter().map(|report| (report.hub, report.interval)).collect()
     }
 
@@ -227,16 +227,19 @@ mod tests {
         let named = |hub: &str, intervals: &[u64]| {
             intervals.iter().map(|interval| (hub.to_owned(), *interval)).collect::<Vec<_>>()
         };
-        assert_eq!(taken(&mut follower, &[("a", &[1, 2], 3), ("b", &[7], 9)]), named("b", &[7]));
-        assert_eq!(taken(&mut follower, &[("a", &[1, 2, 3], 9), ("b", &[7, 8, 9], 3)]), named("b", &[8, 9]));
+        assert_eq!(new_intervals(&mut follower, &[("a", &[1, 2], 3), ("b", &[7], 9)]), named("b", &[7]));
         assert_eq!(
-            taken(&mut follower, &[("a", &[3, 4], 9), ("b", &[9], 9)]),
+            new_intervals(&mut follower, &[("a", &[1, 2, 3], 9), ("b", &[7, 8, 9], 3)]),
+            named("b", &[8, 9])
+        );
+        assert_eq!(
+            new_intervals(&mut follower, &[("a", &[3, 4], 9), ("b", &[9], 9)]),
             named("a", &[4]),
             "b is silent"
         );
-        assert_eq!(taken(&mut follower, &[("a", &[4], 9)]), []);
-        assert_eq!(taken(&mut follower, &[("a", &[1, 2], 9)]), named("a", &[1, 2]), "a began anew");
-        assert_eq!(taken(&mut follower, &[]), []);
+        assert_eq!(new_intervals(&mut follower, &[("a", &[4], 9)]), []);
+        assert_eq!(new_intervals(&mut follower, &[("a", &[1, 2], 9)]), named("a", &[1, 2]), "a began anew");
+        assert_eq!(new_intervals(&mut follower, &[]), []);
     }
 
     #[test]
@@ -270,18 +273,19 @@ mod tests {
 
     #[test]
     fn a_class_that_was_not_clean_before_says_nothing() {
-        let of = |packet: Packet, answered, lost| Measurement {
+        let measured = |packet: Packet, answered, lost| Measurement {
             classes: BTreeMap::from([(class(packet), Counts { answered, lost, ..Counts::default() })]),
             ..Measurement::default()
         };
         let verdict = |before: &Measurement, after: &Measurement| compare(before, after)[0].verdict;
-        let (clean, lossy, none) = (of(Packet::Udp, 60, 0), of(Packet::Udp, 30, 30), Measurement::default());
+        let (clean, lossy, none) =
+            (measured(Packet::Udp, 60, 0), measured(Packet::Udp, 30, 30), Measurement::default());
         assert_eq!(verdict(&clean, &lossy), Verdict::Lossy);
         assert_eq!(verdict(&clean, &clean), Verdict::Clean);
         assert_eq!(verdict(&clean, &none), Verdict::NotMeasured);
         assert_eq!(verdict(&lossy, &lossy), Verdict::NotMeasured);
         assert_eq!(verdict(&none, &lossy), Verdict::NotMeasured);
-        let (denied, open) = (of(Packet::DeniedUdp, 0, 60), of(Packet::DeniedUdp, 60, 0));
+        let (denied, open) = (measured(Packet::DeniedUdp, 0, 60), measured(Packet::DeniedUdp, 60, 0));
         assert_eq!(verdict(&denied, &open), Verdict::Open);
         assert_eq!(verdict(&open, &open), Verdict::NotMeasured, "nothing enforces the policy");
     }

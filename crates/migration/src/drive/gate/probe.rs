@@ -149,12 +149,12 @@ fn missing_pair(
     let names: BTreeSet<&str> = old.iter().chain(new).map(|node| zone(node)).collect();
     for from in &names {
         for to in &names {
-            let of = |nodes: &BTreeSet<&'_ str>, name: &str| -> Vec<String> {
+            let within = |nodes: &BTreeSet<&'_ str>, name: &str| -> Vec<String> {
                 nodes.iter().filter(|node| zone(node) == name).map(|node| (*node).to_owned()).collect()
             };
-            let (clients, servers) = (of(old, from), of(new, to));
+            let (clients, servers) = (within(old, from), within(new, to));
             let all: BTreeSet<&str> = old.iter().chain(new).copied().collect();
-            let possible = count_pairs(&of(&all, from), &of(&all, to));
+            let possible = count_pairs(&within(&all, from), &within(&all, to));
             let pairs = count_pairs(&clients, &servers);
             if pairs < PAIRS.min(possible) {
                 let names = if from == to {
@@ -322,28 +322,28 @@ mod tests {
     fn forwarding_is_proven_both_ways_on_two_pairs_of_each_two_zones_over_each_family() {
         let plan = plan(Some("forwarding"), "calico", &[]);
         let both = [(udp(OLD, NEW), counts(60, 0, 0)), (udp(NEW, OLD), counts(60, 0, 0))];
-        let of = |agents: &[(Kind, &[&str])], classes: &[(Class, Counts)], zones: &[(&str, &str)]| {
+        let verdict = |agents: &[(Kind, &[&str])], classes: &[(Class, Counts)], zones: &[(&str, &str)]| {
             let zones = zones.iter().map(|(node, zone)| ((*node).to_owned(), (*zone).to_owned())).collect();
             let sight = Sight { zones, ..sight(agents, classes) };
             color(ProbeGate::Forwarding, &sight, &plan)
         };
         let all: &[(Kind, &[&str])] = &[(OLD, &["a", "b"]), (NEW, &["a", "b"])];
-        assert_eq!(of(all, &both, &[]), Color::Green);
-        assert_eq!(of(&[(OLD, &["a", "b"])], &both, &[]), Color::Unknown, "no pod on the new network");
-        assert_eq!(of(all, &both[..1], &[]), Color::Unknown, "one direction");
+        assert_eq!(verdict(all, &both, &[]), Color::Green);
+        assert_eq!(verdict(&[(OLD, &["a", "b"])], &both, &[]), Color::Unknown, "no pod on the new network");
+        assert_eq!(verdict(all, &both[..1], &[]), Color::Unknown, "one direction");
         let lost = [(udp(OLD, NEW), counts(0, 60, 2)), both[1]];
-        assert_eq!(of(all, &lost, &[]), Color::Red);
+        assert_eq!(verdict(all, &lost, &[]), Color::Red);
         let ipv6 = Class { family: Family::IPv6, ..udp(OLD, OLD) };
         let dual = [both[0], both[1], (ipv6, counts(60, 0, 0))];
-        assert_eq!(of(all, &dual, &[]), Color::Unknown, "IPv6 is not measured across");
+        assert_eq!(verdict(all, &dual, &[]), Color::Unknown, "IPv6 is not measured across");
         let apart = [("a", "x"), ("b", "y"), ("c", "y"), ("d", "x")];
         let spread: &[(Kind, &[&str])] = &[(OLD, &["a", "d", "b", "c"]), (NEW, &["a", "d", "b", "c"])];
-        assert_eq!(of(spread, &both, &apart), Color::Green);
-        let one: &[(Kind, &[&str])] = &[(OLD, &["a", "b", "c"]), (NEW, &["a"])];
-        assert_eq!(of(one, &both, &apart), Color::Unknown, "from x to y no pair");
+        assert_eq!(verdict(spread, &both, &apart), Color::Green);
+        let lonely: &[(Kind, &[&str])] = &[(OLD, &["a", "b", "c"]), (NEW, &["a"])];
+        assert_eq!(verdict(lonely, &both, &apart), Color::Unknown, "from x to y no pair");
         // Two nodes of one zone each way are all that such a cluster has.
         let two: &[(Kind, &[&str])] = &[(OLD, &["a", "b"]), (NEW, &["a", "b"])];
-        assert_eq!(of(two, &both, &[("a", "x"), ("b", "y")]), Color::Green);
+        assert_eq!(verdict(two, &both, &[("a", "x"), ("b", "y")]), Color::Green);
     }
 
     #[test]
