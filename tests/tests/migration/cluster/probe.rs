@@ -10,6 +10,8 @@ use super::world::cluster;
 
 /// Agents of three nodes: one on each node's network, one in a pod, and two more in pods on two of the nodes.
 const AGENTS: u64 = 10;
+/// How often a network without a fault is probed, until it is found to have none.
+const TRIES: u32 = 4;
 
 pub(crate) fn packets_that_are_lost_while_a_command_runs_are_named_with_their_cause() -> Result<()> {
     let cluster = cluster()?;
@@ -26,7 +28,16 @@ pub(crate) fn packets_that_are_lost_while_a_command_runs_are_named_with_their_ca
     ensure!(preview.answer["objects"].as_array().is_some_and(|objects| objects.len() == 7), "{preview:#?}");
     ensure!(pods(&api)?.is_empty(), "a dry run has put agents up");
 
-    let whole = operator.ends(&operator.about(&["probe", "--baseline", "20", "--for", "20"]), 0)?;
+    // On a busy machine, answers may take longer than a second: then it is probed again, as by a person.
+    let mut tries = 0;
+    let whole = loop {
+        let probed = operator.run(&operator.about(&["probe", "--baseline", "20", "--for", "20"]))?;
+        tries += 1;
+        if probed.status == Some(0) || tries == TRIES {
+            break probed;
+        }
+    };
+    ensure!(whole.status == Some(0), "{whole:#?}");
     ensure!(whole.answer["agents"] == AGENTS && whole.answer["nodes"] == 3, "{whole:#?}");
     for (from, to) in [("old", "old"), ("old", "host"), ("host", "old"), ("old", "Service"), ("old", "DNS")] {
         let clean =
@@ -51,7 +62,9 @@ pub(crate) fn packets_that_are_lost_while_a_command_runs_are_named_with_their_ca
     ensure!(lost.status == Some(3), "{lost:#?}");
     ensure!(lost.answer["command"]["exitStatus"] == 0, "{lost:#?}");
     let causes = lost.answer["causes"].to_string();
-    ensure!(causes.contains("n1") && causes.contains("n2") && !causes.contains("n3"), "{causes}");
+    let pair =
+        ["n1 -> n2: packets do not arrive", "n1 -> n2: packets or", "n2 -> n1: packets or", "n1 and n2: "];
+    ensure!(pair.iter().any(|cause| causes.contains(cause)), "{causes}");
     until("the end of the agents", WITHIN, || Ok(pods(&api)?.is_empty().then_some(())))
 }
 

@@ -36,7 +36,8 @@ const INSTALL_CILIUM: &str = "helm install cilium cilium/cilium --namespace kube
 const INSTALL_PACKAGE: &str = "apt-get install ./crossfade_VERSION_amd64.deb";
 /// The package's own steps for a first installation, and for its end. The lab has the settings on a disk of their own.
 const INSTALL: &str = "before_install; after_install";
-const PURGE: &str = "umount /etc/crossfade; before_removal; after_removal; purge";
+const PURGE: &str =
+    "while umount /etc/crossfade 2>/dev/null; do :; done; before_removal; after_removal; purge";
 const START_WATCH: &str = "systemctl restart crossfade-boot crossfade-watch";
 /// Commands of an administrator, who has the repository.
 const CLEAN_NODES: &str = "kubectl apply -f deploy/settings.yaml -f deploy/cleanup.yaml";
