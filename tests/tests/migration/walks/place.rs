@@ -34,10 +34,10 @@ const WAIVER: (&str, &str, &str) = ("version-kubelet", "*", "Debian's Kubernetes
 /// Blocks of the page that the lab carries out by other means.
 const INSTALL_CILIUM: &str = "helm install cilium cilium/cilium --namespace kube-system --values cilium.yaml";
 const INSTALL_PACKAGE: &str = "apt-get install ./crossfade_VERSION_amd64.deb";
-/// The package's own steps for a first installation, and for its end. The lab has the settings on a disk of their own.
+/// The package's own steps for a first installation, and for its end. The lab has the settings on a disk of their own, whose directory stays.
 const INSTALL: &str = "before_install; after_install";
 const PURGE: &str =
-    "while umount /etc/crossfade 2>/dev/null; do :; done; before_removal; after_removal; purge";
+    r#"rm() { command rm "$@" || [ -z "$(ls -A /etc/crossfade)" ]; }; before_removal; after_removal; purge"#;
 const START_WATCH: &str = "systemctl restart crossfade-boot crossfade-watch";
 /// Commands of an administrator, who has the repository.
 const CLEAN_NODES: &str = "kubectl apply -f deploy/settings.yaml -f deploy/cleanup.yaml";

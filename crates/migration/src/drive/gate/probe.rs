@@ -9,6 +9,7 @@ use crate::config::ProbeGate;
 use crate::plan::Plan;
 use crate::roll::world::{Color, Verdict};
 use reachability::class::{Class, Packet, Place, Target};
+use reachability::diagnosis::Diagnosis;
 use reachability::measurement::{self, Measurement, judge};
 use reachability::report::Counts;
 use reachability::{Kind, Phase};
@@ -90,8 +91,19 @@ fn by_classes(measurement: &Measurement, counts: impl Fn(&Class) -> bool, what: 
         Color::Amber | Color::Red => {
             let lossy = has(measurement::Verdict::Lossy)
                 .map(|(class, counts, _)| format!("{class}: {} of {} lost", counts.lost, counts.judged()));
-            let causes = measurement.causes.keys().map(ToString::to_string);
-            shorten(causes.chain(lossy))
+            let is_about = |cause: &&Diagnosis| match cause {
+                Diagnosis::Unanswered { class, .. } => counts(class),
+                Diagnosis::SilentNode { .. }
+                | Diagnosis::OneWay { .. }
+                | Diagnosis::Apart { .. }
+                | Diagnosis::Lossy { .. }
+                | Diagnosis::LargePackets { .. }
+                | Diagnosis::Connections { .. }
+                | Diagnosis::Late { .. } => true,
+                Diagnosis::Open { .. } => false,
+            };
+            let causes = measurement.causes.keys().filter(is_about).map(ToString::to_string);
+            shorten(lossy.chain(causes))
         }
     };
     (color, why)
@@ -308,6 +320,20 @@ mod tests {
         assert_eq!(gate(counts(59, 1, 0)), Color::Amber);
         assert_eq!(gate(counts(50, 10, 1)), Color::Red);
         assert_eq!(gate(counts(1, 0, 0)), Color::Unknown);
+    }
+
+    #[test]
+    fn a_gate_names_what_it_goes_by_first() {
+        let query = class(OLD, Target::Dns, Packet::Udp);
+        let service = class(OLD, Target::Service, Packet::Udp);
+        let mut sight = sight(&[], &[(query, counts(50, 10, 1)), (service, counts(50, 10, 1))]);
+        let unanswered = |class| Diagnosis::Unanswered { class, node: "a".to_owned() };
+        let late = Diagnosis::Late { from: "a".to_owned(), to: "b".to_owned() };
+        sight.measurement.causes =
+            [unanswered(query), unanswered(service), late].map(|cause| (cause, 1)).into();
+        let verdict = probe(ProbeGate::DnsQueries, &sight, &plan(None, "calico", &[]), Duration::ZERO);
+        let expected = "old -> DNS, IPv4, UDP, other node: 10 of 60 lost; a -> b: answers take more than a second; a: old -> DNS, IPv4, UDP, other node: no answer";
+        assert_eq!(verdict.why, expected);
     }
 
     #[test]
