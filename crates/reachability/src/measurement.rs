@@ -26,6 +26,8 @@ pub struct Measurement {
     /// Every agent probed every other one, as long as the time was.
     pub is_full: bool,
     pub classes: BTreeMap<Class, Counts>,
+    /// Classes of which the hub has never seen a packet answered, by the last report.
+    pub unproven: BTreeSet<Class>,
     /// What explains losses, and in how many reports.
     pub causes: BTreeMap<Diagnosis, u64>,
 }
@@ -44,6 +46,7 @@ impl Measurement {
         self.is_full = report.is_full && (self.is_full || self.reports == 0);
         self.reports += 1;
         self.agents.clone_from(&report.agents);
+        self.unproven = report.unproven.iter().copied().collect();
         for row in &report.classes {
             *self.classes.entry(row.class).or_default() += row.counts;
         }
@@ -202,6 +205,7 @@ mod tests {
             agents: BTreeMap::from([(Kind::Host, vec!["n".to_owned(); agents])]),
             is_full: true,
             classes: vec![ClassCounts { class: class(Packet::Udp), counts }],
+            unproven: Vec::new(),
             troubles: Vec::new(),
             more_troubles: 0,
             arrived: Vec::new(),

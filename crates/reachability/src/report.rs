@@ -148,6 +148,8 @@ pub struct Report {
     /// Every agent probes every other one; otherwise a sample of them.
     pub is_full: bool,
     pub classes: Vec<ClassCounts>,
+    /// Classes of which no packet has been answered since the hub began: nothing says that they ever passed.
+    pub unproven: Vec<Class>,
     /// The worst ones, at most [`MAX_TROUBLES`].
     pub troubles: Vec<Trouble>,
     /// Troubles that are not in the list.

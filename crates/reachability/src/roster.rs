@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::class::Class;
 use crate::peer::{Kind, Peer};
 use crate::report::{ClassCounts, Departure, End, MAX_TROUBLES, Report, Targets, Totals, Trouble};
 use crate::sample::{self, ROUND};
@@ -37,6 +38,8 @@ pub struct Roster {
     arrived: Vec<End>,
     departed: Vec<Departure>,
     interval: u64,
+    /// Classes of which a packet has been answered.
+    proven: BTreeSet<Class>,
     /// The round of the last targets; `None` if agents have come or gone since.
     round: Option<u64>,
 }
@@ -138,6 +141,10 @@ impl Roster {
         agents.values_mut().for_each(|nodes| nodes.sort());
         let totals = std::mem::take(&mut self.totals);
         let classes = totals.rows();
+        let answered = classes.iter().filter(|row| row.counts.answered > 0).map(|row| row.class);
+        self.proven.extend(answered);
+        let unproven =
+            classes.iter().map(|row| row.class).filter(|class| !self.proven.contains(class)).collect();
         let (troubles, more_troubles) = totals.worst_troubles();
         Report {
             hub: self.hub.clone(),
@@ -146,6 +153,7 @@ impl Roster {
             is_full: self.members.len() <= sample::FULL,
             agents,
             classes,
+            unproven,
             troubles,
             more_troubles,
             arrived: std::mem::take(&mut self.arrived),
@@ -234,6 +242,23 @@ mod tests {
             roster.report().agents,
             BTreeMap::from([(old, nodes(&["a", "b", "b"])), (new, nodes(&["a"]))])
         );
+    }
+
+    #[test]
+    fn a_class_is_unproven_until_a_packet_of_it_is_answered() {
+        use crate::class::{Family, Packet, Place, Target};
+        use crate::report::Counts;
+        let mut roster = roster(1);
+        let (to, place, family) = (Target::Service, Place::Any, Family::IPv4);
+        let class = Class { from: Kind::Host, to, place, family, packet: Packet::Udp };
+        let mut unproven = |answered, lost| {
+            let counts = Counts { answered, lost, ..Counts::default() };
+            roster.add(1, &[ClassCounts { class, counts }], Vec::new(), 0);
+            roster.report().unproven
+        };
+        assert_eq!(unproven(0, 5), [class]);
+        assert_eq!(unproven(1, 4), []);
+        assert_eq!(unproven(0, 5), [], "it passed once");
     }
 
     #[test]

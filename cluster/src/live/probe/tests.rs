@@ -15,7 +15,7 @@ fn line(interval: u64, answered: u64, lost: u64) -> String {
     let report = json!({
         "hub": "hub-a", "interval": interval, "length": 5000, "agents": {"old": ["n1", "n2"], "host": ["n1", "n2"]}, "isFull": true,
         "classes": [{"class": class, "counts": {"answered": answered, "lost": lost, "outages": u64::from(lost > 2)}}],
-        "troubles": [], "moreTroubles": 0, "arrived": [], "departed": [],
+        "unproven": [], "troubles": [], "moreTroubles": 0, "arrived": [], "departed": [],
     });
     report.to_string()
 }

@@ -17,6 +17,8 @@ use snapshot::model::Kind as ObjectKind;
 
 /// Reports of a hub in a minute; fewer say that the hub has just begun, or does not report any more.
 const FEWEST_REPORTS: u64 = 9;
+/// A time without an answer that is an outage, in milliseconds.
+const OUTAGE: u64 = 3_000;
 /// Pairs of nodes for each pair of zones, where there are so many.
 const PAIRS: usize = 2;
 /// How many words on what is wrong a verdict has.
@@ -68,17 +70,20 @@ fn packets(measurement: &Measurement, plan: &Plan) -> (Color, String) {
     by_classes(measurement, counts, "packets")
 }
 
-/// Red if a class has an outage, amber if it loses more than one in a thousand, green otherwise; unknown if no class was measured.
+/// Red if a class has an outage, amber if it loses more than one in a thousand, green otherwise; unknown if no class was measured. A class that has never passed is
+/// not measured: there are nodes on which it cannot.
 fn by_classes(measurement: &Measurement, counts: impl Fn(&Class) -> bool, what: &str) -> (Color, String) {
     let judged: Vec<(&Class, &Counts, measurement::Verdict)> = measurement
         .classes
         .iter()
-        .filter(|(class, _)| counts(class))
+        .filter(|(class, _)| counts(class) && !measurement.unproven.contains(class))
         .map(|(class, counts)| (class, counts, judge(class, counts)))
         .collect();
     let sent: u64 = judged.iter().map(|(_, counts, _)| counts.judged()).sum();
     let has = |verdict: measurement::Verdict| judged.iter().filter(move |(_, _, is)| *is == verdict);
-    let has_outage = has(measurement::Verdict::Lossy).any(|(_, counts, _)| counts.outages > 0);
+    // An outage counts when it begins, and its gap as long as it lasts.
+    let is_out = |counts: &Counts| counts.outages > 0 || counts.longest_gap >= OUTAGE;
+    let has_outage = has(measurement::Verdict::Lossy).any(|(_, counts, _)| is_out(counts));
     let color = match (has_outage, has(measurement::Verdict::Lossy).count()) {
         (true, _) => Color::Red,
         (false, 1..) => Color::Amber,
@@ -92,7 +97,7 @@ fn by_classes(measurement: &Measurement, counts: impl Fn(&Class) -> bool, what: 
             let lossy = has(measurement::Verdict::Lossy)
                 .map(|(class, counts, _)| format!("{class}: {} of {} lost", counts.lost, counts.judged()));
             let is_about = |cause: &&Diagnosis| match cause {
-                Diagnosis::Unanswered { class, .. } => counts(class),
+                Diagnosis::Unanswered { class, .. } => counts(class) && !measurement.unproven.contains(class),
                 Diagnosis::SilentNode { .. }
                 | Diagnosis::OneWay { .. }
                 | Diagnosis::Apart { .. }
@@ -141,6 +146,7 @@ fn forwarding(sight: &Sight) -> (Color, String) {
                     (class.from, class.to, class.family) == (from, Target::Agent(to), *family);
                 is_of_direction
                     && is_across(class)
+                    && !measurement.unproven.contains(class)
                     && judge(class, counts) != measurement::Verdict::NotMeasured
             });
             if !is_measured {
@@ -320,6 +326,19 @@ mod tests {
         assert_eq!(gate(counts(59, 1, 0)), Color::Amber);
         assert_eq!(gate(counts(50, 10, 1)), Color::Red);
         assert_eq!(gate(counts(1, 0, 0)), Color::Unknown);
+        let lasting = Counts { longest_gap: 90_000, ..counts(0, 60, 0) };
+        assert_eq!(gate(lasting), Color::Red, "it began more than a minute ago");
+    }
+
+    #[test]
+    fn what_has_never_passed_is_not_measured() {
+        let plan = plan(Some("forwarding"), "calico", &[]);
+        let (query, lost) = (class(OLD, Target::Dns, Packet::Udp), counts(0, 60, 1));
+        let mut sight = sight(&[], &[(udp(OLD, OLD), counts(60, 0, 0)), (query, lost)]);
+        assert_eq!(color(ProbeGate::Packets, &sight, &plan), Color::Red);
+        sight.measurement.unproven = [query].into();
+        assert_eq!(color(ProbeGate::Packets, &sight, &plan), Color::Green);
+        assert_eq!(color(ProbeGate::DnsQueries, &sight, &plan), Color::Unknown);
     }
 
     #[test]
