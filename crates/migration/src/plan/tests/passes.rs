@@ -76,6 +76,24 @@ fn a_bridge_is_in_the_plan_only_where_a_pass_needs_it() {
     }
 }
 
+/// Agents that prove forwarding are a bridge, and a gate only of a plan that needs one.
+#[test]
+fn the_gate_on_forwarding_is_there_where_a_pass_needs_it() {
+    let settings = "probe: {gates: [packets, forwarding]}";
+    let gate = || Some(Bridge::Gate("forwarding".into()));
+    for (strategy, bridge, expected) in
+        [(Strategy::Bridge, gate(), &["packets", "forwarding"][..]), (Strategy::Double, None, &["packets"])]
+    {
+        let plan = planned(&with(phases(strategy, &[Old, Old]), settings));
+        assert_eq!(plan.bridge, bridge, "{strategy}");
+        let names: Vec<&str> = plan.gates.iter().map(|gate| gate.name.as_str()).collect();
+        assert_eq!(names[3..], *expected, "{strategy}");
+    }
+    let accepted = "probe: {gates: [packets]}\nroll: {bridge: {accept: a router}}";
+    let plan = planned(&with(phases(Strategy::Bridge, &[Old, Old]), accepted));
+    assert_eq!(plan.bridge, Some(Bridge::Accepted("a router".into())));
+}
+
 #[test]
 fn a_pass_that_parts_pods_without_a_bridge_keeps_the_plan_from_being_made() {
     for (strategy, all, place) in [

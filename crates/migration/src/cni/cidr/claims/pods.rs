@@ -102,6 +102,12 @@ mod tests {
                 "{ip} on {node} from {from}"
             );
         }
+        let of_agents = Case::from_yaml(&format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: new-x, namespace: crossfade-probe}}\n{}",
+            pod("a", "192.168.0.9")
+        ));
+        let claims = gather(&of_agents.pair(Cni::AwsVpcCni, Cni::Cilium).scene()).all;
+        assert!(claims.iter().all(|claim| claim.usage != Usage::OldAddress), "{claims:?}");
         assert!(
             strays(&pod("a", "10.20.9.9").replace("spec: {", "spec: {hostNetwork: true, "), Cni::Calico)
                 .is_empty()
