@@ -110,7 +110,7 @@ async fn conduct(
     removed.map(|()| probed)
 }
 
-/// Takes the agents away, whoever brought them.
+/// Takes the agents away, whichever command brought them.
 ///
 /// # Errors
 /// Rights are missing, or a request failed.

@@ -125,7 +125,7 @@ const PROBE: &str = "\
 #   kubectl apply -f deploy/cluster/rbac-probe.yaml
 #   kubectl -n crossfade-probe create rolebinding crossfade-probe --role=crossfade-probe --user=alice
 #
-# Whoever may create DaemonSets here may run pods on every node's network. Delete the namespace after the migration.
+# A user who may create DaemonSets here may run pods on every node's network. Delete the namespace after the migration.
 apiVersion: v1
 kind: Namespace
 metadata:

@@ -105,10 +105,10 @@ fn options(occasion: Occasion, keeps: bool) -> ProbeOptions {
 
 /// The whole way, by this server.
 async fn probed(server: &Server, options: &ProbeOptions) -> (Result<Probed, Failure>, Vec<String>) {
-    let (interrupt, mut told) = (Interrupt::new(), Vec::new());
+    let (interrupt, mut lines) = (Interrupt::new(), Vec::new());
     let outcome =
-        conduct(&server.caller(), options, &interrupt, &mut |text| told.push(text.to_owned())).await;
-    (outcome, told)
+        conduct(&server.caller(), options, &interrupt, &mut |text| lines.push(text.to_owned())).await;
+    (outcome, lines)
 }
 
 fn deleted(requests: &[RecordedRequest]) -> usize {
@@ -119,7 +119,8 @@ fn deleted(requests: &[RecordedRequest]) -> usize {
 fn agents_come_measure_and_go() {
     run(async {
         let server = cluster(|number| if number > 14 { (50, 10) } else { (60, 0) }, false);
-        let (outcome, told) = probed(&server, &options(Occasion::Time(Duration::from_secs(60)), false)).await;
+        let (outcome, lines) =
+            probed(&server, &options(Occasion::Time(Duration::from_secs(60)), false)).await;
         let Probed { baseline, measured, expected, command } = outcome.expect("measured");
         assert_eq!((expected, command), (4, None));
         let sum = |measurement: &Measurement| {
@@ -136,7 +137,7 @@ fn agents_come_measure_and_go() {
             baseline.reports,
             measured.reports
         );
-        assert_eq!(told.last().map(String::as_str), Some("taking the agents away"));
+        assert_eq!(lines.last().map(String::as_str), Some("taking the agents away"));
         let requests = server.requests();
         assert_eq!(deleted(&requests), DAEMON_SETS.len() + 4);
         let last = requests.iter().rev().take_while(|request| !request.line.starts_with("DELETE")).count();
