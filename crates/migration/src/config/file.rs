@@ -81,6 +81,17 @@ mod tests {
     }
 
     #[test]
+    fn every_setting_of_the_agents_is_read() {
+        let text = "version: 1\nprobe: {image: registry.example.com/crossfade:1, pullSecret: registry, port: 19797, gates: [packets]}";
+        let probe = read(text).expect("settings").probe;
+        assert_eq!(
+            (probe.port, probe.gates.len(), probe.pull_secret.as_deref()),
+            (19797, 1, Some("registry"))
+        );
+        assert_eq!(probe.image.as_deref(), Some("registry.example.com/crossfade:1"));
+    }
+
+    #[test]
     fn every_refusal_names_the_key() {
         for (text, named) in [
             ("version: 2", "version"),
@@ -91,7 +102,8 @@ mod tests {
             ("version: 1\ntransition: {phase: begin}", "begin"),
             ("version: 1\ntransition: {nodeMtu: 100}", "nodeMtu"),
             ("version: 1\ntransition: {acceptTwoHalves: ''}", "acceptTwoHalves"),
-            ("version: 1\nprobe: {port: 80}", "probe.port"),
+            ("version: 1\nprobe: {port: 80}", "expected a port from 1024 to 65533, found 80"),
+            ("version: 1\nprobe: {port: 65536}", "probe.port"),
             ("version: 1\nprobe: {image: ' '}", "probe.image"),
             ("version: 1\nprobe: {gates: [packets, packets]}", "packets again"),
             ("version: 1\nroll: {bridge: {gate: forwarding}}", "probe.gates"),

@@ -173,6 +173,10 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
         self.deserialize_u64(visitor)
     }
 
+    fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        self.deserialize_u64(visitor)
+    }
+
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self.string() {
             Some(value) => visitor.visit_string(value),
@@ -246,7 +250,7 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
     }
 
     forward_to_deserialize_any! {
-        i8 i16 i32 i64 i128 u8 u16 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct
+        i8 i16 i32 i64 i128 u8 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct
         identifier ignored_any
     }
 }
