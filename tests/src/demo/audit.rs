@@ -116,8 +116,8 @@ impl<'a> Audit<'a> {
         self.misplaced.extend(ensure_placed(pod, leases).err().map(|error| error.to_string()));
     }
 
-    /// What is to be probed among these pods from now on: every pair that must reach each other.
-    pub(super) fn settling<'p>(&self, pods: impl Iterator<Item = &'p Pod>) -> Settling {
+    /// Waits until every pair of these pods that must reach each other has had its probes since.
+    pub(super) fn settle<'p>(&self, pods: impl Iterator<Item = &'p Pod>) -> Result<()> {
         let pods: Vec<&Pod> = pods.collect();
         let all = pods.iter().flat_map(|client| pods.iter().map(move |server| (client, server)));
         let reach = all.filter(|(client, server)| {
@@ -125,12 +125,7 @@ impl<'a> Audit<'a> {
         });
         let pairs: Vec<Pair> =
             reach.map(|(client, server)| (client.name.clone(), server.name.clone())).collect();
-        Settling::begin(&self.mesh.gauge(), pairs, self.probes_per_step)
-    }
-
-    /// Waits until every pair of these pods that must reach each other has had its probes since.
-    pub(super) fn settle<'p>(&self, pods: impl Iterator<Item = &'p Pod>) -> Result<()> {
-        self.settling(pods).wait(&self.mesh.gauge())
+        Settling::begin(&self.mesh.gauge(), pairs, self.probes_per_step).wait(&self.mesh.gauge())
     }
 
     /// Holds if old and new reach each other through the nodes, or do not, as the strategy takes for granted. The scouts, one on each

@@ -15,7 +15,7 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 pub(super) type Pair = (String, String);
 
 /// What every pair had had when a test began to wait for more.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub(super) struct Settling {
     base: BTreeMap<Pair, u64>,
     pairs: Vec<Pair>,
@@ -31,7 +31,7 @@ impl Settling {
     }
 
     /// A pair that has not had them yet, in words; none if all have.
-    pub(super) fn lacks(&self, gauge: &Gauge) -> Option<String> {
+    fn lacks(&self, gauge: &Gauge) -> Option<String> {
         let ((src, dst), had) = lacking(&self.base, &settled(gauge), &self.pairs, self.least)?;
         Some(format!("{src} -> {dst} had {had} probes, expected {}", self.least))
     }
