@@ -12,7 +12,7 @@ use reachability::class::{Packet, Target};
 use reachability::diagnosis::Diagnosis;
 use reachability::manifests::{Agents, networks};
 use reachability::measurement::{Comparison, Measurement, Verdict, compare, matrix};
-use reachability::placement::{Node, Placement};
+use reachability::placement::Node;
 use reachability::report::Counts;
 use reachability::{Kind, Phase};
 use serde::Serialize;
@@ -73,7 +73,8 @@ pub(crate) struct ClassRow {
     /// `UDP`, `large UDP`, `TCP connect`, `held TCP`, `denied UDP`.
     pub packet: String,
     /// `clean`, `lossy`, `open` or `not-measured`.
-    pub verdict: String,
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub verdict: Verdict,
     /// Before.
     pub baseline: Figures,
     /// What counts.
@@ -146,19 +147,17 @@ pub(crate) fn probe(global: &Global, args: &ProbeArgs) -> Result<Answer, Failure
     let snapshot = source::without_pods(global, &args.migration)?;
     let options = options(args, &config, &snapshot)?;
     if args.dry_run {
-        let placement = Placement::decide(&options.nodes, &std::collections::BTreeSet::new());
-        let agents = Agents { placement, ..options.agents };
-        let objects = live::preview_agents(&agents, &options.nodes, options.is_denied);
+        let objects = live::preview_agents(&options.agents, &options.nodes);
         return Ok(Answer::Preview { objects });
     }
     let progress = Progress::new();
     let probed = live::probe(&global.access, &options, &mut |text| progress.event(text));
     let probed = probed.map_err(call_failure)?;
-    let report = ProbeReport::new(&probed);
+    let comparisons = compare(&probed.baseline, &probed.measured);
     if let Some(file) = &args.measured {
-        write_measured(file, &probed)?;
+        write_measured(file, &comparisons)?;
     }
-    Ok(Answer::Probed(Box::new(report)))
+    Ok(Answer::Probed(Box::new(ProbeReport::new(&probed, &comparisons))))
 }
 
 fn call_failure((exit, problem): (Exit, Problem)) -> Failure {
@@ -199,7 +198,7 @@ fn options(args: &ProbeArgs, config: &Config, snapshot: &Snapshot) -> Result<Pro
         port: config.probe.port,
         networks,
         dns: dns_addresses(config, snapshot),
-        placement: Placement { hubs: Vec::new(), sample: None, witnesses: [].into() },
+        asks_denied: args.enforcement || config.probe.has_gate(ProbeGate::Enforcement),
     };
     let occasion = match args.during {
         true => Occasion::Command(args.command.clone()),
@@ -208,7 +207,6 @@ fn options(args: &ProbeArgs, config: &Config, snapshot: &Snapshot) -> Result<Pro
     Ok(ProbeOptions {
         agents,
         nodes: nodes.collect(),
-        is_denied: args.enforcement || config.probe.has_gate(ProbeGate::Enforcement),
         baseline: time(args.baseline),
         occasion,
         keeps: args.keep,
@@ -234,9 +232,8 @@ fn new_causes(baseline: &Measurement, measured: &Measurement) -> Vec<String> {
 }
 
 impl ProbeReport {
-    fn new(probed: &Probed) -> Self {
+    fn new(probed: &Probed, comparisons: &[Comparison]) -> Self {
         let Probed { baseline, measured, expected, command } = probed;
-        let comparisons = compare(baseline, measured);
         let seconds = |reports: u64| reports * reachability::roster::INTERVAL / 1_000;
         let command = command.as_ref().map(|ended| match ended {
             Ok(status) => CommandEnd { exit_status: Some(*status), why: None },
@@ -248,7 +245,7 @@ impl ProbeReport {
             nodes: measured.nodes().len(),
             is_full: measured.is_full,
             seconds: (seconds(baseline.reports), seconds(measured.reports)),
-            cells: matrix(&comparisons),
+            cells: matrix(comparisons),
             classes: comparisons.iter().map(ClassRow::from).collect(),
             causes: new_causes(baseline, measured),
             command,
@@ -256,7 +253,7 @@ impl ProbeReport {
     }
 
     fn faults(&self) -> impl Iterator<Item = &ClassRow> {
-        self.classes.iter().filter(|class| ["lossy", "open"].contains(&class.verdict.as_str()))
+        self.classes.iter().filter(|class| matches!(class.verdict, Verdict::Lossy | Verdict::Open))
     }
 
     fn has_failed_command(&self) -> bool {
@@ -264,7 +261,7 @@ impl ProbeReport {
     }
 
     fn is_measured(&self) -> bool {
-        self.classes.iter().any(|class| class.verdict != "not-measured")
+        self.classes.iter().any(|class| class.verdict != Verdict::NotMeasured)
     }
 }
 
@@ -277,7 +274,7 @@ impl From<&Comparison> for ClassRow {
             place: class.place.to_string(),
             family: class.family.to_string(),
             packet: class.packet.to_string(),
-            verdict: word(*verdict).to_owned(),
+            verdict: *verdict,
             baseline: Figures::from(baseline),
             measured: Figures::from(counts),
         }
@@ -291,19 +288,9 @@ impl From<&Counts> for Figures {
     }
 }
 
-const fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Clean => "clean",
-        Verdict::Lossy => "lossy",
-        Verdict::Open => "open",
-        Verdict::NotMeasured => "not-measured",
-    }
-}
-
 /// Writes a file for `report --measured`: by kinds alone, without what a policy denies.
-fn write_measured(file: &Path, probed: &Probed) -> Result<(), Failure> {
+fn write_measured(file: &Path, comparisons: &[Comparison]) -> Result<(), Failure> {
     let mut sums: BTreeMap<(Kind, Target), Counts> = BTreeMap::new();
-    let comparisons = compare(&probed.baseline, &probed.measured);
     let counting = comparisons
         .iter()
         .filter(|row| row.verdict != Verdict::NotMeasured && row.class.packet != Packet::DeniedUdp);
@@ -454,12 +441,12 @@ impl ProbeReport {
         }
         let faults = self.faults().take(SHOWN).map(|class| {
             let ClassRow { from, to, place, family, packet, measured, .. } = class;
-            let what = match class.verdict.as_str() {
-                "open" => format!(
+            let what = match class.verdict {
+                Verdict::Open => format!(
                     "{from} to {to}: {} packets arrive that a NetworkPolicy denies",
                     measured.answered + measured.late
                 ),
-                _ => format!(
+                Verdict::Clean | Verdict::Lossy | Verdict::NotMeasured => format!(
                     "{from} to {to}: {} of {} packets lost, {} outages, {} broken connections",
                     measured.lost,
                     measured.answered + measured.late + measured.lost,

@@ -33,7 +33,7 @@ use super::session::{Session, Settings};
 use super::store::{Journal, Store};
 use crate::cli::access::Access;
 use crate::live::api::call::Caller;
-use crate::live::api::failure::{Failure, interrupted_failure};
+use crate::live::api::failure::{Failure, interrupted_failure, missing_rights_of};
 use crate::live::session::clock::Clock;
 
 /// The manifest with the rights.
@@ -410,10 +410,7 @@ impl<'a> FinishHolder<'a> {
         let plan = self.approve(&approval.hash, &inventory).await?;
         let missing = rights::missing_to_finish(self.caller(), &plan).await;
         if !missing.is_empty() {
-            let missing = lines::first_few(missing).join(", ");
-            let problem = Problem::new(format!("rights are missing: {missing}")).with_place("the API server");
-            let fix = format!("kubectl apply -f {RIGHTS}, and bind its role to yourself as its comments say");
-            return Err((Exit::Failed, problem.fix(fix)));
+            return Err(missing_rights_of(RIGHTS, &lines::first_few(missing).join(", ")));
         }
         let (mut before, mut last, mut looks) = (Vec::new(), None, 0);
         loop {

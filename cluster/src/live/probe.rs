@@ -26,7 +26,7 @@ use super::rights;
 use crate::cli::access::Access;
 use crate::live::api::call::Caller;
 use crate::live::api::connect::connect;
-use crate::live::api::failure::Failure;
+use crate::live::api::failure::{Failure, missing_rights_of};
 use crate::live::session::clock::Clock;
 
 /// From one look at the reports to the next: as long as a hub's interval.
@@ -41,11 +41,9 @@ const RIGHTS: &str = "deploy/cluster/rbac-probe.yaml";
 /// What is measured.
 #[derive(Debug, Clone)]
 pub(crate) struct ProbeOptions {
-    /// The agents; where they run is decided by `nodes`.
     pub agents: Agents,
+    /// The cluster's nodes, by which it is decided where agents run.
     pub nodes: Vec<Node>,
-    /// Agents also ask what a NetworkPolicy denies.
-    pub is_denied: bool,
     /// How long the network is looked at before.
     pub baseline: Duration,
     pub occasion: Occasion,
@@ -95,8 +93,7 @@ async fn conduct(
 ) -> Result<Probed, Failure> {
     let hubs = objects::hub_nodes(caller).await?;
     let placement = Placement::decide(&options.nodes, hubs.as_ref().unwrap_or(&BTreeSet::new()));
-    let agents = Agents { placement, ..options.agents.clone() };
-    let applied = objects::apply(caller, &agents, &options.nodes, options.is_denied).await;
+    let applied = objects::apply(caller, &options.agents, &placement, &options.nodes).await;
     let probed = match applied {
         Ok(()) => measure(caller, options, interrupt, tell).await,
         Err(failure) => Err(failure),
@@ -125,9 +122,7 @@ async fn open(access: &Access) -> Result<Caller, Failure> {
     if missing.is_empty() {
         return Ok(caller);
     }
-    let problem = Problem::new(format!("rights are missing: {}", missing.join(", ")));
-    let fix = format!("kubectl apply -f {RIGHTS}, and bind its role to yourself as its comments say");
-    Err((Exit::Failed, problem.with_place("the API server").fix(fix)))
+    Err(missing_rights_of(RIGHTS, &missing.join(", ")))
 }
 
 async fn measure(
@@ -144,20 +139,21 @@ async fn measure(
     if interrupt.is_set() {
         return Err(interrupted());
     }
-    let Occasion::Command(words) = &options.occasion else {
-        let time = if let Occasion::Time(time) = options.occasion { time } else { AFTER };
-        tell(&format!("measuring for {} s", time.as_secs()));
-        let (measured, command) =
-            (follow(caller, &mut follower, interrupt, tokio::time::sleep(time)).await, None);
-        return Ok(Probed { baseline, measured, expected, command });
-    };
-    tell(&format!("measuring while {} runs, and {} s more", words.join(" "), AFTER.as_secs()));
     let mut command = None;
-    let work = async {
-        command = Some(run(words).await);
-        tokio::time::sleep(AFTER).await;
+    let measured = match &options.occasion {
+        Occasion::Time(time) => {
+            tell(&format!("measuring for {} s", time.as_secs()));
+            follow(caller, &mut follower, interrupt, tokio::time::sleep(*time)).await
+        }
+        Occasion::Command(words) => {
+            tell(&format!("measuring while {} runs, and {} s more", words.join(" "), AFTER.as_secs()));
+            let work = async {
+                command = Some(run(words).await);
+                tokio::time::sleep(AFTER).await;
+            };
+            follow(caller, &mut follower, interrupt, work).await
+        }
     };
-    let measured = follow(caller, &mut follower, interrupt, work).await;
     Ok(Probed { baseline, measured, expected, command })
 }
 
@@ -175,7 +171,7 @@ async fn start(
         if let Ok(hubs) = reports::read(caller, LOOK * 3).await
             && let Some(last) = follower.take(hubs).last()
         {
-            registered = last.agents.values().map(Vec::len).sum();
+            registered = last.count_agents();
         }
         if registered >= expected && expected > 0 {
             return Ok(expected);

@@ -7,6 +7,7 @@
 //! | `pod` | what the node gives its pods | all |
 //! | `old`, `new` | one network, where a rule of the node's policy names these pods | two of each zone |
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
@@ -46,8 +47,18 @@ pub struct Agents {
     pub networks: String,
     /// Cluster IPs of the cluster's DNS.
     pub dns: Vec<String>,
-    pub placement: Placement,
+    /// They also ask what [`policy`] denies.
+    pub asks_denied: bool,
 }
+
+/// A kind of object: the version of its API, its name, and its plural in paths.
+type ObjectKind = (&'static str, &'static str, &'static str);
+
+const DAEMON_SET: ObjectKind = ("apps/v1", "DaemonSet", "daemonsets");
+const NETWORK_POLICY: ObjectKind = ("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies");
+const SERVICE: ObjectKind = ("v1", "Service", "services");
+const CONFIG_MAP: ObjectKind = ("v1", "ConfigMap", "configmaps");
+const SECRET: ObjectKind = ("v1", "Secret", "secrets");
 
 /// An object and its place.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,8 +70,7 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    fn new(version: &str, kind: &str, plural: &str, name: &str, rest: Value) -> Self {
-        let root = if version.contains('/') { "/apis" } else { "/api" };
+    fn new((version, kind, plural): ObjectKind, name: &str, rest: Value) -> Self {
         let mut object = json!({
             "apiVersion": version,
             "kind": kind,
@@ -69,8 +79,7 @@ impl Manifest {
         if let (Some(object), Value::Object(rest)) = (object.as_object_mut(), rest) {
             object.extend(rest);
         }
-        let collection = format!("{root}/{version}/namespaces/{NAMESPACE}/{plural}");
-        Self { collection, name: name.to_owned(), object }
+        Self { collection: collection(version, plural), name: name.to_owned(), object }
     }
 
     /// The path of the object.
@@ -78,6 +87,21 @@ impl Manifest {
     pub fn path(&self) -> String {
         format!("{}/{}", self.collection, self.name)
     }
+}
+
+/// The path of the namespace's objects of a kind.
+#[must_use]
+pub fn collection(version: &str, plural: &str) -> String {
+    let root = if version.contains('/') { "/apis" } else { "/api" };
+    format!("{root}/{version}/namespaces/{NAMESPACE}/{plural}")
+}
+
+/// The paths of all objects, the agents first.
+pub fn paths() -> impl Iterator<Item = String> {
+    let sets = DAEMON_SETS.map(|name| (DAEMON_SET, name));
+    let others = [NETWORK_POLICY, SERVICE, CONFIG_MAP, SECRET].map(|kind| (kind, NAME));
+    let objects = sets.into_iter().chain(others);
+    objects.map(|((version, _, plural), name)| format!("{}/{name}", collection(version, plural)))
 }
 
 /// The Service of the agents on their nodes' networks.
@@ -90,7 +114,7 @@ pub fn service(port: u16) -> Manifest {
         "ports": [of_protocol("UDP"), of_protocol("TCP")],
         "ipFamilyPolicy": "PreferDualStack",
     });
-    Manifest::new("v1", "Service", "services", NAME, json!({ "spec": spec }))
+    Manifest::new(SERVICE, NAME, json!({ "spec": spec }))
 }
 
 /// The policy that lets every agent be asked at its port, and denies the third of the ports.
@@ -101,29 +125,34 @@ pub fn policy(port: u16) -> Manifest {
         "policyTypes": ["Ingress"],
         "ingress": [{ "ports": [{ "protocol": "UDP", "port": port }, { "protocol": "TCP", "port": port }] }],
     });
-    Manifest::new("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", NAME, json!({ "spec": spec }))
+    Manifest::new(NETWORK_POLICY, NAME, json!({ "spec": spec }))
 }
 
 /// The key that all agents share.
 #[must_use]
 pub fn secret(key: &str) -> Manifest {
-    Manifest::new("v1", "Secret", "secrets", NAME, json!({ "stringData": { "key": key } }))
+    Manifest::new(SECRET, NAME, json!({ "stringData": { "key": key } }))
 }
 
 /// The zone of each node.
 #[must_use]
 pub fn zones(nodes: &[Node], placement: &Placement) -> Manifest {
-    let has_agents =
-        |node: &&Node| placement.sample.as_ref().is_none_or(|sample| sample.contains(&node.name));
-    let zoned = nodes.iter().filter(has_agents).filter(|node| !node.zone.is_empty());
+    let zoned = nodes.iter().filter(|node| placement.has_agents(node) && !node.zone.is_empty());
     let lines: String = zoned.map(|node| format!("{}={}\n", node.name, node.zone)).collect();
-    Manifest::new("v1", "ConfigMap", "configmaps", NAME, json!({ "data": { "zones": lines } }))
+    Manifest::new(CONFIG_MAP, NAME, json!({ "data": { "zones": lines } }))
 }
 
-/// The agents. `service` has the cluster IPs of [`service`], and with `is_denied` agents also ask what [`policy`] denies.
+/// The zones that [`zones`] wrote, by node.
 #[must_use]
-pub fn daemon_sets(agents: &Agents, service: &[String], is_denied: bool) -> Vec<Manifest> {
-    let Placement { hubs, sample, witnesses } = &agents.placement;
+pub fn read_zones(text: &str) -> BTreeMap<String, String> {
+    let lines = text.lines().filter_map(|line| line.split_once('='));
+    lines.map(|(node, zone)| (node.to_owned(), zone.to_owned())).collect()
+}
+
+/// The agents. `service` has the cluster IPs of [`service`].
+#[must_use]
+pub fn daemon_sets(agents: &Agents, placement: &Placement, service: &[String]) -> Vec<Manifest> {
+    let Placement { hubs, sample, witnesses } = placement;
     let hub_names: Vec<&str> = hubs.iter().map(|hub| hub.name.as_str()).collect();
     let sampled = || sample.as_ref().map(|sample| sample.iter().map(String::as_str).collect::<Vec<_>>());
     let with_witness: Vec<&str> = witnesses.iter().map(String::as_str).collect();
@@ -139,7 +168,7 @@ pub fn daemon_sets(agents: &Agents, service: &[String], is_denied: bool) -> Vec<
         "pod" => sampled().map_or(Value::Null, |names| within(&names)),
         _ => within(&with_witness),
     };
-    let set = |name: &str| daemon_set(agents, name, service, is_denied, &place(name));
+    let set = |name: &str| daemon_set(agents, name, hubs, service, &place(name));
     DAEMON_SETS.into_iter().map(set).collect()
 }
 
@@ -167,13 +196,7 @@ fn required(terms: &[Value]) -> Value {
     json!({ "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": terms } } })
 }
 
-fn daemon_set(
-    agents: &Agents,
-    name: &str,
-    service: &[String],
-    is_denied: bool,
-    affinity: &Value,
-) -> Manifest {
+fn daemon_set(agents: &Agents, name: &str, hubs: &[Node], service: &[String], affinity: &Value) -> Manifest {
     let is_hub = name == HUB;
     let is_host = is_hub || name == "host";
     let labels = json!({ APP: NAME, ROLE: name, HOST: is_host.to_string() });
@@ -182,7 +205,8 @@ fn daemon_set(
     let value = |name: &str, value: String| json!({ "name": name, "value": value });
     let port_after = |count: u16| agents.port.saturating_add(count);
     let hub_port = port_after(1);
-    let hubs: Vec<String> = (agents.placement.hubs.iter())
+    let hubs: Vec<String> = hubs
+        .iter()
         .filter_map(|hub| hub.addresses.first())
         .map(|address| SocketAddr::new(*address, hub_port).to_string())
         .collect();
@@ -204,7 +228,7 @@ fn daemon_set(
         value("CROSSFADE_PROBE_DNS", agents.dns.join(",")),
         value("CROSSFADE_PROBE_ZONES", format!("{ZONES}/zones")),
     ];
-    if is_denied {
+    if agents.asks_denied {
         variables.push(value("CROSSFADE_PROBE_DENIED_PORT", port_after(2).to_string()));
     }
     let container = json!({
@@ -248,7 +272,7 @@ fn daemon_set(
         "updateStrategy": { "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": "100%" } },
         "template": { "metadata": { "labels": labels }, "spec": pod },
     });
-    Manifest::new("apps/v1", "DaemonSet", "daemonsets", name, json!({ "spec": spec }))
+    Manifest::new(DAEMON_SET, name, json!({ "spec": spec }))
 }
 
 /// The ranges of both networks as agents read them.
@@ -266,25 +290,25 @@ mod tests {
 
     use super::*;
 
-    fn agents(sample: Option<&[&str]>) -> Agents {
-        let hub = Node {
-            name: "n1".to_owned(),
-            zone: "a".to_owned(),
-            addresses: vec!["fd00::1".parse().expect("an address")],
-        };
-        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    fn agents(asks_denied: bool) -> Agents {
         Agents {
             image: "localhost/crossfade:0".to_owned(),
             pull_secret: None,
             port: 9797,
             networks: networks(&["10.244.0.0/16".to_owned()], &[]),
             dns: vec!["10.96.0.10".to_owned()],
-            placement: Placement {
-                hubs: vec![hub],
-                sample: sample.map(names),
-                witnesses: names(&["n1", "n2"]),
-            },
+            asks_denied,
         }
+    }
+
+    fn placement(sample: Option<&[&str]>) -> Placement {
+        let hub = Node {
+            name: "n1".to_owned(),
+            zone: "a".to_owned(),
+            addresses: vec!["fd00::1".parse().expect("an address")],
+        };
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        Placement { hubs: vec![hub], sample: sample.map(names), witnesses: names(&["n1", "n2"]) }
     }
 
     fn terms(set: &Manifest) -> Vec<Value> {
@@ -301,7 +325,7 @@ mod tests {
 
     #[test]
     fn each_node_has_one_agent_on_its_own_network_and_one_in_a_pod() {
-        let sets = daemon_sets(&agents(None), &["10.96.0.7".to_owned()], false);
+        let sets = daemon_sets(&agents(false), &placement(None), &["10.96.0.7".to_owned()]);
         let by_name: Vec<(&str, Vec<String>)> =
             sets.iter().map(|set| (set.name.as_str(), fields(set))).collect();
         let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
@@ -314,7 +338,7 @@ mod tests {
             ("new", witnesses),
         ];
         assert_eq!(by_name, expected);
-        let sampled = daemon_sets(&agents(Some(&["n1", "n2", "n3"])), &[], false);
+        let sampled = daemon_sets(&agents(false), &placement(Some(&["n1", "n2", "n3"])), &[]);
         assert_eq!(fields(&sampled[1]), ["In \"n2\"", "In \"n3\""]);
         assert_eq!(fields(&sampled[2]).len(), 3);
         assert!(sets.iter().all(|set| set.object["spec"]["template"]["spec"]["hostNetwork"]
@@ -323,8 +347,8 @@ mod tests {
 
     #[test]
     fn agents_find_hubs_networks_and_services_in_their_environment() {
-        let variable = |is_denied: bool, name: &str| {
-            let sets = daemon_sets(&agents(None), &["10.96.0.7".to_owned()], is_denied);
+        let variable = |asks_denied: bool, name: &str| {
+            let sets = daemon_sets(&agents(asks_denied), &placement(None), &["10.96.0.7".to_owned()]);
             let all = sets[0].object["spec"]["template"]["spec"]["containers"][0]["env"].clone();
             let all = all.as_array().cloned().unwrap_or_default();
             all.into_iter()
@@ -351,11 +375,15 @@ mod tests {
             addresses: Vec::new(),
         };
         let nodes = [node("n1", "a"), node("n2", ""), node("n3", "b")];
-        let lines = |sample| {
-            zones(&nodes, &agents(sample).placement).object["data"]["zones"].as_str().map(str::to_owned)
-        };
+        let lines =
+            |sample| zones(&nodes, &placement(sample)).object["data"]["zones"].as_str().map(str::to_owned);
         assert_eq!(lines(None).as_deref(), Some("n1=a\nn3=b\n"));
         assert_eq!(lines(Some(&["n1", "n2"])).as_deref(), Some("n1=a\n"));
+        let read = read_zones(&lines(None).unwrap_or_default());
+        assert_eq!(
+            read.into_iter().collect::<Vec<_>>(),
+            [("n1", "a"), ("n3", "b")].map(|(node, zone)| (node.to_owned(), zone.to_owned()))
+        );
     }
 
     #[test]
@@ -366,6 +394,13 @@ mod tests {
             policy.collection,
             "/apis/networking.k8s.io/v1/namespaces/crossfade-probe/networkpolicies"
         );
+        let made = daemon_sets(&agents(true), &placement(None), &[]).into_iter().chain([
+            super::policy(9797),
+            service(9797),
+            zones(&[], &placement(None)),
+            secret(""),
+        ]);
+        assert_eq!(paths().collect::<Vec<_>>(), made.map(|manifest| manifest.path()).collect::<Vec<_>>());
         assert_eq!(policy.object["spec"]["ingress"][0]["ports"][1], json!({"protocol": "TCP", "port": 9797}));
     }
 }

@@ -98,11 +98,8 @@ impl Follower {
                 new.insert(hub, reports);
             }
         }
-        let count_agents = |reports: &[Report]| {
-            reports.last().map_or(0, |report| report.agents.values().map(Vec::len).sum())
-        };
         if self.leader.as_ref().is_none_or(|leader| !new.contains_key(leader)) {
-            let largest = new.iter().max_by_key(|(_, reports)| count_agents(reports));
+            let largest = new.iter().max_by_key(|(_, reports)| reports.last().map(Report::count_agents));
             self.leader = largest.map(|(hub, _)| hub.clone()).or(self.leader.take());
         }
         self.leader.as_ref().and_then(|leader| new.remove(leader)).unwrap_or_default()
@@ -126,13 +123,13 @@ pub enum Verdict {
 /// The verdict on the probes of a class by themselves.
 #[must_use]
 pub fn judge(class: &Class, counts: &Counts) -> Verdict {
-    let is_denied = class.packet == Packet::DeniedUdp;
+    let (is_denied, failures) = (class.packet == Packet::DeniedUdp, counts.failures(class.packet));
     match () {
-        () if is_denied && counts.answered + counts.late > 0 => Verdict::Open,
+        () if is_denied && failures > 0 => Verdict::Open,
         () if counts.judged() < FEWEST => Verdict::NotMeasured,
         () if is_denied => Verdict::Clean,
         () if counts.outages > 0 || counts.broken > 0 => Verdict::Lossy,
-        () if counts.lost * 1_000 > counts.judged() * LOSSES => Verdict::Lossy,
+        () if failures * 1_000 > counts.judged() * LOSSES => Verdict::Lossy,
         () => Verdict::Clean,
     }
 }

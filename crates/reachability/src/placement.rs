@@ -53,13 +53,19 @@ impl Placement {
         if let Some(sample) = &mut sample {
             sample.extend(hubs.iter().cloned());
         }
-        let has_agents = |node: &&Node| sample.as_ref().is_none_or(|sample| sample.contains(&node.name));
-        let probed: Vec<&Node> = nodes.iter().filter(has_agents).collect();
-        let witnesses = choose(&probed, zones.len() * WITNESSES);
         let mut hubs: Vec<Node> =
             reachable.into_iter().filter(|node| hubs.contains(&node.name)).cloned().collect();
         hubs.sort_by(|first, second| first.name.cmp(&second.name));
-        Self { hubs, sample, witnesses }
+        let mut placement = Self { hubs, sample, witnesses: BTreeSet::new() };
+        let probed: Vec<&Node> = nodes.iter().filter(|node| placement.has_agents(node)).collect();
+        placement.witnesses = choose(&probed, zones.len() * WITNESSES);
+        placement
+    }
+
+    /// Whether a node has agents on its own network and in a pod.
+    #[must_use]
+    pub fn has_agents(&self, node: &Node) -> bool {
+        self.sample.as_ref().is_none_or(|sample| sample.contains(&node.name))
     }
 }
 

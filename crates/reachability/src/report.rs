@@ -158,6 +158,14 @@ pub struct Report {
     pub departed: Vec<Departure>,
 }
 
+impl Report {
+    /// How many agents are registered.
+    #[must_use]
+    pub fn count_agents(&self) -> usize {
+        self.agents.values().map(Vec::len).sum()
+    }
+}
+
 /// Results of several agents or intervals.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Totals {

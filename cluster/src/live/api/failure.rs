@@ -47,6 +47,19 @@ pub(in crate::live) fn refused_failure(what: &str, refusal: &Refusal) -> Failure
     }
 }
 
+/// The same of a request that needs the rights of another manifest.
+pub(in crate::live) fn refused_without(what: &str, refusal: &Refusal, manifest: &str) -> Failure {
+    let (exit, problem) = refused_failure(what, refusal);
+    (exit, if refusal.code == 403 { problem.fix(format!("grant the rights of {manifest}")) } else { problem })
+}
+
+/// The credential lacks rights that a manifest has, beside those of an operator.
+pub(in crate::live) fn missing_rights_of(manifest: &str, missing: &str) -> Failure {
+    let problem = Problem::new(format!("rights are missing: {missing}")).with_place("the API server");
+    let fix = format!("kubectl apply -f {manifest}, and bind its role to yourself as its comments say");
+    (Exit::Failed, problem.fix(fix))
+}
+
 /// The operator ended the command while it waited for the Lease or looked at the cluster for the first time.
 pub(in crate::live) fn interrupted_failure() -> Failure {
     let what = "it was interrupted before it began the run or went on with it; the run and the nodes are as they were";

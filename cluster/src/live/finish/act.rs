@@ -13,7 +13,7 @@ use types::command::problem::Problem;
 
 use super::{FinishHolder, RIGHTS, gather};
 use crate::live::api::call::{ApiRequest, Reply};
-use crate::live::api::failure::{Failure, refused_failure};
+use crate::live::api::failure::{Failure, refused_without};
 use crate::live::api::path::{MANAGER, encode, with_query};
 use crate::live::session::calls::Outcome;
 
@@ -134,6 +134,5 @@ fn denied(what: &str, refusal: &Refusal) -> Failure {
         let fix = "let that policy or webhook admit it, then run the same command again; it goes on where it stopped";
         return (Exit::Failed, problem.with_place("the API server").fix(fix));
     }
-    let (exit, problem) = refused_failure(what, refusal);
-    (exit, if refusal.code == 403 { problem.fix(format!("grant the rights of {RIGHTS}")) } else { problem })
+    refused_without(what, refusal, RIGHTS)
 }

@@ -3,16 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use migration::config::ProbeGate;
 use migration::drive::gate::{Sight, probe};
 use migration::plan::{Gate, GateSource, Plan};
 use migration::roll::world::{Color, Verdict};
 use reachability::Kind;
-use reachability::manifests::{HUB, NAME, NAMESPACE, ROLE};
+use reachability::manifests::{HUB, NAME, NAMESPACE, ROLE, collection, read_zones};
 use reachability::measurement::Measurement;
 use reachability::report::Report;
 use serde::Deserialize;
 
-use super::reports::{self, list_pods};
+use super::reports::{self, is_running, list_pods, name, node_name};
 use crate::live::api::call::{ApiRequest, Caller};
 use crate::live::api::path::pod;
 
@@ -31,11 +33,12 @@ pub(in crate::live) async fn watch_gates(
 ) {
     let turn = gates.iter().map(|gate| gate.every_seconds).min().unwrap_or(1).max(1);
     let turn = Duration::from_secs(turn.into());
+    let source = |gate: &Gate| if let GateSource::Probe(source) = gate.source { Some(source) } else { None };
+    let sources: Vec<ProbeGate> = gates.iter().filter_map(source).collect();
     loop {
         let time = caller.clock().now();
-        let sight = look(&caller, port).await;
-        for gate in &gates {
-            let GateSource::Probe(source) = gate.source else { continue };
+        let sight = look(&caller, port, &sources).await;
+        for (gate, source) in gates.iter().filter_map(|gate| Some((gate, source(gate)?))) {
             let verdict = match &sight {
                 Ok(sight) => probe(source, sight, &plan, time),
                 Err(why) => Verdict { color: Color::Unknown, checked_at: time, why: why.clone() },
@@ -46,35 +49,31 @@ pub(in crate::live) async fn watch_gates(
     }
 }
 
-/// What agents saw within the last minute.
-async fn look(caller: &Caller, port: u16) -> Result<Sight, String> {
+/// What agents saw within the last minute, as far as these gates go by it.
+async fn look(caller: &Caller, port: u16, gates: &[ProbeGate]) -> Result<Sight, String> {
     let hubs = reports::read(caller, WINDOW)
         .await
         .map_err(|why| format!("no agents report: {why}; start them: kubectl crossfade probe --keep"))?;
-    let agents = |reports: &Vec<Report>| {
-        reports.last().map_or(0, |report| report.agents.values().map(Vec::len).sum::<usize>())
-    };
     // Every hub has what all agents report that are registered with it.
-    let best = hubs.into_values().max_by_key(|reports| (reports.len(), agents(reports))).unwrap_or_default();
+    let best = hubs
+        .into_values()
+        .max_by_key(|reports| (reports.len(), reports.last().map(Report::count_agents)))
+        .unwrap_or_default();
     let measurement = Measurement::of_reports(&best);
-    let zones = zones(caller).await;
-    let reached = reach(caller, port, &measurement).await?;
+    let zones = if gates.contains(&ProbeGate::Forwarding) { zones(caller).await } else { BTreeMap::new() };
+    let reached = match gates.contains(&ProbeGate::ApiServerToPods) {
+        true => reach(caller, port, &measurement).await?,
+        false => BTreeMap::new(),
+    };
     Ok(Sight { measurement, zones, reached })
 }
 
 /// The zones of nodes; none where they cannot be read, so that all nodes count as of one.
 async fn zones(caller: &Caller) -> BTreeMap<String, String> {
-    #[derive(Debug, Default, Deserialize)]
-    #[serde(default)]
-    struct Zones {
-        data: BTreeMap<String, String>,
-    }
-    let path = format!("/api/v1/namespaces/{NAMESPACE}/configmaps/{NAME}");
+    let path = format!("{}/{NAME}", collection("v1", "configmaps"));
     let reply = caller.page(&ApiRequest::get(path)).await.ok().filter(|reply| reply.is_done());
-    let zones = reply.and_then(|reply| reply.object::<Zones>().ok()).unwrap_or_default();
-    let text = zones.data.get("zones").map_or("", String::as_str);
-    let lines = text.lines().filter_map(|line| line.split_once('='));
-    lines.map(|(node, zone)| (node.to_owned(), zone.to_owned())).collect()
+    let map = reply.and_then(|reply| reply.object::<ConfigMap>().ok()).unwrap_or_default();
+    map.data.and_then(|data| Some(read_zones(data.get("zones")?))).unwrap_or_default()
 }
 
 /// Whether the API server reaches a pod of each kind: an agent answers with its own.
@@ -93,17 +92,16 @@ async fn reach(
     let mut reached: BTreeMap<Kind, Result<(), String>> =
         kinds.map(|(kind, _)| (*kind, Err("no agent of it answered".to_owned()))).collect();
     let pods = list_pods(caller, None).await?;
-    let is_asked = |pod: &&reports::Pod| {
-        let role = pod.metadata.labels.get(ROLE).map_or("", String::as_str);
-        pod.status.phase == "Running"
-            && ![HUB, "host"].contains(&role)
-            && nodes.contains(pod.spec.node_name.as_str())
+    let is_asked = |pod: &&Pod| {
+        let role =
+            pod.metadata.labels.as_ref().and_then(|labels| labels.get(ROLE)).map_or("", String::as_str);
+        is_running(pod) && ![HUB, "host"].contains(&role) && nodes.contains(node_name(pod))
     };
     for agent in pods.iter().filter(is_asked) {
         if reached.values().all(Result::is_ok) {
             break;
         }
-        let path = format!("{}:{port}/proxy/", pod(NAMESPACE, &agent.metadata.name));
+        let path = format!("{}:{port}/proxy/", pod(NAMESPACE, name(agent)));
         let why = match caller.page(&ApiRequest::get(path)).await {
             Err(why) => why.to_string(),
             Ok(reply) if !reply.is_done() => reply.refusal().to_string(),
@@ -116,7 +114,7 @@ async fn reach(
             },
         };
         for unreached in reached.values_mut().filter(|reached| reached.is_err()) {
-            *unreached = Err(format!("{}: {why}", agent.metadata.name));
+            *unreached = Err(format!("{}: {why}", name(agent)));
         }
     }
     Ok(reached)

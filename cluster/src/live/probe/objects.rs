@@ -3,19 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use k8s_openapi::List;
+use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
 use reachability::manifests::{
-    self, Agents, DAEMON_SETS, HUB, Manifest, NAMESPACE, daemon_sets, policy, secret, service, zones,
+    Agents, DAEMON_SETS, HUB, Manifest, NAMESPACE, collection, daemon_sets, paths, policy, secret, service,
+    zones,
 };
-use reachability::placement::Node;
-use serde::Deserialize;
+use reachability::placement::{Node, Placement};
 use serde_json::{Value, json};
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
 use super::RIGHTS;
-use super::reports::list_pods;
+use super::reports::{list_pods, node_name};
 use crate::live::api::call::{ApiRequest, Caller, Reply};
-use crate::live::api::failure::{Failure, lost_failure, refused_failure};
+use crate::live::api::failure::{Failure, lost_failure, refused_without};
 use crate::live::api::path::{MANAGER, with_query};
 
 /// Bytes of the key that all agents of a cluster share.
@@ -26,44 +28,16 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How many reasons are named for which pods do not start.
 const NAMED: usize = 3;
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct DaemonSets {
-    items: Vec<DaemonSet>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct DaemonSet {
-    metadata: DaemonSetMeta,
-    status: DaemonSetStatus,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct DaemonSetMeta {
-    name: String,
-    generation: i64,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct DaemonSetStatus {
-    observed_generation: i64,
-    desired_number_scheduled: usize,
-}
-
 /// The nodes on which hubs run; none if there are no agents.
 ///
 /// # Errors
 /// The namespace is missing, or a request failed.
 pub(super) async fn hub_nodes(caller: &Caller) -> Result<Option<BTreeSet<String>>, Failure> {
-    if daemon_sets_of(caller).await?.iter().all(|set| set.metadata.name != HUB) {
+    if daemon_sets_of(caller).await?.iter().all(|set| set.metadata.name.as_deref() != Some(HUB)) {
         return Ok(None);
     }
     let pods = list_pods(caller, Some(HUB)).await.map_err(|why| lost_failure("list the hubs", &why))?;
-    let nodes = pods.into_iter().map(|pod| pod.spec.node_name).filter(|node| !node.is_empty());
-    Ok(Some(nodes.collect()))
+    Ok(Some(pods.iter().map(node_name).filter(|node| !node.is_empty()).map(str::to_owned).collect()))
 }
 
 /// Brings everything to the cluster, or makes it so. The key stays what it is.
@@ -73,26 +47,27 @@ pub(super) async fn hub_nodes(caller: &Caller) -> Result<Option<BTreeSet<String>
 pub(super) async fn apply(
     caller: &Caller,
     agents: &Agents,
+    placement: &Placement,
     nodes: &[Node],
-    is_denied: bool,
 ) -> Result<(), Failure> {
     create(caller, &secret(&key()?)).await?;
-    apply_object(caller, &zones(nodes, &agents.placement)).await?;
+    apply_object(caller, &zones(nodes, placement)).await?;
     let made = apply_object(caller, &service(agents.port)).await?;
-    if is_denied {
+    if agents.asks_denied {
         apply_object(caller, &policy(agents.port)).await?;
     }
-    for set in daemon_sets(agents, &cluster_ips(&made), is_denied) {
+    for set in daemon_sets(agents, placement, &cluster_ips(&made)) {
         apply_object(caller, &set).await?;
     }
     Ok(())
 }
 
-/// The objects that [`apply`] would bring, without the key and the cluster IPs.
-pub(crate) fn preview(agents: &Agents, nodes: &[Node], is_denied: bool) -> Vec<Value> {
-    let policy = is_denied.then(|| policy(agents.port));
-    let all = [zones(nodes, &agents.placement), service(agents.port)].into_iter().chain(policy);
-    all.chain(daemon_sets(agents, &[], is_denied)).map(|manifest| manifest.object).collect()
+/// The objects that [`apply`] would bring to a cluster without agents, without the key and the cluster IPs.
+pub(crate) fn preview(agents: &Agents, nodes: &[Node]) -> Vec<Value> {
+    let placement = Placement::decide(nodes, &BTreeSet::new());
+    let policy = agents.asks_denied.then(|| policy(agents.port));
+    let all = [zones(nodes, &placement), service(agents.port)].into_iter().chain(policy);
+    all.chain(daemon_sets(agents, &placement, &[])).map(|manifest| manifest.object).collect()
 }
 
 /// Takes everything away but the namespace, and waits until the agents' pods have ended. What is not there is no error.
@@ -100,10 +75,7 @@ pub(crate) fn preview(agents: &Agents, nodes: &[Node], is_denied: bool) -> Vec<V
 /// # Errors
 /// A request failed, or pods do not end.
 pub(super) async fn remove(caller: &Caller) -> Result<(), Failure> {
-    let sets = DAEMON_SETS.map(|name| format!("/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets/{name}"));
-    let own = |plural: &str| format!("/api/v1/namespaces/{NAMESPACE}/{plural}/{}", manifests::NAME);
-    let others = [policy(0).path(), own("services"), own("configmaps"), own("secrets")];
-    for path in sets.into_iter().chain(others) {
+    for path in paths() {
         let what = format!("delete {path}");
         let options =
             json!({ "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background" });
@@ -132,11 +104,19 @@ pub(super) async fn remove(caller: &Caller) -> Result<(), Failure> {
 /// A request failed.
 pub(super) async fn count_expected(caller: &Caller) -> Result<usize, Failure> {
     let sets = daemon_sets_of(caller).await?;
-    let is_observed = |set: &DaemonSet| set.status.observed_generation >= set.metadata.generation.max(1);
-    if sets.len() < DAEMON_SETS.len() || !sets.iter().all(is_observed) {
+    let status = |set: DaemonSet| {
+        let generation = set.metadata.generation.unwrap_or_default().max(1);
+        set.status.filter(|status| status.observed_generation.unwrap_or_default() >= generation)
+    };
+    let count = sets.len();
+    let observed: Vec<DaemonSetStatus> = sets.into_iter().filter_map(status).collect();
+    if count < DAEMON_SETS.len() || observed.len() < count {
         return Ok(0);
     }
-    Ok(sets.iter().map(|set| set.status.desired_number_scheduled).sum())
+    Ok(observed
+        .iter()
+        .map(|status| usize::try_from(status.desired_number_scheduled).unwrap_or_default())
+        .sum())
 }
 
 /// Why agents have not started, in words.
@@ -147,13 +127,16 @@ pub(super) async fn describe_waiting(caller: &Caller) -> String {
     };
     let mut reasons: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for pod in pods {
-        let waiting = pod.status.container_statuses.into_iter().find_map(|status| status.state.waiting);
-        let reason = match waiting {
-            Some(waiting) => waiting.reason,
-            None if pod.status.phase == "Running" => continue,
-            None => pod.status.phase,
+        let node = node_name(&pod).to_owned();
+        let status = pod.status.unwrap_or_default();
+        let containers = status.container_statuses.unwrap_or_default();
+        let waiting = containers.into_iter().find_map(|container| container.state?.waiting);
+        let reason = match (waiting, status.phase.unwrap_or_default()) {
+            (Some(waiting), _) => waiting.reason.unwrap_or_default(),
+            (None, phase) if phase == "Running" => continue,
+            (None, phase) => phase,
         };
-        reasons.entry(reason).or_default().push(pod.spec.node_name);
+        reasons.entry(reason).or_default().push(node);
     }
     if reasons.is_empty() {
         return "all pods of agents run; do they reach the hubs' nodes?".to_owned();
@@ -168,13 +151,12 @@ pub(super) async fn describe_waiting(caller: &Caller) -> String {
 
 async fn daemon_sets_of(caller: &Caller) -> Result<Vec<DaemonSet>, Failure> {
     let what = "list the DaemonSets of agents";
-    let path = format!("/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets");
-    let reply = caller.page(&ApiRequest::get(path)).await;
+    let reply = caller.page(&ApiRequest::get(collection("apps/v1", "daemonsets"))).await;
     let reply = reply.map_err(|why| lost_failure(what, &why.to_string()))?;
     if !reply.is_done() {
         return Err(refused(what, &reply));
     }
-    let sets: DaemonSets = reply.object().map_err(|why| lost_failure(what, &why))?;
+    let sets: List<DaemonSet> = reply.object().map_err(|why| lost_failure(what, &why))?;
     Ok(sets.items)
 }
 
@@ -231,6 +213,5 @@ fn refused(what: &str, reply: &Reply) -> Failure {
         let fix = format!("create it, and the rights in it: kubectl apply -f {RIGHTS}");
         return (Exit::Failed, problem.with_place(format!("Namespace/{NAMESPACE}")).fix(fix));
     }
-    let (exit, problem) = refused_failure(what, &refusal);
-    (exit, if refusal.code == 403 { problem.fix(format!("grant the rights of {RIGHTS}")) } else { problem })
+    refused_without(what, &refusal, RIGHTS)
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use reachability::manifests::{HUB, NAMESPACE, ROLE};
+use k8s_openapi::List;
+use k8s_openapi::api::core::v1::Pod;
+use reachability::manifests::{HUB, NAMESPACE, ROLE, collection};
 use reachability::report::Report;
-use serde::Deserialize;
 
 use crate::live::api::call::{ApiRequest, Caller};
 use crate::live::api::path::{pod, with_query};
@@ -16,70 +17,31 @@ const MAX_REPORTS: usize = 720;
 /// Bytes that are read at a time, of one hub.
 const MAX_BYTES: usize = 32 << 20;
 
-/// Pods, as far as they are read.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Pods {
-    pub(super) items: Vec<Pod>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Pod {
-    pub(super) metadata: PodMeta,
-    pub(super) spec: PodSpec,
-    pub(super) status: PodStatus,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct PodMeta {
-    pub(super) name: String,
-    pub(super) labels: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(super) struct PodSpec {
-    pub(super) node_name: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(super) struct PodStatus {
-    pub(super) phase: String,
-    pub(super) container_statuses: Vec<ContainerStatus>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct ContainerStatus {
-    pub(super) state: ContainerState,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct ContainerState {
-    pub(super) waiting: Option<Waiting>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Waiting {
-    pub(super) reason: String,
-}
-
 /// The pods of agents; with a role, those of its DaemonSet.
 pub(super) async fn list_pods(caller: &Caller, role: Option<&str>) -> Result<Vec<Pod>, String> {
-    let collection = format!("/api/v1/namespaces/{NAMESPACE}/pods");
     let selector = role.map(|role| format!("{ROLE}={role}"));
     let query = selector.as_ref().map(|selector| ("labelSelector", selector.as_str()));
-    let path = with_query(&collection, query.as_slice());
+    let path = with_query(&collection("v1", "pods"), query.as_slice());
     let reply = caller.page(&ApiRequest::get(path)).await.map_err(|why| why.to_string())?;
     if !reply.is_done() {
         return Err(reply.refusal().to_string());
     }
-    Ok(reply.object::<Pods>()?.items)
+    Ok(reply.object::<List<Pod>>()?.items)
+}
+
+/// The name of a pod; empty if it has none.
+pub(super) fn name(pod: &Pod) -> &str {
+    pod.metadata.name.as_deref().unwrap_or_default()
+}
+
+/// The node of a pod; empty before it has one.
+pub(super) fn node_name(pod: &Pod) -> &str {
+    pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default()
+}
+
+/// Whether the containers of a pod run.
+pub(super) fn is_running(pod: &Pod) -> bool {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running")
 }
 
 /// What each hub reported within this time, in its order. A hub that is not reached is left out.
@@ -88,17 +50,13 @@ pub(super) async fn list_pods(caller: &Caller, role: Option<&str>) -> Result<Vec
 /// No hub was reached; why.
 pub(super) async fn read(caller: &Caller, within: Duration) -> Result<BTreeMap<String, Vec<Report>>, String> {
     let hubs = list_pods(caller, Some(HUB)).await?;
-    let running = hubs.into_iter().filter(|hub| hub.status.phase == "Running");
-    let logs = join_all(running.map(|hub| async move {
-        let reports = read_hub(caller, &hub.metadata.name, within).await;
-        (hub.metadata.name, reports)
-    }))
-    .await;
+    let running = hubs.iter().filter(|hub| is_running(hub)).map(name);
+    let logs = join_all(running.map(|hub| async move { (hub, read_hub(caller, hub, within).await) })).await;
     let mut reports = BTreeMap::new();
     let mut why = "no hub runs".to_owned();
     for (hub, answer) in logs {
         match answer {
-            Ok(answer) => drop(reports.insert(hub, answer)),
+            Ok(answer) => drop(reports.insert(hub.to_owned(), answer)),
             Err(error) => why = format!("{hub}: {error}"),
         }
     }

@@ -97,10 +97,10 @@ fn options(occasion: Occasion, keeps: bool) -> ProbeOptions {
         port: 9797,
         networks: "old=10.244.0.0/16".to_owned(),
         dns: Vec::new(),
-        placement: Placement { hubs: Vec::new(), sample: None, witnesses: BTreeSet::new() },
+        asks_denied: false,
     };
     let baseline = Duration::from_secs(60);
-    ProbeOptions { agents, nodes: vec![node("n1"), node("n2")], is_denied: false, baseline, occasion, keeps }
+    ProbeOptions { agents, nodes: vec![node("n1"), node("n2")], baseline, occasion, keeps }
 }
 
 /// The whole way, by this server.

@@ -12,13 +12,12 @@ use reachability::class::{Class, Packet, Place, Target};
 use reachability::diagnosis::Diagnosis;
 use reachability::measurement::{self, Measurement, judge};
 use reachability::report::Counts;
+use reachability::stream::OUTAGE;
 use reachability::{Kind, Phase};
 use snapshot::model::Kind as ObjectKind;
 
 /// Reports of a hub in a minute; fewer say that the hub has just begun, or does not report any more.
 const FEWEST_REPORTS: u64 = 9;
-/// A time without an answer that is an outage, in milliseconds.
-const OUTAGE: u64 = 3_000;
 /// Pairs of nodes for each pair of zones, where there are so many.
 const PAIRS: usize = 2;
 /// How many words on what is wrong a verdict has.
@@ -164,16 +163,17 @@ fn missing_pair(
     zones: &BTreeMap<String, String>,
 ) -> Option<String> {
     let zone = |node: &str| zones.get(node).map_or("", String::as_str);
-    let names: BTreeSet<&str> = old.iter().chain(new).map(|node| zone(node)).collect();
+    let all: BTreeSet<&str> = old.union(new).copied().collect();
+    let names: BTreeSet<&str> = all.iter().map(|node| zone(node)).collect();
+    let count_pairs = |clients: &BTreeSet<&str>, from: &str, servers: &BTreeSet<&str>, to: &str| -> usize {
+        let to_others =
+            |client: &&str| servers.iter().filter(|server| zone(server) == to && *server != client).count();
+        clients.iter().filter(|client| zone(client) == from).map(to_others).sum()
+    };
     for from in &names {
         for to in &names {
-            let within = |nodes: &BTreeSet<&'_ str>, name: &str| -> Vec<String> {
-                nodes.iter().filter(|node| zone(node) == name).map(|node| (*node).to_owned()).collect()
-            };
-            let (clients, servers) = (within(old, from), within(new, to));
-            let all: BTreeSet<&str> = old.iter().chain(new).copied().collect();
-            let possible = count_pairs(&within(&all, from), &within(&all, to));
-            let pairs = count_pairs(&clients, &servers);
+            let possible = count_pairs(&all, from, &all, to);
+            let pairs = count_pairs(old, from, new, to);
             if pairs < PAIRS.min(possible) {
                 let names = if from == to {
                     format!("in zone {from:?}")
@@ -187,11 +187,6 @@ fn missing_pair(
         }
     }
     None
-}
-
-fn count_pairs(clients: &[String], servers: &[String]) -> usize {
-    let pairs = clients.iter().map(|client| servers.iter().filter(|server| *server != client).count());
-    pairs.sum()
 }
 
 fn api_server_to_pods(reached: &BTreeMap<Kind, Result<(), String>>) -> (Color, String) {
