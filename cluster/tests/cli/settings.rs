@@ -38,3 +38,27 @@ fn what_is_wrong_is_named_with_what_was_meant() {
     let output = run_in(std::path::Path::new("/"), &["check", "--settings"]);
     assert_eq!(output.status.code(), Some(2));
 }
+
+/// Settings that a page shows are those that the program takes. Names of files that they mention need not be there.
+#[test]
+fn settings_on_the_pages_are_valid() {
+    let pages = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let mut examples = 0;
+    for entry in std::fs::read_dir(pages).expect("docs") {
+        let page = entry.expect("an entry").path();
+        if page.extension() != Some("md".as_ref()) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&page).expect("a page");
+        for block in text.split("\n```yaml").skip(1) {
+            let (_, block) = block.split_once('\n').expect("a block");
+            let settings = block.split("\n```").next().expect("the block");
+            if settings.starts_with("version: 1\n") {
+                let (code, answer) = checked(settings);
+                assert_eq!(code, Some(0), "{}: {settings}\n{answer}", page.display());
+                examples += 1;
+            }
+        }
+    }
+    assert!(examples >= 5, "found {examples} examples of settings");
+}
