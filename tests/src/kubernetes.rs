@@ -65,8 +65,10 @@ impl Cluster {
     pub fn prepare(nodes: u8) -> Result<Cluster> {
         let fabric = Fabric::new(nodes)?;
         let [old, new] = fabric.old_and_new()?;
+        let address = fabric.join()?;
+        [&old, &new].into_iter().try_for_each(|overlay| fabric.route_to_pods(overlay))?;
         let setup = Setup {
-            address: fabric.join()?,
+            address,
             names: &[],
             tokens: Vec::new(),
             controllers: Controllers::Prompt,
@@ -118,6 +120,12 @@ impl Cluster {
             "networks": { "old": network(&self.old), "new": network(&self.new) },
         })
     }
+}
+
+/// Rules of a policy by which agents of probes are on either network alone, so that forwarding is proven before the first node moves.
+pub fn agent_rules() -> Value {
+    let rule = |network: &str| json!({ "namespace": "crossfade-probe", "pod": format!("{network}-*"), "attach": network });
+    json!([rule("old"), rule("new")])
 }
 
 /// Where a network's agent puts its conf. The new one sorts first: that is what goes wrong without Crossfade.

@@ -27,7 +27,7 @@ use super::witness::{CallCounts, Witness, add_up};
 use crate::host::deadline::until;
 use crate::host::fabric::Overlay;
 use crate::kubernetes::api::{WITHIN, pod_path};
-use crate::kubernetes::{Api, Cluster, Operator, conf_path};
+use crate::kubernetes::{Api, Cluster, Operator, agent_rules, conf_path};
 use followed::FollowedCommand;
 
 /// What `roll` asks a node for.
@@ -89,9 +89,8 @@ fn build(nodes: u8, strategy: Strategy) -> Result<(Cluster, Vec<Witness>)> {
 
 /// Where nodes forward, agents that probe are on either network alone, so that forwarding is proven before the first node moves.
 fn rules(strategy: Strategy) -> Value {
-    let rule = |network: &str| json!({ "namespace": "crossfade-probe", "pod": format!("{network}-*"), "attach": network });
     match strategy {
-        Strategy::Bridge => json!([rule("old"), rule("new")]),
+        Strategy::Bridge => agent_rules(),
         Strategy::Double => json!([]),
     }
 }
@@ -179,7 +178,7 @@ impl<'a> Rollout<'a> {
 
     /// Plans, and carries the plan out, with the mesh behind it.
     fn roll(&mut self) -> Result<()> {
-        let mut gates = vec!["packets", "dns-queries"];
+        let mut gates = vec!["packets", "dns-queries", "api-server-to-pods"];
         if self.strategy == Strategy::Bridge {
             gates.push("forwarding");
         }

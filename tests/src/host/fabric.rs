@@ -165,6 +165,18 @@ impl Fabric {
         Ok(address)
     }
 
+    /// Leads the lab's own namespace to the pods of an overlay, through their nodes, as a control plane with the routes of its network has it.
+    ///
+    /// # Errors
+    /// It is not on the wire ([`Fabric::join`]).
+    pub fn route_to_pods(&self, overlay: &Overlay) -> Result<()> {
+        let mut batch = String::new();
+        for node in &self.nodes {
+            writeln!(batch, "route add {} via {}", overlay.subnet(node.index()), node.address())?;
+        }
+        ip_batch(Command::new("ip"), &batch).with_context(|| format!("routes to {}", overlay.name))
+    }
+
     /// All nodes, in order.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes

@@ -90,6 +90,13 @@ impl Operator {
         Ok(operator)
     }
 
+    /// The operator of a migration to another CNI.
+    pub fn towards(mut self, cni: &str) -> Self {
+        let names = self.migration.iter_mut();
+        names.skip_while(|word| *word != "--to").skip(1).take(1).for_each(|name| *name = cni.to_owned());
+        self
+    }
+
     /// Another operator with the same settings and rights, at another machine, who is another user in the cluster.
     ///
     /// # Errors

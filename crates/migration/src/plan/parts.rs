@@ -53,10 +53,7 @@ pub(super) struct Course {
 pub(super) fn plan(scene: &Scene<'_>, findings: &[Finding], cluster: &str, course: Course) -> Plan {
     let (config, Course { start, passes, image, ways, bridge, waves, left_out, pools, policies }) =
         (scene.config, course);
-    // Without a bridge there may never be pods on either network alone at a time, between which packets could be seen to pass.
-    let has_bridge = bridge.is_some();
-    let is_needed = |gate: &Gate| has_bridge || gate.source != GateSource::Probe(ProbeGate::Forwarding);
-    Plan {
+    let mut plan = Plan {
         version: Plan::VERSION,
         cluster: cluster.to_owned(),
         from: scene.from,
@@ -74,7 +71,7 @@ pub(super) fn plan(scene: &Scene<'_>, findings: &[Finding], cluster: &str, cours
         limits: config.roll.limits.clone(),
         margin_percent: config.capacity.margin_percent,
         pods: config.roll.pods.clone(),
-        gates: gates(config).into_iter().filter(is_needed).collect(),
+        gates: gates(config),
         dns: Dns { namespace: config.dns.namespace.clone(), labels: config.dns.labels.clone() },
         policies,
         pool_labels: if image.is_some() { config.nodes.pool_labels.clone() } else { Vec::new() },
@@ -84,7 +81,21 @@ pub(super) fn plan(scene: &Scene<'_>, findings: &[Finding], cluster: &str, cours
         unenforced: unenforced_kinds(scene, &passes).keys().map(ToString::to_string).collect(),
         waivers: waivers(scene, findings),
         passes,
-    }
+    };
+    let denies = plan.passes.iter().chain([&plan.start]).any(|phase| plan.must_deny(*phase));
+    let has_bridge = plan.bridge.is_some();
+    plan.gates.retain(|gate| match gate.source {
+        // Without a bridge there may never be pods on either network alone at a time, between which packets could be seen to pass.
+        GateSource::Probe(ProbeGate::Forwarding) => has_bridge,
+        GateSource::Probe(ProbeGate::Enforcement) => denies,
+        GateSource::Probe(ProbeGate::Packets | ProbeGate::DnsQueries | ProbeGate::ApiServerToPods)
+        | GateSource::Workload
+        | GateSource::Dns
+        | GateSource::ApiServer
+        | GateSource::Watched
+        | GateSource::Command(_) => true,
+    });
+    plan
 }
 
 /// SHA-256 of the settings, with all defaults, in hex. Without those of conversions of network policies: no node moves by them, so a plan stays the

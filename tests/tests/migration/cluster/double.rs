@@ -1,4 +1,5 @@
-//! A migration in three passes, over nodes that are not known to forward between both networks, turned back to `old` from the end of a pass.
+//! A migration in three passes, over nodes that are not known to forward between both networks, turned back to `old` from the end of a pass. It goes by agents that
+//! probe the network, and by no command.
 
 use anyhow::{Context, Result, ensure};
 use lab::host::deadline::until;
@@ -7,7 +8,7 @@ use lab::kubernetes::{Api, Cluster, Operator};
 use serde_json::{Value, json};
 
 use super::steps::{RUN, all_on, all_open, deploy, ended};
-use super::world::{NODES, cluster, in_namespace};
+use super::world::{NODES, cluster, in_namespace, networks};
 
 /// The ends of passes that a run turns back from: the pass, the phase that it leads to, and the network whose addresses pods publish then.
 ///
@@ -20,18 +21,23 @@ pub(crate) fn a_run_of_three_passes_turns_back_at_the_end_of_a_pass() -> Result<
     let cluster = cluster()?;
     let api = cluster.api()?;
     // Nodes have time, since the machine may be busy.
-    let roll = json!({ "limits": {
-        "settleSeconds": 1, "soakSeconds": 0, "claimSeconds": 600, "flipSeconds": 600, "proveSeconds": 900,
-    } });
-    let operator = Operator::new(&cluster.plane, "double", json!({ "roll": roll }))?.waiving_what_blocks()?;
+    let settings = json!({
+        "roll": { "limits": {
+            "settleSeconds": 1, "soakSeconds": 0, "claimSeconds": 600, "flipSeconds": 600, "proveSeconds": 900,
+        } },
+        "networks": networks(&cluster),
+        "probe": { "gates": ["packets", "dns-queries", "api-server-to-pods"] },
+    });
+    let operator = Operator::new(&cluster.plane, "double", settings)?.waiving_what_blocks()?;
     in_namespace(&api, "double", |namespace| {
         deploy(&api, namespace)?;
         all_on(&cluster, &api, namespace, "old")?;
+        operator.bring_agents(&cluster.plane)?;
         for end in ENDS {
             let turned = there_and_back(&cluster, &operator, &api, namespace, end);
             ended(turned, &operator, &api).with_context(|| format!("{end:?}"))?;
         }
-        Ok(())
+        operator.ends(&operator.about(&["probe", "--remove"]), 0).map(drop)
     })
 }
 

@@ -78,6 +78,7 @@ fn of_the_labs_networks() -> Vec<Trial> {
         life::graceful_and_forced_deletions_give_addresses_back,
         operator::what_stands_in_the_way_is_found_while_it_is_there,
         probe::packets_that_are_lost_while_a_command_runs_are_named_with_their_cause,
+        probe::a_run_goes_by_its_agents_alone,
         roll::a_run_is_killed_taken_up_held_and_brought_back,
         double::a_run_of_three_passes_turns_back_at_the_end_of_a_pass,
         outage::a_run_outlives_its_api_server_its_laptop_and_its_nodes,

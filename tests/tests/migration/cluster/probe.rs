@@ -1,24 +1,29 @@
-//! `kubectl crossfade probe` on nodes with pods: what passes, what is lost while a command runs, and what explains it.
+//! `kubectl crossfade probe` on nodes with pods: what passes, what is lost while a command runs, and what explains it; and a run that goes by its agents.
+
+use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use lab::host::deadline::until;
-use lab::kubernetes::api::WITHIN;
+use lab::host::node::Node;
+use lab::install::crossfade::POLICY;
+use lab::kubernetes::api::{WITHIN, node_path};
 use lab::kubernetes::{Api, Cluster, Operator};
 use serde_json::{Value, json};
 
-use super::world::cluster;
+use super::steps::{all_on, all_open, back, deploy, ended, state};
+use super::world::{NODES, cluster, in_namespace, networks};
 
 /// Agents of three nodes: one on each node's network, one in a pod, and two more in pods on two of the nodes.
 const AGENTS: u64 = 10;
+/// The port at which agents answer, and a NetworkPolicy does not let them be asked.
+const DENIED_PORT: u16 = 9_799;
 /// How often a network without a fault is probed, until it is found to have none.
 const TRIES: u32 = 4;
 
 pub(crate) fn packets_that_are_lost_while_a_command_runs_are_named_with_their_cause() -> Result<()> {
     let cluster = cluster()?;
     let api = cluster.api()?;
-    let network = |cidr: String| json!({ "cidrs": [cidr] });
-    let networks = json!({ "old": network(cluster.old.cidr()), "new": network(cluster.new.cidr()) });
-    let operator = Operator::new(&cluster.plane, "bridge", json!({ "networks": networks }))?;
+    let operator = Operator::new(&cluster.plane, "bridge", json!({ "networks": networks(&cluster) }))?;
 
     // Without the rights, nothing is put up.
     let refused = operator.ends(&operator.about(&["probe"]), 1)?;
@@ -66,6 +71,75 @@ pub(crate) fn packets_that_are_lost_while_a_command_runs_are_named_with_their_ca
         ["n1 -> n2: packets do not arrive", "n1 -> n2: packets or", "n2 -> n1: packets or", "n1 and n2: "];
     ensure!(pair.iter().any(|cause| causes.contains(cause)), "{causes}");
     until("the end of the agents", WITHIN, || Ok(pods(&api)?.is_empty().then_some(())))
+}
+
+/// All gates that go by agents, and no command: the run waits while packets arrive that the new network's NetworkPolicy denies, and goes on when they do not.
+pub(crate) fn a_run_goes_by_its_agents_alone() -> Result<()> {
+    let mut cluster = cluster()?;
+    let api = cluster.api()?;
+    let before: Vec<Vec<u8>> = nodes(&cluster).map(place_agents).collect::<Result<_>>()?;
+    let settings = json!({
+        // Nodes have time, since the machine may be busy.
+        "roll": { "limits": {
+            "settleSeconds": 1, "soakSeconds": 0, "claimSeconds": 600, "flipSeconds": 600, "proveSeconds": 900,
+        } },
+        "networks": networks(&cluster),
+        "probe": { "gates": ["packets", "forwarding", "dns-queries", "api-server-to-pods", "enforcement"] },
+    });
+    // Flannel enforces no policies, and Calico does from the first pod on.
+    let operator =
+        Operator::new(&cluster.plane, "bridge", settings)?.towards("calico").waiving_what_blocks()?;
+    let outcome = in_namespace(&api, "agents", |namespace| {
+        deploy(&api, namespace)?;
+        all_on(&cluster, &api, namespace, "old")?;
+        operator.bring_agents(&cluster.plane)?;
+        let there = waits_for_enforcement(&cluster, &operator, &api).and_then(|()| {
+            all_on(&cluster, &api, namespace, "new")?;
+            all_open(&api)
+        });
+        ended(there, &operator, &api)?;
+        operator.ends(&operator.about(&["probe", "--remove"]), 0)?;
+        back(&api)
+    });
+    for (worker, policy) in cluster.workers.iter_mut().zip(before) {
+        worker.node.write(POLICY, policy)?;
+    }
+    outcome
+}
+
+fn waits_for_enforcement(cluster: &Cluster, operator: &Operator, api: &Api) -> Result<()> {
+    let hash = operator.plan()?;
+    let mut roll = operator.begin(&["roll", "--plan", &hash[..12]])?;
+    until("a run that waits for enforcement", WITHIN * 2, || {
+        roll.goes_on()?;
+        Ok(roll.stderr_text()?.contains("Gate/enforcement waits, GateRed").then_some(()))
+    })
+    .with_context(|| format!("{:?}", roll.stderr_text()))?;
+    for name in NODES {
+        ensure!(state(&api.get(&node_path(name))?).is_none(), "{name} has a step");
+    }
+    // What an agent of Calico would do with the policy.
+    let (pods, port) = (cluster.new.cidr(), DENIED_PORT.to_string());
+    let rule = ["FORWARD", "-p", "udp", "-d", &pods, "--dport", &port, "-j", "DROP"].map(str::to_owned);
+    nodes(cluster).try_for_each(|node| node.run(&words_of(&rule, "-I")).map(drop))?;
+    let ended = roll.ends(WITHIN * 8);
+    nodes(cluster).try_for_each(|node| node.run(&words_of(&rule, "-D")).map(drop))?;
+    let ended = ended?;
+    ensure!(ended.status == Some(0) && ended.stderr.contains("the last pass is done"), "{ended:#?}");
+    Ok(())
+}
+
+/// Has agents of probes on either network alone on a node, whatever its phase is; gives the policy of before.
+fn place_agents(node: &Node) -> Result<Vec<u8>> {
+    let before = fs::read(node.outside(POLICY)).context(POLICY)?;
+    let mut policy: Value = serde_json::from_slice(&before)?;
+    policy["rules"] = lab::kubernetes::agent_rules();
+    node.write(POLICY, policy.to_string())?;
+    Ok(before)
+}
+
+fn nodes(cluster: &Cluster) -> impl Iterator<Item = &Node> {
+    cluster.workers.iter().take(NODES.len()).map(|worker| &worker.node)
 }
 
 /// A rule of the first node, by which packets to pods of the second one do not arrive.

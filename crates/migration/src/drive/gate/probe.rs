@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::cni::reach;
-use crate::cni::support::Cni;
 use crate::config::ProbeGate;
 use crate::plan::Plan;
 use crate::roll::world::{Color, Verdict};
@@ -14,7 +13,6 @@ use reachability::measurement::{self, Measurement, judge};
 use reachability::report::Counts;
 use reachability::stream::OUTAGE;
 use reachability::{Kind, Phase};
-use snapshot::model::Kind as ObjectKind;
 
 /// Reports of a hub in a minute; fewer say that the hub has just begun, or does not report any more.
 const FEWEST_REPORTS: u64 = 9;
@@ -204,21 +202,18 @@ fn api_server_to_pods(reached: &BTreeMap<Kind, Result<(), String>>) -> (Color, S
     }
 }
 
-/// Red if a packet arrives that a CNI should stop. Where the operator accepts that policies are not enforced for a while, only what the old CNI did counts.
+/// Red if a packet arrives that a CNI should stop. Green without agents whose pods a CNI protects: the first node to move brings them.
 fn enforcement(measurement: &Measurement, plan: &Plan) -> (Color, String) {
-    let is_accepted = plan.unenforced.iter().any(|kind| *kind == *ObjectKind::NETWORK_POLICY.name());
-    let is_enforced = |phase: Phase| {
-        let enforcer = match phase {
-            Phase::Old | Phase::BothOld => plan.from,
-            Phase::BothNew | Phase::New => plan.to,
-        };
-        enforces_always(enforcer) && (!is_accepted || phase == Phase::Old)
-    };
+    let is_protected = |kind: &Kind| matches!(kind, Kind::Pod(phase) if plan.must_deny(*phase));
+    if !measurement.agents.keys().any(is_protected) {
+        let why = "no agent's pod is in a phase in which a CNI enforces every NetworkPolicy";
+        return (Color::Green, why.to_owned());
+    }
     let denied: Vec<(&Class, measurement::Verdict)> = measurement
         .classes
         .iter()
         .filter(|(class, _)| class.packet == Packet::DeniedUdp)
-        .filter(|(class, _)| matches!(class.to, Target::Agent(Kind::Pod(phase)) if is_enforced(phase)))
+        .filter(|(class, _)| matches!(&class.to, Target::Agent(kind) if is_protected(kind)))
         .map(|(class, counts)| (class, judge(class, counts)))
         .collect();
     let open: Vec<String> = denied
@@ -231,11 +226,6 @@ fn enforcement(measurement: &Measurement, plan: &Plan) -> (Color, String) {
         (true, true) => (Color::Green, "what a NetworkPolicy denies does not arrive".to_owned()),
         (true, false) => (Color::Unknown, "nothing that a CNI enforces was measured".to_owned()),
     }
-}
-
-/// Whether a CNI enforces every NetworkPolicy for its own pods, however it is set; that of the Amazon VPC CNI is a setting.
-const fn enforces_always(cni: Cni) -> bool {
-    matches!(cni, Cni::Calico | Cni::Canal | Cni::Cilium | Cni::Antrea)
 }
 
 fn shorten(lines: impl Iterator<Item = String>) -> String {
@@ -411,15 +401,21 @@ mod tests {
     #[test]
     fn what_a_policy_denies_counts_where_a_cni_enforces_it() {
         let denied = |to| class(OLD, Target::Agent(to), Packet::DeniedUdp);
-        let gate = |from: &str, unenforced: &[&str], classes: &[(Class, Counts)]| {
-            color(ProbeGate::Enforcement, &sight(&[], classes), &plan(None, from, unenforced))
+        let gate = |from: &str, unenforced: &[&str], agents: &[Kind], classes: &[(Class, Counts)]| {
+            let agents: Vec<(Kind, &[&str])> = agents.iter().map(|kind| (*kind, &["n1"][..])).collect();
+            color(ProbeGate::Enforcement, &sight(&agents, classes), &plan(None, from, unenforced))
         };
         let (closed, open) = (counts(0, 60, 1), counts(3, 57, 1));
-        assert_eq!(gate("calico", &[], &[(denied(OLD), closed), (denied(NEW), closed)]), Color::Green);
-        assert_eq!(gate("calico", &[], &[(denied(OLD), closed), (denied(NEW), open)]), Color::Red);
-        let accepted = gate("calico", &["NetworkPolicy"], &[(denied(OLD), closed), (denied(NEW), open)]);
-        assert_eq!(accepted, Color::Green, "the operator accepts it");
-        assert_eq!(gate("flannel", &[], &[(denied(OLD), open)]), Color::Unknown, "Flannel enforces nothing");
+        let both = [OLD, NEW];
+        assert_eq!(gate("calico", &[], &both, &[(denied(OLD), closed), (denied(NEW), closed)]), Color::Green);
+        let leaks = [(denied(OLD), closed), (denied(NEW), open)];
+        assert_eq!(gate("calico", &[], &both, &leaks), Color::Red);
+        let accepted = &["NetworkPolicy"];
+        assert_eq!(gate("calico", accepted, &both, &leaks), Color::Green, "the operator accepts it");
+        assert_eq!(gate("calico", accepted, &both, &[]), Color::Unknown, "agents have not sent it yet");
+        let classes = [(denied(OLD), open)];
+        assert_eq!(gate("flannel", &[], &[OLD], &classes), Color::Green, "Flannel enforces nothing");
+        assert_eq!(gate("flannel", &[], &both, &classes), Color::Unknown, "Cilium does");
         let classes = [(denied(OLD), closed), (udp(OLD, OLD), counts(60, 0, 0))];
         assert_eq!(
             color(ProbeGate::Packets, &sight(&[], &classes), &plan(None, "calico", &[])),

@@ -1,11 +1,12 @@
 //! The passes that a cluster needs, and the places where a bridge must be.
 
 use serde_json::json;
+use snapshot::model::Kind;
 use types::policy::Phase::{self, BothNew, BothOld, New, Old};
 
 use super::case::{cluster, labelled, node, observed, planned, refused, report, with};
-use crate::check::tests::Case;
-use crate::cni::support::Strategy;
+use crate::check::tests::{Case, object};
+use crate::cni::support::{Cni, Strategy};
 use crate::plan::Bridge;
 
 /// A cluster with a node in each of these phases.
@@ -92,6 +93,23 @@ fn the_gate_on_forwarding_is_there_where_a_pass_needs_it() {
     let accepted = "probe: {gates: [packets]}\nroll: {bridge: {accept: a router}}";
     let plan = planned(&with(phases(Strategy::Bridge, &[Old, Old]), accepted));
     assert_eq!(plan.bridge, Some(Bridge::Accepted("a router".into())));
+}
+
+/// The gate on what policies deny has something to go by where one of the CNIs enforces policies during the run.
+#[test]
+fn the_gate_on_enforcement_is_there_where_a_cni_enforces_policies() {
+    let has_gate = |from: Cni, to: Cni, accepted: &str| {
+        let policy = object(Kind::NETWORK_POLICY, "p", json!({"metadata": {"namespace": "x"}})).1;
+        let strategy = Strategy::Bridge;
+        let case = Case { from, to, strategy, ..cluster([policy, node("n1", "")]) };
+        let settings =
+            format!("probe: {{gates: [enforcement]}}\nroll: {{bridge: {{accept: a router}}{accepted}}}");
+        planned(&with(case, &settings)).gates.iter().any(|gate| gate.name == "enforcement")
+    };
+    let accepted = ", unenforced: [NetworkPolicy]";
+    assert!(!has_gate(Cni::Flannel, Cni::Cilium, accepted));
+    assert!(has_gate(Cni::Calico, Cni::Cilium, accepted));
+    assert!(has_gate(Cni::Flannel, Cni::Calico, ""));
 }
 
 #[test]
