@@ -153,7 +153,13 @@ pub(crate) fn probe(global: &Global, args: &ProbeArgs) -> Result<Answer, Failure
     let progress = Progress::new();
     let probed = live::probe(&global.access, &options, &mut |text| progress.event(text));
     let probed = probed.map_err(call_failure)?;
-    let comparisons = compare(&probed.baseline, &probed.measured);
+    let (from, to) = (args.migration.from, args.migration.to);
+    let is_enforced = |kind: Kind| match kind {
+        Kind::Host => false,
+        Kind::Pod(Phase::Old | Phase::BothOld) => from.enforces_policies(),
+        Kind::Pod(Phase::BothNew | Phase::New) => to.enforces_policies(),
+    };
+    let comparisons = compare(&probed.baseline, &probed.measured, is_enforced);
     if let Some(file) = &args.measured {
         write_measured(file, &comparisons)?;
     }

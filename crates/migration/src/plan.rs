@@ -322,17 +322,15 @@ impl Plan {
         if self.is_final() { Phase::New } else { Phase::Old }
     }
 
-    /// Whether packets that a NetworkPolicy denies must not reach pods in a phase: a CNI enforces each of them there, however it is set. Where the operator accepts
+    /// Whether packets that a NetworkPolicy denies must not reach pods in a phase: a CNI enforces every one of them there. Where the operator accepts
     /// that policies are unenforced for a while, only pods count that are as they were before the run.
     #[must_use]
     pub fn must_deny(&self, phase: Phase) -> bool {
-        // Whether the Amazon VPC CNI enforces them is a setting.
-        let enforces = |cni| matches!(cni, Cni::Calico | Cni::Canal | Cni::Cilium | Cni::Antrea);
         let is_accepted = self.unenforced.iter().any(|kind| *kind == *Kind::NETWORK_POLICY.name());
         match phase {
-            Phase::Old => enforces(self.from),
-            Phase::BothOld => enforces(self.from) && !is_accepted,
-            Phase::BothNew | Phase::New => enforces(self.to) && !is_accepted,
+            Phase::Old => self.from.enforces_policies(),
+            Phase::BothOld => self.from.enforces_policies() && !is_accepted,
+            Phase::BothNew | Phase::New => self.to.enforces_policies() && !is_accepted,
         }
     }
 

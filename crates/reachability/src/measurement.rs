@@ -141,21 +141,25 @@ pub struct Comparison {
     pub class: Class,
     pub baseline: Counts,
     pub counts: Counts,
-    /// [`Verdict::NotMeasured`] without a clean baseline.
+    /// [`Verdict::NotMeasured`] without a clean baseline; what a CNI must deny needs none.
     pub verdict: Verdict,
 }
 
-/// Every class of both times. A class that was not clean before says nothing of what happened since.
+/// Every class of both times. A class that was not clean before says nothing of what happened since, unless it is of packets to pods whose CNI enforces policies.
 #[must_use]
-pub fn compare(baseline: &Measurement, measured: &Measurement) -> Vec<Comparison> {
+pub fn compare(
+    baseline: &Measurement,
+    measured: &Measurement,
+    is_enforced: impl Fn(Kind) -> bool,
+) -> Vec<Comparison> {
     let classes: BTreeSet<Class> = baseline.classes.keys().chain(measured.classes.keys()).copied().collect();
     let comparison = |class: Class| {
         let [before, after] = [baseline, measured]
             .map(|measurement| measurement.classes.get(&class).copied().unwrap_or_default());
-        let verdict = match judge(&class, &before) {
-            Verdict::Clean => judge(&class, &after),
-            Verdict::Lossy | Verdict::Open | Verdict::NotMeasured => Verdict::NotMeasured,
-        };
+        let must_be_denied =
+            class.packet == Packet::DeniedUdp && matches!(class.to, Target::Agent(kind) if is_enforced(kind));
+        let is_comparable = must_be_denied || judge(&class, &before) == Verdict::Clean;
+        let verdict = if is_comparable { judge(&class, &after) } else { Verdict::NotMeasured };
         Comparison { class, baseline: before, counts: after, verdict }
     };
     classes.into_iter().map(comparison).collect()
@@ -278,7 +282,10 @@ mod tests {
             classes: BTreeMap::from([(class(packet), Counts { answered, lost, ..Counts::default() })]),
             ..Measurement::default()
         };
-        let verdict = |before: &Measurement, after: &Measurement| compare(before, after)[0].verdict;
+        let compared = |before: &Measurement, after: &Measurement, is_enforced: bool| {
+            compare(before, after, |_| is_enforced)[0].verdict
+        };
+        let verdict = |before: &Measurement, after: &Measurement| compared(before, after, false);
         let (clean, lossy, none) =
             (measured(Packet::Udp, 60, 0), measured(Packet::Udp, 30, 30), Measurement::default());
         assert_eq!(verdict(&clean, &lossy), Verdict::Lossy);
@@ -288,7 +295,10 @@ mod tests {
         assert_eq!(verdict(&none, &lossy), Verdict::NotMeasured);
         let (denied, open) = (measured(Packet::DeniedUdp, 0, 60), measured(Packet::DeniedUdp, 60, 0));
         assert_eq!(verdict(&denied, &open), Verdict::Open);
-        assert_eq!(verdict(&open, &open), Verdict::NotMeasured, "nothing enforces the policy");
+        assert_eq!(verdict(&open, &open), Verdict::NotMeasured, "no CNI enforces the policy");
+        assert_eq!(compared(&open, &open, true), Verdict::Open, "the CNI has to");
+        assert_eq!(compared(&open, &denied, true), Verdict::Clean);
+        assert_eq!(compared(&lossy, &lossy, true), Verdict::NotMeasured, "no policy denies it");
     }
 
     #[test]

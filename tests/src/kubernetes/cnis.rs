@@ -266,6 +266,16 @@ impl Agents {
         self.begin_cilium()
     }
 
+    /// Kills Cilium's agent and starts it again with another value of a flag, such as `--enable-policy=`.
+    ///
+    /// # Errors
+    /// As [`Cnis::start`].
+    pub fn set_cilium_flag(&mut self, flag: &str, value: &str) -> Result<()> {
+        self.own.retain(|own| !own.starts_with(flag));
+        self.own.push(format!("{flag}{value}"));
+        self.begin_cilium()
+    }
+
     fn begin_cilium(&mut self) -> Result<()> {
         if let Some(agent) = self.cilium.take() {
             agent.kill()?;

@@ -98,6 +98,15 @@ impl Cni {
             Self::Antrea => "antrea",
         }
     }
+
+    /// Whether it enforces every NetworkPolicy for its own pods unless it is told not to. Flannel never does, and the Amazon VPC CNI where a setting says so.
+    #[must_use]
+    pub const fn enforces_policies(self) -> bool {
+        match self {
+            Self::Calico | Self::Canal | Self::Cilium | Self::Antrea => true,
+            Self::Flannel | Self::AwsVpcCni => false,
+        }
+    }
 }
 
 impl fmt::Display for Strategy {

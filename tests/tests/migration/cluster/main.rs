@@ -53,6 +53,7 @@ fn of_real_networks() -> Vec<Trial> {
         services::services_names_and_probes_work_in_every_phase,
         join::networks_join_and_leave_pods_that_run,
         real::networks_join_and_leave_fifty_pods_under_traffic,
+        real::what_a_network_policy_denies_is_probed_before_and_after_cilium_enforces_it,
         real::a_node_that_loses_its_power_gives_its_pods_both_networks_again,
         real::a_run_of_joins_and_leaves_evicts_each_pod_once_and_turns_back,
         probed::a_run_of_one_pass_is_probed_throughout,

@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 use super::join::{SETTINGS, identities, let_join, second_address};
 use super::move_pods::restart;
 use super::steps::{all_on, all_open, back, deploy, ended};
-use super::world::{NODES, cluster, ensure_answers, flip, in_namespace, network_of, real_agents, run_on};
+use super::world::{
+    NODES, cluster, ensure_answers, flip, flip_all, in_namespace, network_of, networks, real_agents, run_on,
+};
 
 /// Pods of the node, beside one on another node that all of them probe and that probes all of them.
 const PODS: u32 = 50;
@@ -35,6 +37,43 @@ pub(crate) fn networks_join_and_leave_fifty_pods_under_traffic() -> Result<()> {
         let back = flip(&api, NODES[2], "old").and_then(|()| flip(&api, NODE, "old"));
         moved.and(back)
     })
+}
+
+/// Agents of probes find packets that Cilium lets through though a NetworkPolicy denies them, and none once Cilium enforces policies.
+pub(crate) fn what_a_network_policy_denies_is_probed_before_and_after_cilium_enforces_it() -> Result<()> {
+    let cluster = cluster()?;
+    let api = cluster.api()?;
+    let settings = json!({ "networks": networks(&cluster) });
+    let operator = Operator::new(&cluster.plane, "bridge", settings)?;
+    operator.grant_probes(&cluster.plane)?;
+    flip_all(&api, "new")?;
+    let probed = denied(&operator, 3, "open")
+        .and_then(|()| enforce_policies("default"))
+        .and_then(|()| denied(&operator, 0, "clean"));
+    let back = enforce_policies("never").and_then(|()| back(&api));
+    probed.and(back)
+}
+
+/// Restarts the agents of Cilium with this `enable-policy`.
+fn enforce_policies(mode: &str) -> Result<()> {
+    real_agents()?.iter_mut().try_for_each(|agents| agents.set_cilium_flag("--enable-policy=", mode))
+}
+
+/// Probes pods on Cilium's network, and looks at what was sent to a closed port.
+fn denied(operator: &Operator, status: i32, verdict: &str) -> Result<()> {
+    let words = operator.about(&["probe", "--enforcement", "--baseline", "30", "--for", "30"]);
+    let probed = operator.ends(&words, status)?;
+    let classes = probed.answer["classes"].as_array().context("classes")?;
+    let denied: Vec<&Value> = classes.iter().filter(|class| class["packet"] == "denied UDP").collect();
+    let is_right =
+        |class: &&Value| class["from"] == "new" && class["to"] == "new" && class["verdict"] == verdict;
+    ensure!(!denied.is_empty() && denied.iter().all(is_right), "expected {verdict}: {denied:#?}");
+    println!(
+        "{verdict}: {} classes of packets that a NetworkPolicy denies, {} in all",
+        denied.len(),
+        classes.len()
+    );
+    Ok(())
 }
 
 fn joined_and_left(cluster: &Cluster, api: &Api, namespace: &str) -> Result<()> {
