@@ -132,10 +132,7 @@ fn refuse_node(global: &Global) -> Result<(), Failure> {
 
 /// Writes the files that ADDs through Crossfade may wait for as soon as the policy that a pod brings is in force.
 fn apply_before_policy(plan: &Plan, node: &NodeFacts, notes: &mut Vec<String>) -> Result<Vec<Done>, Failure> {
-    let brought = plan.changes.iter().find_map(|change| match &change.act {
-        Act::Write(write) if write.path.ends_with(POLICY_FILE) => Policy::parse(&write.bytes).ok(),
-        _ => None,
-    });
+    let brought = plan.content_for(POLICY_FILE).and_then(|bytes| Policy::parse(bytes).ok());
     let Some(policy) = brought else { return Ok(Vec::new()) };
     let before = node.policy().filter(|_| node.dirs.has_own_conf());
     let waiting = gated::gather(&policy, before, &node.profiles);
@@ -221,7 +218,27 @@ impl ChangeHandler for InstallHandler<'_> {
                 let result = shim::host::file::create_private_dir(&Layout::default().run_dir);
                 result.err().map(|error| Err(Failure::new(Exit::Failed, error)))
             }
-            _ => None,
+            Act::Keep
+            | Act::Ensure(_)
+            | Act::Write(_)
+            | Act::List { .. }
+            | Act::EnsureGone { .. }
+            | Act::Remove { .. }
+            | Act::RemoveTree(_)
+            | Act::Empty(_)
+            | Act::MakeDir(_)
+            | Act::SetAside { .. }
+            | Act::Ledger { .. }
+            | Act::Unlock(_)
+            | Act::Close(..)
+            | Act::CloseEntry(_)
+            | Act::HostRoutes
+            | Act::Unannotate(_)
+            | Act::Wait
+            | Act::Mark { .. }
+            | Act::Kernel(_)
+            | Act::Start { .. }
+            | Act::Systemctl(_) => None,
         }
     }
 }

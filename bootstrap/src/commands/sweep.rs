@@ -253,7 +253,26 @@ impl ChangeHandler for SweepHandler<'_> {
                 let converged = hostroute::converge(self.layout, Budget::new_brief());
                 Some(converged.map(|_| Outcome::Done).map_err(|e| Failure::new(Exit::Failed, e)))
             }
-            _ => None,
+            Act::Keep
+            | Act::Ensure(_)
+            | Act::Write(_)
+            | Act::List { .. }
+            | Act::EnsureGone { .. }
+            | Act::Remove { .. }
+            | Act::RemoveTree(_)
+            | Act::Empty(_)
+            | Act::MakeDir(_)
+            | Act::SetAside { .. }
+            | Act::Ledger { .. }
+            | Act::Unlock(_)
+            | Act::Confirm
+            | Act::Unannotate(_)
+            | Act::Wait
+            | Act::Mark { .. }
+            | Act::Kernel(_)
+            | Act::Start { .. }
+            | Act::Retract
+            | Act::Systemctl(_) => None,
         }
     }
 }

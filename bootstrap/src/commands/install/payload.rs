@@ -75,9 +75,15 @@ impl Plan {
     /// replaces.
     #[must_use]
     pub(crate) fn node(&self) -> Option<Node> {
-        self.changes.iter().find_map(|change| match &change.act {
-            Act::Write(write) if write.path.ends_with(NODE_FILE) => Node::parse(&write.bytes).ok(),
-            _ => None,
+        Node::parse(self.content_for(NODE_FILE)?).ok()
+    }
+
+    /// What the plan writes into a file.
+    #[must_use]
+    pub(crate) fn content_for(&self, file: &str) -> Option<&[u8]> {
+        self.changes.iter().find_map(|change| {
+            let Act::Write(write) = &change.act else { return None };
+            write.path.ends_with(file).then_some(write.bytes.as_slice())
         })
     }
 

@@ -117,10 +117,8 @@ struct UninstallHandler<'a> {
 
 impl ChangeHandler for UninstallHandler<'_> {
     fn apply(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
-        match &change.act {
-            Act::Remove { path, nudge: true } => Some(self.remove_conf(path).map(|()| Outcome::Done)),
-            _ => None,
-        }
+        let Act::Remove { path, nudge: true } = &change.act else { return None };
+        Some(self.remove_conf(path).map(|()| Outcome::Done))
     }
 }
 

@@ -191,9 +191,7 @@ impl AnnotationHandler {
 
 impl ChangeHandler for AnnotationHandler {
     fn apply(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
-        match &change.act {
-            Act::Unannotate(stale) => Some(Ok(self.remove(stale))),
-            _ => None,
-        }
+        let Act::Unannotate(stale) = &change.act else { return None };
+        Some(Ok(self.remove(stale)))
     }
 }
