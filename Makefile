@@ -10,7 +10,7 @@ MUSL          := $(TARGET:gnu=musl)
 PLUGIN_TARGET := $(if $(wildcard $(shell rustc --print sysroot)/lib/rustlib/$(MUSL)/lib/libstd-*.rlib),$(MUSL),$(TARGET))
 PLUGIN        := $(or $(CARGO_TARGET_DIR),target)/$(PLUGIN_TARGET)/release/crossfade
 
-# Builds the benchmark's programs. Whoever has just built all tests has them: `make bench LAB=:`.
+# Builds the benchmark's programs. A build of all tests has built them, too: `make bench LAB=:`.
 LAB := cargo build --locked -p lab --bins
 
 .PHONY: help

@@ -95,7 +95,7 @@ fn many_interfaces_do_not_overflow_a_dump() {
 }
 
 #[test]
-fn a_conversation_goes_on_with_whoever_is_next_but_never_with_two() {
+fn an_idle_conversation_is_reused_and_never_shared_by_two_callers() {
     if !privileged() {
         return;
     }
@@ -107,7 +107,7 @@ fn a_conversation_goes_on_with_whoever_is_next_but_never_with_two() {
     let last = Arc::as_ptr(&second);
     drop((first, second));
     let third = opened.conversation().expect("a socket inside");
-    assert_eq!(Arc::as_ptr(&third), last, "nobody uses it any more");
+    assert_eq!(Arc::as_ptr(&third), last, "it is idle");
     drop(third);
     let cookie = opened.cookie();
     assert_eq!(opened.interface_names(ample()).expect("names"), ["lo"]);

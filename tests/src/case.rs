@@ -339,7 +339,7 @@ impl Case {
     }
 
     /// Holds when every stub and every child of one is gone, or goes at once.
-    pub fn nobody_is_left(&self) -> Result<()> {
+    pub fn expect_no_delegates(&self) -> Result<()> {
         let log = self.stubs.log();
         let pids: Vec<i32> = log.calls()?.iter().map(|call| call.pid).chain(log.spawned()?).collect();
         self.eventually("the end of every delegate and child", || Ok(!pids.iter().any(|pid| is_alive(*pid))))

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_writes_to_stdout_or_stderr() {
+    fn no_other_module_writes_to_stdout_or_stderr() {
         let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let mut all = Vec::new();
         sources(&src, &mut all);

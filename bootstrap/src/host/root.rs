@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_is_an_error_for_whoever_uses_it_and_never_absent() {
+    fn a_loop_is_an_error_for_each_caller_and_never_absent() {
         let dir = tempfile::tempdir().expect("scratch");
         let root = Root::new(dir.path());
         fs::create_dir_all(dir.path().join("etc")).expect("directory");

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_followed_only_where_nobody_else_could_have_made_it() {
+    fn a_link_is_followed_only_where_no_other_user_could_have_made_it() {
         let dir = scratch();
         let path = |name: &str| dir.path().join(name);
         fs::create_dir_all(path("real/deep")).expect("directory");

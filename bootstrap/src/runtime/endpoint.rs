@@ -268,7 +268,7 @@ mod tests {
         ("etc/systemd/system/k3s.service", "[Service]\nExecStart=/usr/local/bin/k3s server\n");
 
     #[test]
-    fn whoever_names_it_first_counts() {
+    fn the_first_source_that_names_the_endpoint_counts() {
         let address = ("etc/containerd/config.toml", "version = 2\n[grpc]\naddress = '/run/other.sock'\n");
         for (files, runtime, endpoint) in [
             (&[KUBELET, CONTAINERD][..], "", "unix:///var/run/crio/crio.sock"),

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_named_is_asked_and_nobody_is_looked_for() {
+    fn a_named_runtime_is_asked_and_no_other_is_looked_for() {
         let named = |endpoint: &str| cli::Endpoint { runtime_endpoint: Some(endpoint.into()) };
         let (root, node) = (Root::new(Path::new("/nonexistent")), Node::default());
         let choice = |endpoint: &cli::Endpoint| to_ask(&root, &node, endpoint).choice;

@@ -46,7 +46,7 @@ fn on_node(node: &Node, what: &str, arguments: &[&str]) {
 }
 
 #[test]
-fn records_speak_to_nobody_s_terminal() {
+fn records_cannot_control_the_terminal() {
     let node = Node::new("bridge");
     node.run_expecting(&["install"], 0);
     attach_pod(&node.layout(), ("c9", HOSTILE), now(), &[node.path("net.d/10-old.conflist")]);
@@ -59,7 +59,7 @@ fn records_speak_to_nobody_s_terminal() {
 }
 
 #[test]
-fn damaged_records_and_inventories_speak_to_nobody_s_terminal() {
+fn damaged_records_and_inventories_cannot_control_the_terminal() {
     let node = Node::new("bridge");
     node.run_expecting(&["install"], 0);
     attach(&node.layout(), "c9", now(), &[node.path("net.d/10-old.conflist")]);
@@ -79,7 +79,7 @@ fn damaged_records_and_inventories_speak_to_nobody_s_terminal() {
 }
 
 #[test]
-fn confs_speak_to_nobody_s_terminal() {
+fn confs_cannot_control_the_terminal() {
     let node = Node::new("bridge");
     let conf = serde_json::json!({"cniVersion": "1.0.0", "name": HOSTILE, "plugins": [{"type": HOSTILE}]});
     node.write(&format!("net.d/00-{FILE}.conflist"), &conf.to_string());
@@ -98,7 +98,7 @@ fn confs_speak_to_nobody_s_terminal() {
 }
 
 #[test]
-fn policies_speak_to_nobody_s_terminal() {
+fn policies_cannot_control_the_terminal() {
     let node = Node::new("bridge");
     // As bytes that JSON lets stand in a string: a policy is printed as it was written.
     let raw = "\u{7f}\u{9b}1A\u{202e}\u{2028}";
@@ -126,7 +126,7 @@ fn policies_speak_to_nobody_s_terminal() {
 }
 
 #[test]
-fn node_settings_and_units_speak_to_nobody_s_terminal() {
+fn node_settings_and_units_cannot_control_the_terminal() {
     let tree = Tree::new();
     tree.node(&format!("{}: 1", serde_json::json!(HOSTILE)));
     for command in
@@ -159,7 +159,7 @@ fn node_settings_and_units_speak_to_nobody_s_terminal() {
 }
 
 #[test]
-fn reports_of_watch_speak_to_nobody_s_terminal() {
+fn reports_of_watch_cannot_control_the_terminal() {
     let tree = crate::unit::watch::node("private");
     let conf = serde_json::json!(format!("/etc/cni/net.d/{HOSTILE}.conflist"));
     tree.policy(&format!(r#""new": {{"conf": [{conf}]}}"#));
@@ -176,7 +176,7 @@ fn reports_of_watch_speak_to_nobody_s_terminal() {
 }
 
 #[test]
-fn names_of_files_speak_to_nobody_s_terminal() {
+fn names_of_files_cannot_control_the_terminal() {
     let tree = Tree::new();
     tree.write(&format!("var/log/pods/{FILE}/0.log"), "");
     tree.write(&format!("etc/kubernetes/{FILE}.conf"), "users:\n- user: {token: x}\n");
@@ -186,7 +186,7 @@ fn names_of_files_speak_to_nobody_s_terminal() {
 }
 
 #[test]
-fn arguments_speak_to_nobody_s_terminal() {
+fn arguments_cannot_control_the_terminal() {
     let tree = Tree::new();
     let bake = |option: &str, value: &str| {
         let run = tree.run(&["image", "bake", "--image", "final", option, value]);

@@ -37,8 +37,8 @@ fn write_all(file: &File, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) 
     out.flush()
 }
 
-/// Whether a path leads to what is no regular file, or is a link of the system to a file that a process has open, such as `/dev/stdout`: whoever
-/// replaced that would replace the link.
+/// Whether a path leads to what is no regular file, or is a link of the system to a file that a process has open, such as `/dev/stdout`: a
+/// rename would replace the link.
 fn is_stream(file: &Path) -> bool {
     let Ok(metadata) = fs::metadata(file) else { return false };
     let is_link = fs::symlink_metadata(file).is_ok_and(|metadata| metadata.is_symlink());
@@ -69,7 +69,7 @@ mod tests {
         assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
         let socket = dir.path().join("socket");
         let _bound = UnixDatagram::bind(&socket).expect("a socket");
-        assert!(save(&socket, text).expect_err("nobody opens one").what.contains("socket"));
+        assert!(save(&socket, text).expect_err("a socket").what.contains("socket"));
         assert!(fs::metadata(&socket).expect("there").file_type().is_socket());
         save(dir.path(), text).expect_err("a directory");
         // What a process has open may be named by a link that must not be replaced.

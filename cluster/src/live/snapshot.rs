@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_knows_a_config_map_that_may_not_be_read() {
+    fn a_config_map_that_may_not_be_read_is_forbidden_and_named() {
         let (snapshot, _) = take_snapshot("antrea-config-5ct9ktdt77", false);
         let Some(Reading::Forbidden(why)) = snapshot.readings.get(&Kind::CONFIG_MAP) else {
             panic!("{:?}", snapshot.readings)

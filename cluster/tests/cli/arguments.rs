@@ -3,7 +3,7 @@
 use crate::run::{fixtures, run_in, stderr, stdout};
 
 #[test]
-fn a_cni_that_nobody_knows_is_refused() {
+fn an_unknown_cni_is_refused() {
     let output = run_in(&fixtures(), &["check", "--from", "calicoo", "--to", "cilium"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("calico"), "{}", stderr(&output));

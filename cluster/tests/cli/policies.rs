@@ -110,7 +110,7 @@ fn policies_that_mean_the_same_are_written_twice_alike() {
 }
 
 #[test]
-fn what_is_lost_stops_until_somebody_accepts_it_for_the_policy_as_it_is() {
+fn what_is_lost_stops_until_the_operator_accepts_it_for_the_policy_as_it_is() {
     let dir = dir(&[other_protocols()]);
     let refused = run(dir.path(), "convert", &["--out", "out.yaml"]);
     assert_eq!(refused.status.code(), Some(3));
@@ -149,13 +149,13 @@ fn what_is_lost_stops_until_somebody_accepts_it_for_the_policy_as_it_is() {
 /// The block of the report is what the settings file takes, once it has a reason.
 /// The old CNI enforces the other rules of such a policy, before what was written is applied and after.
 #[test]
-fn a_rule_that_nobody_reads_makes_no_difference_to_when_policies_may_be_applied() {
+fn a_rule_that_cannot_be_read_makes_no_difference_to_when_policies_may_be_applied() {
     let requests =
         json!({"action": "Allow", "http": {"methods": ["GET"]}, "source": {"selector": "app == 'db'"}});
-    let nobody = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
-        "metadata": {"name": "nobody", "namespace": "shop", "uid": "uid-nobody"},
+    let deny_all = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "deny-all", "namespace": "shop", "uid": "uid-deny-all"},
         "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}});
-    let dir = dir(&[web(requests), nobody]);
+    let dir = dir(&[web(requests), deny_all]);
     fs::write(dir.path().join("waiver.yaml"), waiver(4)).expect("written");
     let output = run(dir.path(), "check", &["--config", "waiver.yaml", "-o", "json"]);
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
@@ -173,7 +173,7 @@ fn the_waiver_of_the_report_can_be_pasted() {
     let bare = format!("version: 1\n{block}");
     fs::write(dir.path().join("config.yaml"), &bare).expect("written");
     assert_eq!(run(dir.path(), "check", &["--config", "config.yaml"]).status.code(), Some(78));
-    let config = bare.replace("reason: \"\"", "reason: nobody reads these logs");
+    let config = bare.replace("reason: \"\"", "reason: these logs are not read");
     fs::write(dir.path().join("config.yaml"), config).expect("written");
     let waived = run(dir.path(), "check", &["--config", "config.yaml"]);
     assert_eq!(waived.status.code(), Some(0), "{}", stdout(&waived));
@@ -224,7 +224,7 @@ fn a_cni_that_enforces_nothing_is_refused() {
 }
 
 #[test]
-fn kinds_that_nobody_read_are_named() {
+fn kinds_that_the_snapshot_lacks_are_named() {
     let dir = dir(&[web(Value::Null)]);
     let cluster = conversions().join("cluster.yaml");
     let cluster = cluster.to_str().expect("UTF-8");
@@ -427,7 +427,7 @@ fn cluster_network_policies_are_for_a_cni_that_enforces_them() {
         ];
         let read = in_cluster(dir.path(), &[&diff[..], &files].concat());
         assert_eq!(read.status.code(), Some(0), "{to}: {}{}", stdout(&read), stderr(&read));
-        let for_nobody = [
+        let unenforced = [
             "policies",
             "diff",
             "--from",
@@ -439,14 +439,14 @@ fn cluster_network_policies_are_for_a_cni_that_enforces_them() {
             "--snapshot",
             "input.json",
         ];
-        assert_eq!(in_cluster(dir.path(), &for_nobody).status.code(), Some(3));
+        assert_eq!(in_cluster(dir.path(), &unenforced).status.code(), Some(3));
     }
 }
 
 /// A policy or a tier of this name would be overwritten, or would get policies that are not its own.
 #[test]
 fn a_name_that_is_there_is_never_used() {
-    let nobody = json!({"matchLabels": {"app": "nobody-has-this"}});
+    let no_pod = json!({"matchLabels": {"app": "of-no-pod"}});
     let named = |api: &str, kind: &str, spec: Value| json!({"apiVersion": api, "kind": kind, "metadata": {"name": "web", "namespace": "shop"}, "spec": spec});
     let tier = json!({"apiVersion": "crd.antrea.io/v1beta1", "kind": "Tier", "metadata": {"name": "default"},
         "spec": {"priority": 101}});
@@ -454,18 +454,18 @@ fn a_name_that_is_there_is_never_used() {
         named(
             "networking.k8s.io/v1",
             "NetworkPolicy",
-            json!({"podSelector": nobody, "policyTypes": ["Egress"], "egress": [{}]}),
+            json!({"podSelector": no_pod, "policyTypes": ["Egress"], "egress": [{}]}),
         ),
         named(
             "crd.antrea.io/v1beta1",
             "NetworkPolicy",
             json!({"tier": "application", "priority": 5,
-            "appliedTo": [{"podSelector": nobody}], "ingress": [{"action": "Allow"}]}),
+            "appliedTo": [{"podSelector": no_pod}], "ingress": [{"action": "Allow"}]}),
         ),
         named(
             "cilium.io/v2",
             "CiliumNetworkPolicy",
-            json!({"endpointSelector": nobody, "ingress": [{"fromEntities": ["all"]}]}),
+            json!({"endpointSelector": no_pod, "ingress": [{"fromEntities": ["all"]}]}),
         ),
         tier,
     ];

@@ -35,7 +35,7 @@ const OPERATOR: &str = "\
 #   kubectl create clusterrolebinding crossfade-operator --clusterrole=crossfade-operator --user=alice
 #   kubectl -n crossfade create rolebinding crossfade-operator --role=crossfade-operator --user=alice
 #
-# The right to patch Nodes is the strongest of them: whoever has it can cordon and taint every node, and ask nodes for another network. RBAC cannot narrow
+# The right to patch Nodes is the strongest of them: a user who has it can cordon and taint every node, and ask nodes for another network. RBAC cannot narrow
 # it to some fields of a Node. Give it to those who may migrate the cluster, for the time of the migration.
 apiVersion: v1
 kind: Namespace
@@ -184,7 +184,7 @@ const POLICIES: &str = "\
 #   kubectl apply -f deploy/cluster/rbac-policies.yaml
 #   kubectl create clusterrolebinding crossfade-policies --clusterrole=crossfade-policies-writer --user=alice
 #
-# Whoever may update policies decides who may talk to whom in the whole cluster. Remove the binding of the writer when the work is done.
+# A user who may update policies decides which pods may talk to each other in the whole cluster. Remove the binding of the writer when the work is done.
 ";
 
 /// A ClusterRole about all kinds of policies.

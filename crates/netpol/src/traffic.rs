@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn source_ports_count_as_far_as_somebody_tells_them_apart() {
+    fn source_ports_count_as_far_as_rules_tell_them_apart() {
         let space = Space::new([1000..=1999, 1500..=65535]);
         let from = |ranges: &[Ports]| space.ports(TCP, &[80..=80], Some(ranges));
         assert_eq!(from(&[0..=65535]), tcp(&space, 80..=80));

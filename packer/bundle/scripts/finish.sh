@@ -26,7 +26,7 @@ become_root() {
     exec sudo -n env "${settings[@]}" bash "$0"
 }
 
-# What would write again while seal removes: kubelet, if somebody has started it since, has our units prepare the machine.
+# What would write again while seal removes: kubelet, if another script has started it since, has our units prepare the machine.
 stop_services() {
     [[ -d /run/systemd/system ]] || return 0
     local unit

@@ -30,7 +30,7 @@ become_root() {
     exec sudo -n env "${settings[@]}" bash "$0"
 }
 
-# A setting with a typing error would be a default that nobody chose.
+# A setting with a typing error would be a default that the author of the image did not choose.
 check_names() {
     local name
     for name in $(compgen -e CROSSFADE_); do
@@ -109,7 +109,7 @@ package() {
 }
 
 # A kubelet without settings is restarted for ever, and each of its starts would have our units prepare this machine; and packages
-# treat a machine whose kubelet runs as somebody's node, whose kubelet they must not hold up.
+# treat a machine whose kubelet runs as a node of a cluster, whose kubelet they must not hold up.
 stop_kubelet() {
     if [[ -d /run/systemd/system && $(systemctl show --property=LoadState kubelet.service) == LoadState=loaded ]]; then
         systemctl stop kubelet.service

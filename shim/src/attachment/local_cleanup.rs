@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_nobody_was_asked_to_remove_is_certainly_left() {
+    fn only_what_no_plugin_was_asked_to_remove_is_certainly_left() {
         for (reached, fates) in [
             (DelReach::NoPlugin, [LeftoverFate::Left; 3]),
             (DelReach::Before(1), [LeftoverFate::Left, LeftoverFate::Left, LeftoverFate::Removed]),

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_owner_of_the_default_route_is_attached_last_whoever_is_primary() {
+    fn the_owner_of_the_default_route_is_attached_last_with_either_primary() {
         use Side::{New, Old};
         for (primary, owner, expected) in [
             (Old, New, [(Old, "eth0", true), (New, "net1", false)]),

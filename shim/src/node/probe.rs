@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unix_probe_holds_while_somebody_listens() {
+    fn a_unix_probe_holds_while_a_process_listens() {
         let path = std::env::temp_dir().join(format!("crossfade-probe-{}", std::process::id()));
         let probes = [Probe::Unix(path.clone())];
         assert!(all_hold(&probes, Depth::Local, soon()).is_err());

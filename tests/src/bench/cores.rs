@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn each_core_has_its_turn_and_nobody_is_kept_there() {
+    fn each_core_has_its_turn_and_the_thread_is_not_kept_there() {
         let mine = || sched_getaffinity(Pid::from_raw(0)).expect("the cores of this thread");
         let before = mine();
         let cores = Core::all().expect("cores");

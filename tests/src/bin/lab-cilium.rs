@@ -132,7 +132,7 @@ impl Call {
             }
         }
         if hosts.is_empty() {
-            let _nobody_listens = writeln!(std::io::stderr(), "level=warning msg=\"deleteEndpointNotFound\"");
+            let _ignored = writeln!(std::io::stderr(), "level=warning msg=\"deleteEndpointNotFound\"");
         }
         self.open_netns()?;
         hosts.iter().try_for_each(|host| interface::unplug(host)).map_err(internal)?;

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_that_nobody_called_are_there_with_nothing() {
+    fn networks_without_calls_are_there_with_nothing() {
         let sums = add_up(&[]);
         assert_eq!(sums.len(), 2);
         assert!(sums.values().all(|counts| *counts == CallCounts::default()));

@@ -39,7 +39,7 @@ fn main() -> Result<ExitCode> {
             install_goes_by_crios_configuration_and_refuses_without_the_networks_name,
             install_waits_until_crio_has_read_our_conf,
             flip_is_not_confirmed_before_crio_has_read_our_conf,
-            pods_of_before_are_crios_to_delete_and_keep_nobody_from_leaving,
+            pods_of_before_are_crios_to_delete_and_do_not_block_uninstall,
             a_network_that_joined_outlives_crio_and_goes_with_the_one_del,
             uninstall_waits_until_crio_has_read_the_directory_without_our_conf,
             leaving::graduate_waits_for_the_last_sandbox_that_crio_replays,
@@ -210,7 +210,7 @@ fn install_goes_by_crios_configuration_and_refuses_without_the_networks_name() -
 }
 
 /// CRI-O sends the DEL of such a pod past us, whether we are there or have left; it is asked for its name to know.
-fn pods_of_before_are_crios_to_delete_and_keep_nobody_from_leaving() -> Result<()> {
+fn pods_of_before_are_crios_to_delete_and_do_not_block_uninstall() -> Result<()> {
     let lab = Lab::ready()?;
     let before = lab.run("before")?;
     lab.run_expecting(&["install"], 0)?;

@@ -194,7 +194,7 @@ fn an_event_of_a_later_program_is_passed_over_and_puts_all_in_doubt() {
 }
 
 #[test]
-fn a_format_that_nobody_wrote_is_damage() {
+fn a_format_that_no_release_wrote_is_damage() {
     let mut intent = intent();
     intent.version = 0;
     assert!(parse(&line(&intent)).expect_err("unknown").contains("format 0"));

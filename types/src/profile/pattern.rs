@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_match_somebody_else_s_is_no_pattern() {
+    fn what_would_match_another_program_s_is_no_pattern() {
         for (text, why) in [
             ("{any}", "fewer than 3"),
             ("ca{any}", "fewer than 3"),

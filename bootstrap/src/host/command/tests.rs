@@ -66,7 +66,7 @@ fn one_that_hangs_behind_closed_pipes_ends_as_well() {
 }
 
 #[test]
-fn stdin_arrives_and_an_unread_one_stops_nobody() {
+fn stdin_arrives_and_a_command_that_does_not_read_it_still_ends() {
     let with = |script: &str, stdin: Vec<u8>| {
         let mut command = Command::new("/bin/sh");
         run_with(command.args(["-c", script]), limits(LONG), stdin, StderrTo::Output).expect("ran")

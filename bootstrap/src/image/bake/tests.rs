@@ -69,7 +69,7 @@ fn a_migration_has_both_networks_and_the_phase_that_was_asked_for() {
 }
 
 #[test]
-fn a_second_network_that_nobody_tried_is_refused() {
+fn an_untried_second_network_is_refused() {
     let line = |phase: Phase| format!("--image migration --old antrea --new cilium --phase {phase}");
     for phase in [Phase::Old, Phase::BothOld, Phase::New] {
         assert!(decided(&line(phase), &facts()).is_ok(), "{phase}");
@@ -246,7 +246,7 @@ fn options_that_make_no_sense_together_are_usage() {
 }
 
 #[test]
-fn settings_that_nobody_could_use_are_refused_in_the_words_of_who_refuses_them() {
+fn unusable_settings_are_refused_in_the_words_of_the_program_that_refuses_them() {
     let to = "--image migration --old calico --new cilium";
     for (more, words) in [
         ("--label app.kubernetes.io/name=x", "kubelet exits"),

@@ -111,7 +111,7 @@ impl Delegate {
                 ),
             ),
             (Conf::Absent, None) => {
-                let what = format!("{candidates} is missing, and nothing says that anybody brings it");
+                let what = format!("{candidates} is missing, and the policy does not say what brings it");
                 let fix = format!(
                     "have conf and plugins in the image, or name the {} network's profile, or its probes, in the policy",
                     self.side.as_str()
@@ -195,7 +195,7 @@ mod tests {
         for (conf, profile, has_probes, status, text) in [
             (Conf::Absent, Some("cilium"), false, Status::Ok, "come with cilium's agent"),
             (Conf::Absent, None, true, Status::Ok, "the policy's own probes"),
-            (Conf::Absent, None, false, Status::Failed, "nothing says that anybody brings it"),
+            (Conf::Absent, None, false, Status::Failed, "the policy does not say what brings it"),
             (Conf::Bad("bad conf".into()), Some("cilium"), true, Status::Failed, "bad conf"),
             (there(&[]), None, false, Status::Ok, "with bridge"),
             (Conf::There { types: vec![], missing: None }, None, false, Status::Skipped, "/proc"),

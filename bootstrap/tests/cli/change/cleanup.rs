@@ -17,7 +17,7 @@ fn node() -> Node {
     node.write("net.d/05-cilium.conflist", types);
     node.write("net.d/10-calico.conflist.cilium_bak", &calico);
     node.write("var/lib/calico/nodename", "n1");
-    node.write("var/lib/calicosomething/x", "somebody's");
+    node.write("var/lib/calicosomething/x", "another program's");
     node.write("etc/cni/net.d/calico-kubeconfig", "a secret");
     node.write("opt/cni/bin/calico", "a program");
     node.write("opt/cni/bin/portmap", "a program");
@@ -141,11 +141,11 @@ fn a_policy_that_cannot_be_read_might_name_the_cni() {
     let run = cleanup(&node, &["--apply"]);
     assert_eq!(run.status, 78, "{run:?}");
     fs::remove_file(node.path("etc/policy.json")).expect("policy");
-    assert_eq!(cleanup(&node, &["--apply"]).status, 0, "without a policy nobody attaches to it");
+    assert_eq!(cleanup(&node, &["--apply"]).status, 0, "without a policy no pod is attached to it");
 }
 
 #[test]
-fn confs_that_the_cni_has_renamed_and_confs_of_nobody_are_for_a_person() {
+fn renamed_confs_and_confs_of_an_unknown_owner_are_for_the_operator() {
     let node = node();
     node.policy(|policy| drop(policy.insert("attach".into(), json!("old"))));
     fs::remove_file(node.path("net.d/05-cilium.conflist")).expect("conf");

@@ -126,7 +126,7 @@ fn switched_off_it_stays_and_does_nothing() {
 }
 
 #[test]
-fn whoever_follows_is_told_of_every_change() {
+fn a_follower_is_told_of_every_change() {
     let tree = ready();
     let follow = Running::follow(&tree);
     follow.says("no watch has run in this boot");

@@ -57,7 +57,7 @@ fn what_the_shim_has_to_do_for_a_second_network_is_written_with_the_phase() {
 
 /// What was never tried is refused before anything is written, until the operator says by name that it works.
 #[test]
-fn a_second_network_that_nobody_tried_is_refused_until_the_policy_names_it() {
+fn an_untried_second_network_is_refused_until_the_policy_names_it() {
     let node = Node::new("bridge");
     node.policy(|policy| {
         policy["networks"]["old"].as_object_mut().expect("a network").remove("secondary");

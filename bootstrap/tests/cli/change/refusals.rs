@@ -248,7 +248,7 @@ fn a_runtime_that_does_not_answer_is_a_finding() {
     let err = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(3), "{err}");
     assert!(err.contains("--runtime-endpoint none"), "{err}");
-    assert!(command.output().expect("runs").status.success(), "nobody is asked");
+    assert!(command.output().expect("runs").status.success(), "no runtime is asked");
 }
 
 #[test]

@@ -179,7 +179,7 @@ fn what_is_attached_in_this_boot_keeps_everything() {
         ("an entry that says nothing", &|tree| {
             tree.write("var/lib/crossfade/inventory.json", &undated.to_string())
         }),
-        ("an inventory that nobody can read", &|tree| tree.write("var/lib/crossfade/inventory.json", "{")),
+        ("an inventory that cannot be read", &|tree| tree.write("var/lib/crossfade/inventory.json", "{")),
     ];
     for (what, attach) in cases {
         let tree = migrated();
@@ -210,7 +210,7 @@ fn a_runtime_that_runs_keeps_what_it_has_loaded() {
 }
 
 #[test]
-fn nothing_that_could_be_somebody_else_s_is_touched() {
+fn nothing_that_could_be_another_program_s_is_touched() {
     let tree = final_node();
     let theirs = r#"{"cniVersion": "1.0.0", "name": "theirs", "plugins": [{"type": "bridge"}]}"#;
     tree.write(OURS, theirs);

@@ -292,7 +292,7 @@ fn a_packaged_policy_is_completed_where_it_counts_before_the_package_s() {
 }
 
 #[test]
-fn switched_off_our_conf_goes_and_nobody_is_asked_anything() {
+fn switched_off_our_conf_goes_whatever_the_settings_say() {
     for off in ["file", "kernel"] {
         let tree = Tree::new();
         tree.run_expecting(&["unit", "boot"], 0);

@@ -181,7 +181,7 @@ fn giving_up_lets_kubelet_through_with_a_reason_until_all_is_well() {
 }
 
 #[test]
-fn nobody_is_let_through_who_could_not_be_told_of_the_taint() {
+fn kubelet_is_held_back_where_it_would_not_get_the_taint() {
     let tree = prepared();
     tree.write("usr/lib/systemd/system/kubelet.service", "[Service]\nExecStart=/usr/bin/kubelet\n");
     tree.node(r#""gate": {"trySeconds": 60, "giveUpSeconds": 1}"#);

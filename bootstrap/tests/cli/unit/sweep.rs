@@ -27,7 +27,7 @@ fn dels(node: &Node) -> Vec<String> {
 }
 
 #[test]
-fn what_is_not_listed_is_closed_by_whoever_attached_it() {
+fn what_is_not_listed_is_closed_by_the_network_that_attached_it() {
     let node = node();
     node.attach("r1", now(), &["10-old.conflist"]);
     node.attach("r2", now(), &["10-old.conflist"]);
@@ -154,7 +154,7 @@ fn a_del_that_fails_stays_owed() {
 }
 
 #[test]
-fn what_somebody_has_in_hand_is_left_alone() {
+fn what_another_process_has_locked_is_left_alone() {
     let node = node();
     node.attach("r1", now(), &["10-old.conflist"]);
     create_private_dir(&node.layout().locks()).expect("lock directory");

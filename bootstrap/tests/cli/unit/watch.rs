@@ -211,7 +211,7 @@ impl Drop for Running {
 }
 
 #[test]
-fn the_loop_tells_its_supervisor_and_whoever_waits() {
+fn the_loop_tells_its_supervisor_and_a_waiting_status() {
     let tree = node("private");
     let watch = Running::start(&tree);
     watch.receives("READY=1");
@@ -255,7 +255,7 @@ fn the_loop_tells_its_supervisor_and_whoever_waits() {
 }
 
 #[test]
-fn host_ports_that_nobody_maps_are_in_status_and_metrics() {
+fn host_ports_that_no_plugin_maps_are_in_status_and_metrics() {
     let tree = node("private");
     tree.write("run/probe", "");
     let conf = |capabilities: Value| {

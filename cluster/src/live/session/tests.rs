@@ -193,7 +193,7 @@ fn commands(session: &Session) -> Vec<&str> {
 }
 
 #[test]
-fn whoever_looks_without_the_lease_starts_no_command() {
+fn a_session_without_the_lease_starts_no_command() {
     run(async {
         let server = cluster(|_| None);
         let mut session = session(&server).await;

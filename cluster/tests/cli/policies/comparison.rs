@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn policies_of_somebody_else_are_compared() {
+fn policies_of_another_author_are_compared() {
     let dir = dir(&[web(Value::Null)]);
     assert_eq!(run(dir.path(), "convert", &["--out", "good.yaml"]).status.code(), Some(0));
     let good = fs::read_to_string(dir.path().join("good.yaml")).expect("a file");

@@ -24,7 +24,7 @@ case "$1 $2" in
 'get configmap') [ ! -f "$here/$5.map" ] || cat "$here/$5.map" ;;
 'get daemonsets.apps')
     case $* in
-    *go-template*) printf 'kube-system antrea-config-5ct9\nkube-system of-somebody-else\n' ;;
+    *go-template*) printf 'kube-system antrea-config-5ct9\nkube-system of-another-program\n' ;;
     *) echo '{"apiVersion":"v1","items":[],"kind":"List","metadata":{"resourceVersion":""}}' ;;
     esac
     ;;
@@ -117,12 +117,12 @@ fn the_script_dumps_config_maps_by_name_alone() {
     };
     map("coredns");
     map("antrea-config-5ct9");
-    map("of-somebody-else");
+    map("of-another-program");
     let output = dumped(dir.path());
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let there = |name: &str| dir.path().join(format!("dump/configmap.kube-system.{name}.json")).exists();
     assert!(there("coredns") && there("antrea-config-5ct9"));
-    assert!(!there("of-somebody-else") && !there("calico-config"));
+    assert!(!there("of-another-program") && !there("calico-config"));
     let calls = fs::read_to_string(dir.path().join("calls")).expect("calls");
     assert!(!calls.contains("configmaps") && !calls.contains("secrets"), "{calls}");
 }

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn crio_must_be_told_our_name_and_whoever_finds_that_it_is_not_says_how() {
+    fn crio_must_be_told_our_name_and_the_problem_says_how() {
         for (picks, wrong) in [
             (ConfSelection::First, None),
             (ConfSelection::ByName("ours".into()), None),

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_else_may_end_a_war() {
+    fn another_program_may_end_a_war() {
         let mut guard = Guard::default();
         for moment in 0..3 {
             let _ = guard.record_taking(secs(moment));

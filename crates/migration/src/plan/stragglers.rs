@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_knows_is_not_fine() {
+    fn a_pod_that_its_node_does_not_name_is_not_fine() {
         let silent = vec![node("a", &json!({"bootId": "b", "phase": "new"}))];
         let report = find_stragglers(silent, vec![pod("p", "a", "1", "")]);
         assert_eq!(report.stragglers[0].because, StragglerReason::Silent);

@@ -636,7 +636,7 @@ mod tests {
         assert_eq!(living(&world, Some("a")), [Phase::Old, Phase::BothOld]);
         assert_eq!(living(&world, Some("c")), [Phase::Old]);
         world.node("c").boot = "another".into();
-        assert_eq!(living(&world, None), Phase::ALL, "it was rebooted, and nobody knows what it hands out");
+        assert_eq!(living(&world, None), Phase::ALL, "it was rebooted, and what it hands out is unknown");
         world.put("c".into(), in_phase("both-old"));
         assert_eq!(living(&world, None), [Phase::Old, Phase::BothOld]);
         world.put("d".into(), Node::default());

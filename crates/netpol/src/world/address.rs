@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_has_an_address_that_nobody_has() {
+    fn a_piece_has_an_address_outside_the_taken_ranges() {
         let pieces = Pieces::new(&[range("10.0.0.0/8")]);
         let piece = pieces.piece_of(ip("10.3.4.5"));
         assert_eq!(piece.address_outside(&[]), Some(ip("10.0.0.0")));

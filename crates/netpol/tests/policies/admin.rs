@@ -139,7 +139,7 @@ proptest! {
 }
 
 #[test]
-fn what_the_api_refuses_or_nobody_knows_is_an_error() {
+fn what_the_api_refuses_or_leaves_undefined_is_an_error() {
     let policy = |rule: Value| {
         parsed(
             &json!({"metadata": {"name": "p"}, "spec": {"tier": "Admin", "priority": 1, "subject": {"namespaces": {}}, "egress": [rule]}}),

@@ -90,7 +90,7 @@ pub(crate) fn port() -> impl Strategy<Value = Value> {
         (protocol.clone()).prop_map(|protocol| json!({"protocol": protocol})),
         (protocol.clone(), prop::sample::select(vec![(80, 81), (81, 8080), (1, 65535)]))
             .prop_map(|(protocol, (port, end))| json!({"protocol": protocol, "port": port, "endPort": end})),
-        (protocol, prop::sample::select(vec!["http", "dns", "nobody"]))
+        (protocol, prop::sample::select(vec!["http", "dns", "absent"]))
             .prop_map(|(protocol, name)| json!({"protocol": protocol, "port": name})),
     ]
 }

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn converging_sets_what_lives_leaves_what_somebody_has_in_hand_and_removes_what_nobody_has() {
+    fn routes_of_living_attachments_are_set_those_of_ending_ones_stay_and_unrecorded_ones_go() {
         let (first, other, ending) =
             (routes(7, &["10.1.0.2"]), routes(8, &["10.1.0.3 via 10.1.0.1"]), routes(9, &["10.1.0.4"]));
         let living: Vec<&HostRoute> = first.iter().chain(&other).collect();

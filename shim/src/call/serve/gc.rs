@@ -164,7 +164,7 @@ mod tests {
     use crate::node::inventory::Entry;
 
     #[test]
-    fn an_entry_nobody_knows_is_in_every_list_and_a_known_one_in_its_own() {
+    fn an_unknown_entry_is_in_every_list_and_a_known_one_in_its_own() {
         let inventory =
             Inventory { version: 1, attachments: vec![Entry::new(Key::new("c1", "eth0"), "old")] };
         let valid: BTreeSet<Key> = [Key::new("c1", "eth0"), Key::new("c9", "eth0")].into();

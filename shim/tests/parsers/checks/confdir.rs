@@ -51,7 +51,7 @@ pub fn check(data: &[u8]) {
             assert!(!content.types.is_empty(), "{written:?} has no plugin");
             assert_eq!(content.is_ours(), content.types.iter().any(|plugin| plugin == "crossfade"));
             // Whom it leads to depends on what it says alone.
-            let leads = ["nobody-1", "nobody-2"]
+            let leads = ["nothing-1", "nothing-2"]
                 .map(|name| !conf_names(written, name) && content.delegates_to_us(name));
             assert_eq!(leads[0], leads[1], "{written:?}");
         }

@@ -1,7 +1,7 @@
 //! Properties that hold for any bytes: one function per parser, which panics where it does not.
 //!
-//! Three callers share them: the stable tests beside this directory, the fuzz targets in `fuzz/` (this very file, by its path), and whoever
-//! minimises what those found. None of them tests the JSON library: a check is about what *we* decide from the bytes.
+//! Three callers share them: the stable tests beside this directory, the fuzz targets in `fuzz/` (this very file, by its path), and a
+//! person who minimises what those found. None of them tests the JSON library: a check is about what *we* decide from the bytes.
 
 pub mod call;
 pub mod conf;

@@ -25,7 +25,7 @@ pub fn check(data: &[u8]) {
     assert!(sound.pending().iter().all(|leg| owed.contains(leg)), "doubt took a DEL away");
     let without_events = parse(&line(&record.intent)).expect("our own line");
     for leg in without_events.pending() {
-        assert!(owed.contains(&leg) || record.progress[leg].deleted, "leg {leg} is owed by nobody");
+        assert!(owed.contains(&leg) || record.progress[leg].deleted, "leg {leg} is owed by no DEL");
     }
     let first = data.split_inclusive(|byte| *byte == b'\n').next().expect("a line");
     let again = parse(first).expect("its own first line");

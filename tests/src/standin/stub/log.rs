@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stub_that_was_killed_as_it_wrote_hides_nobody_else() {
+    fn a_stub_that_was_killed_as_it_wrote_hides_no_other_stub() {
         let dir = tempfile::tempdir().expect("scratch");
         let log = CallLog { path: dir.path().join("log") };
         let spawned = |pid| append(&log.path, &Event::Spawned { by: 1, pid }).expect("line");

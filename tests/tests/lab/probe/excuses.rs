@@ -52,7 +52,7 @@ pub(crate) fn retired_pod_is_excused() -> Result<()> {
 }
 
 /// While 3 is being restarted, 2 loses its cable: that is no part of the restart.
-pub(crate) fn retired_pod_excuses_nobody_else() -> Result<()> {
+pub(crate) fn retired_pod_excuses_no_other_pod() -> Result<()> {
     let lan = Lan::new("strict", 3)?;
     let mut mesh = mesh(&lan, 3)?;
     let gauge = mesh.gauge();

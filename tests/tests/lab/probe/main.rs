@@ -28,7 +28,7 @@ fn main() -> Result<ExitCode> {
         ("another_pods_answer_does_not_count", losses::another_pods_answer_does_not_count),
         ("answer_comes_from_the_probed_address", losses::answer_comes_from_the_probed_address),
         ("retired_pod_is_excused", excuses::retired_pod_is_excused),
-        ("retired_pod_excuses_nobody_else", excuses::retired_pod_excuses_nobody_else),
+        ("retired_pod_excuses_no_other_pod", excuses::retired_pod_excuses_no_other_pod),
         ("phases_are_told_apart", excuses::phases_are_told_apart),
         ("dead_agent_is_an_error", agents::dead_agent_is_an_error),
         ("silent_agent_is_an_error", agents::silent_agent_is_an_error),

@@ -13,7 +13,7 @@ const UNREGISTERED: &str = "karpenter.sh/unregistered=:NoExecute";
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("a_taint_of_somebody_else_is_kept", NEEDS, union),
+        trial("a_taint_of_kubelet_s_command_line_is_kept", NEEDS, union),
         trial("a_taint_of_the_config_file_is_kept", NEEDS, config_file),
         trial("a_directory_of_configuration_takes_the_taints", NEEDS, config_dir),
         trial("a_variable_that_is_a_word", NEEDS, || shape("$LAB_ARGS")),

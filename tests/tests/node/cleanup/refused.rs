@@ -87,7 +87,8 @@ fn while_the_agent_runs() -> Result<()> {
     refused(&node, "flannel", "the agent of flannel runs: flanneld")?;
     drop(process);
     // Any user can give a process that name; without the right to change networks it is no agent.
-    let _by_nobody = on_the_node(&["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"], &agent)?;
+    let _unprivileged =
+        on_the_node(&["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"], &agent)?;
     // One of a pod with a network of its own reaches none of the node's.
     let _of_a_pod = Process(Command::new(&agent).arg("600").spawn()?);
     // One whose name is nearly the agent's is none.

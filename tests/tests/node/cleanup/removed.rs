@@ -23,9 +23,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("of_calico_nothing_stays_and_of_others_everything", NEEDS, calico),
         trial("of_cilium_the_rule_of_the_node_s_own_addresses_is_put_back", NEEDS, cilium),
         trial("while_others_change_the_same_tables", NEEDS, meanwhile),
-        trial("what_somebody_else_uses_stays_and_is_said", NEEDS, in_use),
+        trial("what_another_program_uses_stays_and_is_said", NEEDS, in_use),
         trial("ports_that_the_real_portmap_published_go_with_their_sandbox", PORTS, ports),
-        trial("what_somebody_makes_again_is_said", STRACE, made_again),
+        trial("what_an_agent_makes_again_is_said", STRACE, made_again),
     ]
 }
 

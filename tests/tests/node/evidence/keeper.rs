@@ -178,7 +178,7 @@ pub(crate) fn an_agent_gets_the_header_that_its_profile_names() -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn nothing_waits_for_a_file_that_nobody_keeps() -> Result<()> {
+pub(crate) fn no_pod_waits_for_a_file_that_no_watch_keeps() -> Result<()> {
     let running = Running::new()?;
     let before = running.0.run("before")?;
     let mut agent = running.agent(Answer::Ready)?;

@@ -18,11 +18,11 @@ fn main() -> Result<ExitCode> {
         let mut trials = lab::trials_of![
             &[NODES];
             profiles::an_add_after_a_reboot_waits_for_the_evidence_of_its_profile,
-            profiles::a_policy_without_probes_makes_nobody_wait_before_the_next_boot,
+            profiles::a_policy_without_probes_makes_no_pod_wait_before_the_next_boot,
         ];
         trials.extend(lab::trials_of![
             NEEDS;
-            keeper::nothing_waits_for_a_file_that_nobody_keeps,
+            keeper::no_pod_waits_for_a_file_that_no_watch_keeps,
             keeper::an_agent_that_listens_on_ipv6_alone_is_found,
             keeper::an_agent_that_speaks_https_is_asked_by_watch,
             keeper::an_agent_that_speaks_grpc_is_asked_by_watch_where_it_listens,

@@ -41,7 +41,7 @@ pub(crate) fn an_add_after_a_reboot_waits_for_the_evidence_of_its_profile() -> R
 }
 
 /// An upgrade under running pods runs `boot` once more, and `watch` has yet to write the file.
-pub(crate) fn a_policy_without_probes_makes_nobody_wait_before_the_next_boot() -> Result<()> {
+pub(crate) fn a_policy_without_probes_makes_no_pod_wait_before_the_next_boot() -> Result<()> {
     let calico = json!({ "name": "calico", "state": ["/var/lib/calico/nodename"] });
     let node = RebootedNode::before_boot(&calico)?;
     // Another `boot` prepared this boot.

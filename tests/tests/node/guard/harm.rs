@@ -134,7 +134,7 @@ pub(crate) fn a_replaced_directory_is_written_to_and_the_runtime_has_to_be_resta
 }
 
 /// An agent that renames everything on every event: named in the report, not fought, and pods find an ordinary end.
-pub(crate) fn whoever_takes_everything_is_named_and_left_alone() -> Result<()> {
+pub(crate) fn an_agent_that_takes_everything_is_named_and_left_alone() -> Result<()> {
     let scene = GuardScene::shared()?;
     let watch = scene.watch()?;
     scene.expect_reason("NetworkReady")?;

@@ -114,7 +114,7 @@ pub(crate) fn a_runtime_with_other_directories_after_an_upgrade_gets_our_plugin(
 }
 
 /// Two runtimes' sockets are here and no setting says which one kubelet talks to: the node is not ready, and the report says what to name.
-pub(crate) fn a_runtime_that_nobody_names_is_no_readiness() -> Result<()> {
+pub(crate) fn a_runtime_that_no_setting_names_is_no_readiness() -> Result<()> {
     let scene = GuardScene::shared()?;
     let settings = fs::read_to_string(scene.outside(NODE_JSON))?;
     let mut unnamed: serde_json::Value = serde_json::from_str(&settings)?;

@@ -22,7 +22,7 @@ fn main() -> Result<ExitCode> {
             harm:
                 every_single_harm_is_repaired_by_one_rename,
                 a_replaced_directory_is_written_to_and_the_runtime_has_to_be_restarted,
-                whoever_takes_everything_is_named_and_left_alone,
+                an_agent_that_takes_everything_is_named_and_left_alone,
                 pods_run_while_watch_is_dead_or_hangs,
                 an_overflow_of_events_is_a_look_at_everything,
                 without_events_it_looks_every_so_often,
@@ -32,7 +32,7 @@ fn main() -> Result<ExitCode> {
                 install_loads_what_lies_in_place_and_is_not_loaded,
                 a_plugin_that_is_gone_or_another_is_put_back,
                 a_runtime_with_other_directories_after_an_upgrade_gets_our_plugin,
-                a_runtime_that_nobody_names_is_no_readiness;
+                a_runtime_that_no_setting_names_is_no_readiness;
             packets:
                 our_conf_comes_once_packets_pass,
                 silent_dns_keeps_a_new_network_waiting_and_no_ready_one;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::proving::Proving;
 
 /// No host has this address.
-const NOBODY: &str = "192.0.2.77";
+const UNUSED_ADDRESS: &str = "192.0.2.77";
 
 /// A network that the node routes, so that its firewall sees the packets of pods.
 fn routed(settings: Value) -> Result<Proving> {
@@ -75,7 +75,7 @@ pub(crate) fn silent_dns_keeps_a_new_network_waiting_and_no_ready_one() -> Resul
     };
     const METRICS: &str = "/run/crossfade.prom";
     let report = json!({ "node": false, "textfile": METRICS });
-    let lab = routed(json!({ "packets": { "dns": [NOBODY] }, "report": report }))?;
+    let lab = routed(json!({ "packets": { "dns": [UNUSED_ADDRESS] }, "report": report }))?;
     let watch = lab.watch()?;
     lab.ready(true)?;
     let status = lab.expect_proof("failed")?;
@@ -86,7 +86,7 @@ pub(crate) fn silent_dns_keeps_a_new_network_waiting_and_no_ready_one() -> Resul
     lab.ready(true)?;
     lab.expect_proof("passed")?;
     lab.scene.expect_reason("NetworkReady")?;
-    settings(&lab, &[NOBODY])?;
+    settings(&lab, &[UNUSED_ADDRESS])?;
     lab.ready(false)?;
     lab.ready(true)?;
     let status = lab.expect_proof("degraded")?;

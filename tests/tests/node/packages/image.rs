@@ -109,7 +109,7 @@ fn removed() -> Result<()> {
         let machine = Machine::without_package()?;
         let before = files(&machine)?;
         manager.install(&machine, Place::Image, Build::Released)?.done()?;
-        let record = "/var/lib/crossfade/attachments/0a/of-nobody@eth0";
+        let record = "/var/lib/crossfade/attachments/0a/of-no-pod@eth0";
         machine.write(record, "{}\n")?;
         manager.remove(&machine, Place::Image, &[])?.done()?;
         ensure!(machine.disk(record).exists(), "{manager}: removing is not purging");

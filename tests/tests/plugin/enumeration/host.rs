@@ -12,7 +12,7 @@ use crate::delegates::{NEW, OLD};
 const BRIDGE: &str = "cni0";
 
 /// A rule that no attachment has: the shim's by its numbers, as of a record that was lost.
-const NOBODYS: &str = "10.9.9.9";
+const STALE_ADDRESS: &str = "10.9.9.9";
 
 /// The host of one miniature.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Host {
         for address in [OLD, NEW] {
             self.netns.ip(&format!("route del {address} table 1003"))?;
         }
-        self.netns.ip(&format!("rule add to {NOBODYS} lookup 1003 priority 1003")).map(drop)
+        self.netns.ip(&format!("rule add to {STALE_ADDRESS} lookup 1003 priority 1003")).map(drop)
     }
 
     /// What is wrong with the host routes of a pod that lives; its second interface has this name out here.
@@ -63,8 +63,8 @@ impl Host {
         .into();
         let routes = host_routes(&self.netns)?;
         let lacking = expected.difference(&routes).map(|route| format!("no {route}"));
-        let nobodys = routes.iter().filter(|route| route.ends_with(NOBODYS)).cloned();
-        Ok(lacking.chain(nobodys).collect())
+        let stale = routes.iter().filter(|route| route.ends_with(STALE_ADDRESS)).cloned();
+        Ok(lacking.chain(stale).collect())
     }
 
     /// The host routes of the pod, which has been deleted.

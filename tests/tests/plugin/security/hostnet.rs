@@ -18,7 +18,7 @@ use crate::{
 trials![
     add_into_the_hosts_netns_is_refused,
     del_in_the_hosts_netns_goes_on_without_it,
-    what_is_no_netns_keeps_nobody,
+    what_is_no_netns_holds_up_no_call,
     link_to_a_netns_is_followed,
 ];
 
@@ -61,7 +61,7 @@ fn del_in_the_hosts_netns_goes_on_without_it() -> Result<()> {
 }
 
 /// One network alone is the delegate's to judge by; both need the netns for their routes.
-fn what_is_no_netns_keeps_nobody() -> Result<()> {
+fn what_is_no_netns_holds_up_no_call() -> Result<()> {
     let things: [Fault; 6] = [
         ("a FIFO", |path| Ok(mkfifo(path, Mode::from_bits_truncate(0o600))?)),
         ("a device", device),

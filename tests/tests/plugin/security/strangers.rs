@@ -27,9 +27,9 @@ use crate::{files::STRANGER, trials};
 
 trials![
     lock_of_watch_is_closed_to_others,
-    metrics_in_a_directory_of_others_hold_nobody_up,
+    metrics_in_a_directory_of_others_do_not_hold_watch_up,
     metrics_follow_no_link_of_others,
-    confs_that_are_no_files_hold_nobody_up,
+    confs_that_are_no_files_hold_no_command_up,
 ];
 
 /// A node below a directory, with nothing on it but a node.json.
@@ -150,7 +150,7 @@ fn lock_of_watch_is_closed_to_others() -> Result<()> {
 }
 
 /// a FIFO in the place of the metrics, in a directory of another user's.
-fn metrics_in_a_directory_of_others_hold_nobody_up() -> Result<()> {
+fn metrics_in_a_directory_of_others_do_not_hold_watch_up() -> Result<()> {
     let tree = Tree::new()?;
     let dir = tree.theirs("var/lib/node_exporter/collector")?;
     chown(dir.parent().context("above")?, Some(STRANGER), Some(STRANGER))?;
@@ -192,7 +192,7 @@ fn metrics_follow_no_link_of_others() -> Result<()> {
 }
 
 /// A user who may write into the conf directory puts a FIFO among the confs.
-fn confs_that_are_no_files_hold_nobody_up() -> Result<()> {
+fn confs_that_are_no_files_hold_no_command_up() -> Result<()> {
     let tree = Tree::new()?;
     chown(tree.path("etc/cni/net.d"), Some(STRANGER), None)?;
     for conf in ["00-first.conflist", "01-crossfade.conflist", "10-other.conf"] {

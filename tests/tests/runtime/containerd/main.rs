@@ -27,7 +27,7 @@ fn main() -> Result<ExitCode> {
             network_readiness_follows_the_conf,
             shim::every_phase_attaches_as_the_policy_says,
             shim::repeated_dels_reach_a_delegate_once,
-            shim::a_flip_sends_del_to_whoever_did_add,
+            shim::a_flip_sends_del_to_the_network_that_did_add,
             shim::a_flip_in_mid_add_changes_the_next_pod_only,
             shim::port_mappings_lead_to_the_pod,
             shim::an_annotation_arrives,

@@ -155,7 +155,7 @@ pub(crate) fn repeated_dels_reach_a_delegate_once() -> Result<()> {
     lab.expect(&[other.status.ip.context("an address")?], &[], 1)
 }
 
-pub(crate) fn a_flip_sends_del_to_whoever_did_add() -> Result<()> {
+pub(crate) fn a_flip_sends_del_to_the_network_that_did_add() -> Result<()> {
     let lab = Lab::new()?;
     for (from, to) in
         [("old", "new"), ("new", "old"), ("both-old", "new"), ("old", "both-new"), ("both-new", "old")]

@@ -19,7 +19,7 @@ fn adds(phase: &str) -> &'static [&'static str] {
 }
 
 /// Every pod of every phase is deleted in every other one, by the delegates that did its ADD.
-pub(crate) fn del_goes_to_whoever_did_add_for_every_pair_of_phases() -> Result<()> {
+pub(crate) fn del_goes_to_the_delegates_that_did_add_for_every_pair_of_phases() -> Result<()> {
     let scene = SpyScene::new()?;
     let mut pods = Vec::new();
     for from in PHASES {
@@ -44,7 +44,7 @@ pub(crate) fn del_goes_to_whoever_did_add_for_every_pair_of_phases() -> Result<(
 }
 
 /// The contrast: without us the plugin whose conf is first in the directory now gets the DEL, says yes, and the address is lost.
-pub(crate) fn without_us_del_goes_to_whoever_is_first_now() -> Result<()> {
+pub(crate) fn without_us_del_goes_to_the_plugin_that_is_first_now() -> Result<()> {
     let scene = SpyScene::bare()?;
     let pod = scene.run("pod")?;
     scene.expect(1, 0, 0)?;

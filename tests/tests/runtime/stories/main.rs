@@ -39,11 +39,11 @@ fn main() -> Result<ExitCode> {
                 a_del_that_was_killed_resumes_in_its_chain;
             restarts:
                 a_stop_after_the_restart_ends_the_add,
-                an_add_that_nobody_hears_of_is_undone,
+                an_add_that_no_runtime_waits_for_is_undone,
                 what_is_never_deleted_is_swept;
             flips:
-                del_goes_to_whoever_did_add_for_every_pair_of_phases,
-                without_us_del_goes_to_whoever_is_first_now;
+                del_goes_to_the_delegates_that_did_add_for_every_pair_of_phases,
+                without_us_del_goes_to_the_plugin_that_is_first_now;
             outage:
                 a_stop_without_any_conf_is_refused_until_it_is_repaired,
                 a_del_that_went_past_us_is_made_up_for_by_the_sweep;

@@ -57,7 +57,7 @@ pub(crate) fn a_stop_after_the_restart_ends_the_add() -> Result<()> {
 }
 
 /// The ADD ends by itself, and no runtime waits for its result: it is undone at once, and the DEL after the restart calls no delegate.
-pub(crate) fn an_add_that_nobody_hears_of_is_undone() -> Result<()> {
+pub(crate) fn an_add_that_no_runtime_waits_for_is_undone() -> Result<()> {
     let mut scene = SpyScene::new()?;
     for (phase, ifname) in [("old", "eth0"), ("both-old", "eth0")] {
         scene.policy(phase, json!({}))?;

@@ -11,7 +11,7 @@ use super::*;
 
 /// Answers one request over TLS, with a certificate that no authority has signed.
 fn page(place: &str, answer: &'static str) -> (SocketAddr, std::thread::JoinHandle<String>) {
-    let pair = rcgen::generate_simple_self_signed(["somebody".to_owned()]).expect("certificate");
+    let pair = rcgen::generate_simple_self_signed(["another-host".to_owned()]).expect("certificate");
     let key = pair.signing_key.serialize_der().try_into().expect("key");
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()

@@ -230,7 +230,7 @@ const OF_NETWORKS: [Row; 7] = [
             tree.replace("usr/lib/crossfade/policy.json", r#""profile":"cilium","#, "");
         },
         "delegate.new",
-        "/etc/cni/net.d/05-cilium.conflist is missing, and nothing says that anybody brings it",
+        "/etc/cni/net.d/05-cilium.conflist is missing, and the policy does not say what brings it",
         "name the new network's profile",
     ),
     (

@@ -55,7 +55,7 @@ fn what_would_go_wrong_is_refused_before_anything_is_touched() {
         ),
         ("a broken policy", |tree| tree.write("etc/crossfade/policy.json", "{"), 78, &["policy.json"]),
         (
-            "a second network that nobody tried",
+            "an untried second network",
             |tree| {
                 let networks = r#""old": {"profile": "azure", "conf": ["/o"]}, "new": {"conf": ["/n"]}"#;
                 let both = r#""attach": "both", "both": {"primary": "new"}"#;

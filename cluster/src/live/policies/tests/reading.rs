@@ -56,7 +56,7 @@ fn calico(is_aggregated: bool, shown: &'static [&'static str], stored: &'static 
                 Answer::json(200, &json!({"spec": spec}))
             }
             "/api/v1/namespaces" => items(&["shop"]),
-            other => panic!("nobody should ask for {other}"),
+            other => panic!("a request that is not expected: {other}"),
         }
     })
 }
@@ -154,7 +154,7 @@ fn a_list_comes_in_pages_and_begins_anew_once_it_expires() {
                 Answer::refusal(410, "Expired", "too old")
             }
             "GET /apis/networking.k8s.io/v1/networkpolicies?limit=500&continue=n%2B1" => page(&["c"], ""),
-            other => panic!("nobody should ask for {other}"),
+            other => panic!("a request that is not expected: {other}"),
         }
     });
     let live = gathered(&server, &Scope::Backup).expect("policies");

@@ -181,7 +181,7 @@ fn what_is_wrong_with_one_object_keeps_all_from_being_written() {
 }
 
 #[test]
-fn somebody_elses_change_in_the_middle_stops_all_and_says_what_is_done() {
+fn another_clients_change_in_the_middle_stops_all_and_says_what_is_done() {
     let steps = [replace("a"), replace("b"), replace("c")];
     let server = keeping(|recorded| {
         let is_it = recorded.line.starts_with("PUT /apis/projectcalico.org/v3/globalnetworkpolicies/b?")

@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_network_is_a_finding_until_somebody_says_what_it_is() {
+    fn an_unknown_network_is_a_finding_until_the_operator_says_what_it_is() {
         let mut world = World::new(vec![cached("c1", "podman"), cached("c2", "podman")]);
         let taken = world.take();
         assert!(taken.entries.is_empty() && taken.findings.len() == 1, "{taken:?}");

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_left_out_in_silence() {
+    fn no_sandbox_is_left_out_in_silence() {
         let all: Vec<Sandbox> = (0..7).map(|n| sandbox(&format!("c{n}"))).collect();
         let why = take(&all, UncachedChoice { network: None, ignored: &[] }, &now()).expect_err("silence");
         for words in

@@ -50,7 +50,7 @@ fn taints_are_joined_once_and_ours_come_last() {
 }
 
 #[test]
-fn taints_go_into_a_file_where_kubelet_reads_a_directory_of_them_and_nobody_uses_the_flag() {
+fn taints_go_into_a_file_where_kubelet_reads_a_directory_of_them_and_its_flags_have_no_taints() {
     let drop_ins =
         |sources: KubeletSources| KubeletSources { drop_ins: Some(vec!["/d/40-x.conf".into()]), ..sources };
     let registration = decide(&own("a:NoSchedule"), &drop_ins(sources_with_lists(&["k=v:NoExecute"])));

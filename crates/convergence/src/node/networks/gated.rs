@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_comes_to_wait_for_what_nobody_keeps_or_what_is_not_so() {
+    fn no_pod_comes_to_wait_for_a_file_without_a_keeper_or_for_a_red_agent() {
         let (watch, unit) = (Keeper::Watch, Keeper::Unit);
         let missing = Keeper::Missing("start one".into());
         // Keeper; whether the agent is red, the file is there, the wait is new, the network needed; refused, files written, notes.

@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_policy_says_counts_before_the_profile_and_what_nobody_tried_cannot_join() {
+    fn what_the_policy_says_counts_before_the_profile_and_an_untried_network_cannot_join() {
         for (keys, can) in [
             (r#""profile": "flannel""#, true),
             (r#""profile": "flannel", "join": "refused""#, false),

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_policy_says_counts_before_the_profile_and_what_nobody_tried_is_refused() {
+    fn what_the_policy_says_counts_before_the_profile_and_an_untried_network_is_refused() {
         for (old, refused) in [
             (r#""profile": "azure""#, true),
             (r#""profile": "azure", "secondary": "works""#, false),

@@ -406,7 +406,7 @@ fn whatever_the_report_says_of_a_roll_is_written_when_it_changes() {
 }
 
 #[test]
-fn somebody_else_s_label_is_put_right() {
+fn another_clients_label_is_put_right() {
     let mut seen = published();
     seen.metadata.labels.insert(PHASE.into(), "new".into());
     assert_eq!(decide(&seen, &report(), None, now()).len(), 1);

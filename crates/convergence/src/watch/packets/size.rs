@@ -105,7 +105,7 @@ mod tests {
 
     /// The other end of a veth pair swallows what is larger than it takes, and the next hop announces a little less for the rest.
     #[test]
-    fn what_is_announced_to_smaller_packets_alone_helps_nobody() {
+    fn an_announcement_to_smaller_packets_alone_does_not_count() {
         let largest = find_largest(1450, 576, |size| match size {
             1405.. => PacketOutcome::Lost,
             1401..=1404 => PacketOutcome::Announced(1400),

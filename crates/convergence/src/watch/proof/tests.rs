@@ -37,7 +37,7 @@ fn resumed(kept: &ProofResult, was_ready: bool) -> Proofs {
 }
 
 #[test]
-fn one_proof_per_life_of_the_agent_and_it_holds_nobody_up_twice() {
+fn one_proof_per_life_of_the_agent_and_it_holds_no_pod_up_twice() {
     let mut proofs = Proofs::resume(None, Proof::Packet, false);
     assert!(proofs.verdict(Side::New).is_err());
     assert!(proofs.step(None, inputs_at(0)) && !proofs.step(None, inputs_at(1)));
@@ -202,7 +202,7 @@ fn what_fails_on_this_node_is_never_let_go() {
 
 /// After an update a network that was proven by an attachment is proven by packets, and no pod waits for it.
 #[test]
-fn a_stronger_proof_is_made_and_keeps_nobody_waiting() {
+fn a_stronger_proof_is_made_and_keeps_no_pod_waiting() {
     let old = r#"{"version":1,"network":"new","name":"n","turn":3,"bootID":"b"}"#;
     let old: ProofResult = serde_json::from_str(old).expect("as an earlier release wrote it");
     assert_eq!(old.proof, Proof::Attach);

@@ -95,7 +95,7 @@ fn a_cluster_that_has_everything_gets_nothing() {
 }
 
 #[test]
-fn what_somebody_else_makes_is_left_to_it_and_named() {
+fn what_another_controller_makes_is_left_to_it_and_named() {
     let mut owned = policy("owned", json!({}));
     owned["metadata"]["ownerReferences"] = json!([{"kind": "App", "name": "shop", "uid": "u"}]);
     let mut elsewhere = policy("a", json!({}));

@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_must_serve_services() {
+    fn services_need_kube_proxy_or_what_replaces_it() {
         let other = || object(Kind::DAEMON_SET, "logs", json!({}));
         assert_eq!(codes(Cni::Flannel, Cni::Cilium, vec![other()]), ["feature-kube-proxy"]);
         assert_eq!(

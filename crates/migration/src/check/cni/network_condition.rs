@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_wrote_the_condition_takes_it_away() {
+    fn the_condition_of_the_old_cni_is_a_risk_where_the_new_one_does_not_take_it_over() {
         let off = "set-cilium-is-up-condition: \"false\"";
         for (reason, settings, to, severity) in [
             ("CalicoIsUp", "", Cni::Cilium, Some(Severity::Note)),

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_can_tell_blocks_as_well() {
+    fn an_unknown_requirement_blocks_as_well() {
         let unknown = ("requirement-unknown", "Requirement/cilium-version".to_owned());
         assert!(
             list_findings(&complete_snapshot(), Cni::Cilium, &[]).contains(&unknown),

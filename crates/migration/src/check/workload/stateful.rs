@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_scales_what_is_scaled_to_nothing() {
+    fn no_other_controller_scales_what_is_scaled_to_nothing() {
         let group = |method: &str, name: &str| {
             let other = if name == "zoo" { "kafka" } else { "zoo" };
             format!(

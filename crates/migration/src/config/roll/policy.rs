@@ -68,7 +68,7 @@ mod tests {
     use crate::cni::enforcement::KINDS;
 
     #[test]
-    fn every_kind_that_somebody_may_enforce_has_its_name() {
+    fn every_kind_that_a_cni_may_enforce_has_its_name() {
         let mut named = PolicyKind::ALL.map(PolicyKind::kind);
         let mut known = KINDS;
         named.sort_unstable();

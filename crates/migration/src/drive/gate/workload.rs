@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(shortages.verdict(patience, secs(1820)).color, Color::Green, "it counts anew");
         assert_eq!(shortages.verdict(patience, secs(1821)).color, Color::Amber);
         shortages.observe(&BTreeMap::new(), |_| 0, secs(9000));
-        assert_eq!(shortages.verdict(patience, secs(9000)).color, Color::Green, "nobody wants it any more");
+        assert_eq!(shortages.verdict(patience, secs(9000)).color, Color::Green, "its Deployment is gone");
     }
 
     #[test]

@@ -221,7 +221,7 @@ fn without_a_node_to_move_there_is_no_plan() {
 }
 
 #[test]
-fn policies_that_nobody_enforces_must_be_accepted_by_name() {
+fn policies_that_no_cni_enforces_must_be_accepted_by_name() {
     let policy = |kind: Kind| object(kind, "p", json!({"metadata": {"namespace": "x"}, "spec": {}})).1;
     let with_policy = |kind| cluster([node("a", ""), policy(kind)]);
     let lines = refused(&with_policy(Kind::NETWORK_POLICY), &[]);

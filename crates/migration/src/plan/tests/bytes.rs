@@ -51,7 +51,7 @@ type Change = fn(&mut Value);
 
 /// Each row changes one thing of a plan, and says why it is refused.
 #[test]
-fn a_plan_that_somebody_has_changed_is_refused() {
+fn a_plan_that_was_changed_is_refused() {
     let changes: [(&str, Change, &str); 14] = [
         ("version", |p| p["version"] = 2.into(), "version 2, this program reads version 1"),
         (

@@ -235,7 +235,7 @@ fn nodes_that_moving_does_not_help_are_left_out() {
 
 /// Each row: the phases of nodes `c` and `d`, beside two nodes in `new`, the settings, and which of both have a place.
 #[test]
-fn a_node_in_another_phase_goes_along_if_nobody_loses_others_by_that() {
+fn a_node_in_another_phase_goes_along_if_no_pod_loses_others_by_that() {
     let bridge = "roll: {bridge: {accept: it is known}}";
     for (c, d, settings, expected) in [
         ("both-new", "new", "", &["c"][..]),

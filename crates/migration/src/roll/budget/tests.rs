@@ -245,7 +245,7 @@ fn a_person_is_asked_where_time_does_not_help() {
         ("it is in transit", in_state(Moving), 0, false),
         ("it is in transit, and will be too full", in_state(Moving), 9, true),
         ("it is held", in_state(Held), 0, true),
-        ("somebody cordoned it", Node { is_cordoned: true, ..node() }, 0, true),
+        ("another client cordoned it", Node { is_cordoned: true, ..node() }, 0, true),
         ("it is going", Node { is_going: true, ..node() }, 0, true),
         ("it was held in an earlier pass", behind(), 0, false),
         ("it has not been Ready for long", silent(false), 0, true),

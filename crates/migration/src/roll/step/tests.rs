@@ -186,7 +186,7 @@ fn a_step_of_another_run_holds_its_node_alone() {
 
 /// The first wave has no other node, and one node may be in transit.
 #[test]
-fn waves_do_not_wait_for_a_node_that_nobody_starts() {
+fn waves_do_not_wait_for_a_node_that_the_run_cannot_start() {
     for is_foreign in [true, false] {
         let mut plan = plan();
         let first = plan.waves[0].nodes.remove(0);
@@ -309,7 +309,7 @@ fn a_report_that_is_gone_ends_no_run() {
 
 /// Numbers of a node are its own.
 #[test]
-fn numbers_of_a_node_stop_nobody() {
+fn large_numbers_of_a_node_do_not_stop_the_run() {
     let mut world = world();
     let most = json!({"old": u32::MAX, "both-old": u32::MAX, "unknown": u32::MAX});
     let mut bad = node("a", Phase::Old, &most);
@@ -352,7 +352,7 @@ fn only_pods_that_the_run_has_moved_keep_nodes_from_starting() {
         ("a workload that the run has not touched", Some(owner("mine")), None, false, true),
         ("a touched one with all its pods", Some(owner("web")), Some(full), true, true),
         ("a touched one that misses pods", Some(owner("web")), Some(short), true, false),
-        ("one of a kind that nobody counts", Some(owner("own")), None, true, false),
+        ("one of a kind that has no count", Some(owner("own")), None, true, false),
     ] {
         let (mut world, mut memory) = (world(), Memory::default());
         world.pods.put(unschedulable("p", owner.clone()));

@@ -206,7 +206,7 @@ fn ports_have_names() {
     for (ports, not_ports, expected) in [
         (json!(["http"]), json!([]), [false, true, false]),
         (json!(["http", "79:80", 81]), json!([]), [true, true, true]),
-        (json!(["http", "nobody"]), json!(["8080"]), [false, false, false]),
+        (json!(["http", "absent"]), json!(["8080"]), [false, false, false]),
         (json!([]), json!(["http"]), [true, false, true]),
         (json!(["1:65535"]), json!(["http", 81]), [true, false, false]),
     ] {

@@ -134,7 +134,7 @@ fn a_policy_without_default_deny() {
 
 /// *Source*: cilium/cilium, issue 46949: a selector of nothing but negations selects nodes and everybody outside as well.
 #[test]
-fn negations_select_whoever_has_no_labels() {
+fn negations_select_peers_without_labels() {
     let not =
         |key: &str| json!({"matchExpressions": [{"key": key, "operator": "NotIn", "values": ["guests"]}]});
     let rule = json!({"fromEndpoints": [not("io.kubernetes.pod.namespace")]});

@@ -76,7 +76,7 @@ fn port() -> impl Strategy<Value = Value> {
         Just(json!({"port": "80"})),
         (protocol.clone(), select(vec!["80", "443", "65535"]))
             .prop_map(|(protocol, port)| json!({"port": port, "protocol": protocol})),
-        (protocol.clone(), select(vec!["http", "dns", "nobody"]))
+        (protocol.clone(), select(vec!["http", "dns", "absent"]))
             .prop_map(|(protocol, port)| json!({"port": port, "protocol": protocol})),
         (protocol, select(vec![("80", 81), ("81", 8080), ("1", 65535)]))
             .prop_map(|(protocol, (port, end))| json!({"port": port, "endPort": end, "protocol": protocol})),

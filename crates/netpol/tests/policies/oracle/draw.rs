@@ -282,7 +282,7 @@ fn entity(is_global: bool) -> BoxedStrategy<Value> {
 fn ports(with_names: bool) -> impl Strategy<Value = Value> {
     let numbers =
         [json!(80), json!(443), json!("2:80"), json!("81:8080"), json!("1024:50000"), json!(65535), json!(7)];
-    let names = [json!("http"), json!("dns"), json!("nobody")];
+    let names = [json!("http"), json!("dns"), json!("absent")];
     let all: Vec<Value> = numbers.into_iter().chain(names.into_iter().filter(|_| with_names)).collect();
     vec(select(all), 1..4).prop_map(Value::from)
 }
@@ -312,7 +312,7 @@ fn protocols() -> BoxedStrategy<(Value, Value, Value)> {
     // The tool takes what `notPorts` says out of the numbers in `ports`, before it looks at what the names there stand for.
     let end = |ports: Value, not: Value| {
         let has_names =
-            list(&ports).iter().any(|port| ["http", "dns", "nobody"].iter().any(|name| port == name));
+            list(&ports).iter().any(|port| ["http", "dns", "absent"].iter().any(|name| port == name));
         object([("ports", ports), ("notPorts", if has_names { json!(null) } else { not })])
     };
     let ported = (with_ports, maybe(0.2, ports(false)), maybe(0.8, ports(true)), maybe(0.2, ports(true)));

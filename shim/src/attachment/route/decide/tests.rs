@@ -164,7 +164,7 @@ fn the_owner_gets_its_table_and_each_network_its_cidrs() {
 }
 
 #[test]
-fn per_family_a_default_stays_with_whoever_has_one() {
+fn per_family_a_default_stays_with_the_network_that_has_one() {
     for (extra, expected) in [
         (
             &[][..],

@@ -250,7 +250,7 @@ fn evictions(admin: &Client, holder: &mut Session) -> Result<()> {
     ensure!(terminating("free")? && terminating("bare")?, "a pod stays");
     holder.says(&json!({"evict": kept}), &json!("Budget(None)"))?;
     holder.says(&json!({"evict": twice}), &json!("TwoBudgets"))?;
-    let gone = json!({ "namespace": "acting", "name": "nobody", "uid": OTHER_UID });
+    let gone = json!({ "namespace": "acting", "name": "unknown", "uid": OTHER_UID });
     holder.says(&json!({"evict": gone}), &json!("Gone"))?;
     // An eviction by a late UID has its price: the budget counts it although it did not happen.
     let paid = pod(admin, "paid", "paid")?;

@@ -47,7 +47,7 @@ fn policies_are_kept_and_come_back() -> Result<()> {
     case.a_dropped_field_keeps_all_from_being_written(&file)?;
     case.a_warning_is_an_error(&file)?;
     case.a_kind_that_may_not_be_read_is_named()?;
-    case.somebody_elses_change_stops_it()?;
+    case.another_clients_change_stops_it()?;
     case.converted_policies_replace_only_their_own()?;
     case.policies_of_calico_are_converted_and_applied()
 }

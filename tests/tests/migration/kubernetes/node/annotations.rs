@@ -16,7 +16,7 @@ lab::trials![
     nothing_is_removed_while_a_record_is_damaged,
     a_node_that_may_not_ask_does_not_fail,
     a_server_that_says_nothing_holds_no_pass_up,
-    nobody_is_asked_where_no_cni_leaves_any,
+    the_api_server_is_not_asked_where_no_cni_leaves_any,
 ];
 
 pub(crate) const PODS: &str = "/api/v1/namespaces/default/pods";
@@ -246,7 +246,7 @@ fn a_server_that_says_nothing_holds_no_pass_up() -> Result<()> {
     Ok(())
 }
 
-fn nobody_is_asked_where_no_cni_leaves_any() -> Result<()> {
+fn the_api_server_is_not_asked_where_no_cni_leaves_any() -> Result<()> {
     let node = AnnotatedNode::new("elsewise")?;
     node.pod("elsewise-stale", "gone")?;
     node.server(NOWHERE)?;

@@ -18,8 +18,8 @@ lab::trials![
     desired_flips_to_an_allowed_phase_and_to_no_other,
     desired_is_followed_once_what_stood_in_the_way_is_gone,
     desired_has_its_last_value,
-    a_node_that_follows_nobody_says_so,
-    network_unavailable_is_cleared_where_nobody_else_writes_it,
+    a_node_that_does_not_follow_says_so,
+    network_unavailable_is_cleared_where_no_cni_writes_it,
     switched_off_is_its_last_word,
     an_api_server_that_is_away_holds_nothing_up,
 ];
@@ -265,7 +265,7 @@ fn desired_has_its_last_value() -> Result<()> {
     watched.label("both-old")
 }
 
-fn a_node_that_follows_nobody_says_so() -> Result<()> {
+fn a_node_that_does_not_follow_says_so() -> Result<()> {
     let watched = WatchedNode::new("unmoved", &json!({ "allowed": ["new"] }), ["generic", "generic", "old"])?;
     watched.set_ready("old")?;
     watched.says("True", "NetworkReady")?;
@@ -274,7 +274,7 @@ fn a_node_that_follows_nobody_says_so() -> Result<()> {
     watched.label("old")
 }
 
-fn network_unavailable_is_cleared_where_nobody_else_writes_it() -> Result<()> {
+fn network_unavailable_is_cleared_where_no_cni_writes_it() -> Result<()> {
     let stands = json!({ "status": { "conditions": [{ "type": "NetworkUnavailable", "status": "True", "reason": "CalicoIsDown",
         "message": "x", "lastHeartbeatTime": "2020-01-01T00:00:00Z", "lastTransitionTime": "2020-01-01T00:00:00Z" }]}});
     for (node, new, status) in [("antrea-after", "antrea", "False"), ("cilium-after", "cilium", "True")] {

@@ -149,7 +149,7 @@ fn a_pod_whose_add_did_not_end_needs_a_restart() -> Result<()> {
     ensure!(!case.call("ADD").run()?.status.success());
     // The stub kills its parent before it notes its own call.
     case.stubs.log().wait_for("stub-new ADD net1", 1)?;
-    case.nobody_is_left()?;
+    case.expect_no_delegates()?;
     case.stubs.write("stub-new", &stub_new())?;
     let before = record(&case)?;
     case.stubs.log().clear()?;
@@ -204,7 +204,7 @@ fn a_join_after_a_killed_one_begins_with_its_del() -> Result<()> {
     let killed = case.call("JOIN").run()?;
     ensure!(!killed.status.success() && killed.stdout.is_empty(), "{killed:?}");
     case.stubs.log().wait_for("stub-new ADD net1", 1)?;
-    case.nobody_is_left()?;
+    case.expect_no_delegates()?;
     // The pod goes on with its primary.
     case.call("CHECK").run()?.silent()?;
     case.stubs.write("stub-new", &stub_new())?;
@@ -352,7 +352,7 @@ fn a_del_asks_a_join_to_stop() -> Result<()> {
     join.wait()?.refused(11)?;
     case.expect_calls(&["stub-new ADD net1", "stub-new DEL net1", "stub-old DEL eth0"])?;
     case.expect_records(0)?;
-    case.nobody_is_left()
+    case.expect_no_delegates()
 }
 
 fn the_hosts_netns_is_refused() -> Result<()> {

@@ -22,7 +22,7 @@ trials![
     del_after_a_reboot_works_from_the_record,
     del_takes_arguments_from_the_record_and_adds_the_recorded_path,
     del_prefers_the_callers_path,
-    del_without_a_record_calls_nobody,
+    del_without_a_record_calls_no_delegate,
     del_twice_is_quiet,
     del_gives_each_delegate_its_own_recorded_result,
     del_ignores_garbage_on_a_delegates_stdout,
@@ -171,7 +171,7 @@ fn del_prefers_the_callers_path() -> Result<()> {
     Ok(())
 }
 
-fn del_without_a_record_calls_nobody() -> Result<()> {
+fn del_without_a_record_calls_no_delegate() -> Result<()> {
     for attach in ["old", "new", "both"] {
         let case = Case::attach(attach)?;
         case.change_policy(|policy| policy["unrecorded"] = json!("old"))?;

@@ -235,7 +235,7 @@ fn gc_comes_to_every_record_and_forwards_in_each_pass_although_dels_hang() -> Re
     }
     ensure!(closed, "{} passes, and none came to the record behind those that hang", hanging.len());
     case.expect_records(hanging.len())?;
-    case.nobody_is_left()
+    case.expect_no_delegates()
 }
 
 /// An attachment may be deleted and added again while a pass is on its way to it: its verdict is that of the new record.

@@ -123,5 +123,5 @@ fn gc_of_one_delegate_that_hangs_leaves_the_others_their_time() -> Result<()> {
     let text = gc(&case, &[])?.error()?.text();
     ensure!(text.contains("deadline"), "the one that hangs is told: {text}");
     ensure!(text.contains("map-was-served") && text.contains("new-was-served"), "{text}");
-    case.nobody_is_left()
+    case.expect_no_delegates()
 }

@@ -15,7 +15,7 @@ use crate::{
 trials![
     add_that_gets_its_lock_at_its_deadline_begins_nothing,
     add_that_gets_its_lock_when_too_little_time_is_left_begins_nothing,
-    check_that_gets_its_lock_at_its_deadline_asks_nobody,
+    check_that_gets_its_lock_at_its_deadline_calls_no_delegate,
     add_that_is_told_to_stop_at_its_lock_begins_nothing,
 ];
 
@@ -68,7 +68,7 @@ fn add_that_gets_its_lock_when_too_little_time_is_left_begins_nothing() -> Resul
     case.expect_records(0)
 }
 
-fn check_that_gets_its_lock_at_its_deadline_asks_nobody() -> Result<()> {
+fn check_that_gets_its_lock_at_its_deadline_calls_no_delegate() -> Result<()> {
     let (case, check) = held_up("CHECK", after(Duration::from_secs(3)))?;
     let message = check.wait()?.refused(103)?.text();
     ensure!(message.contains("free only at the deadline"), "{message}");

@@ -83,7 +83,7 @@ fn a_killed_leave_is_resumed_by_the_runtimes_del() -> Result<()> {
     let killed = case.call("LEAVE").run()?;
     ensure!(!killed.status.success(), "{killed:?}");
     case.stubs.log().wait_for("stub-old DEL net1", 1)?;
-    case.nobody_is_left()?;
+    case.expect_no_delegates()?;
     case.stubs.write("stub-old", &stub_old())?;
     case.stubs.log().clear()?;
     case.del()?.silent()?;

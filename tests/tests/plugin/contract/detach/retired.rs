@@ -26,7 +26,7 @@ trials![
     record_matches_a_network_by_profile_when_its_conf_is_gone,
     generic_profiles_match_by_conf_path_only,
     record_matches_by_name_before_anything_else,
-    ledger_calls_left_only_what_nobody_was_asked_to_remove,
+    ledger_calls_left_only_what_no_plugin_was_asked_to_remove,
 ];
 
 static PODS: AtomicU32 = AtomicU32::new(0);
@@ -233,7 +233,7 @@ fn record_matches_by_name_before_anything_else() -> Result<()> {
 }
 
 /// The chain's DEL runs backwards: the last plugin succeeds, the one before it fails, the first is never asked.
-fn ledger_calls_left_only_what_nobody_was_asked_to_remove() -> Result<()> {
+fn ledger_calls_left_only_what_no_plugin_was_asked_to_remove() -> Result<()> {
     let case = Case::attach("old")?;
     let plugins = json!([{"type": "stub-first"}, {"type": "stub-old"}, {"type": "stub-map"}]);
     case.write_conf("old", &json!({"cniVersion": "0.4.0", "name": "oldnet", "plugins": plugins}))?;

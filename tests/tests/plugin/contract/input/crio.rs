@@ -25,7 +25,7 @@ trials![
     gc_at_start_spares_running_pods_and_closes_the_rest,
     gc_at_start_under_the_old_networks_name_spares_the_pods_before_us,
     conf_that_sorts_first_has_every_live_pod_collected_at_start_unless_the_default_network_is_named,
-    check_of_every_pod_at_start_harms_nobody,
+    check_of_every_pod_at_start_harms_no_pod,
     failed_add_is_followed_by_a_del_that_finds_nothing,
     reboot_closes_every_pod_without_its_netns,
     pod_gets_the_conf_that_is_loaded_not_the_one_that_lies_there,
@@ -186,7 +186,7 @@ fn conf_that_sorts_first_has_every_live_pod_collected_at_start_unless_the_defaul
 }
 
 /// CRI-O checks each pod when it starts, those from before us without a result: no delegate is called with a DEL for it.
-fn check_of_every_pod_at_start_harms_nobody() -> Result<()> {
+fn check_of_every_pod_at_start_harms_no_pod() -> Result<()> {
     let (case, mut crio) = with_shim("both", "1.0.0")?;
     crio.run_pod(sandbox(&case, "c1"))?;
     // As another runtime's: the cache does not know it.

@@ -17,7 +17,7 @@ trials![
     del_of_two_hanging_networks_takes_one_budget,
     check_deadline_is_103,
     hanging_tolerated_secondary_leaves_the_primary_its_share,
-    background_child_with_our_stdout_delays_nobody,
+    background_child_with_our_stdout_delays_no_call,
     flood_on_stdout_is_capped,
     flood_on_stderr_is_truncated,
     delegate_that_never_reads_its_stdin_is_fine,
@@ -31,7 +31,7 @@ fn add_deadline_ends_the_delegate_and_its_children_and_undoes() -> Result<()> {
     let refusal = case.add()?.refused(11)?;
     ensure!(refusal.msg.contains("deadline") && refusal.msg.contains("oldnet"), "{refusal:?}");
     assert_eq!(case.stubs.log().spawned()?.len(), 1);
-    case.nobody_is_left()?;
+    case.expect_no_delegates()?;
     case.expect_calls(&["stub-old ADD eth0", "stub-old DEL eth0"])?;
     case.expect_records(0)
 }
@@ -41,7 +41,7 @@ fn add_deadline_ends_a_delegate_that_ignores_sigterm() -> Result<()> {
     case.change_policy(|policy| policy["deadlines"] = json!({"addSeconds": 3}))?;
     case.stubs.write("stub-old", &stub_old().on("ADD", hang_with_child().first(Act::IgnoreTerm)))?;
     case.add()?.refused(11)?;
-    case.nobody_is_left()?;
+    case.expect_no_delegates()?;
     case.expect_calls(&["stub-old ADD eth0", "stub-old DEL eth0"])
 }
 
@@ -58,7 +58,7 @@ fn del_of_two_hanging_networks_takes_one_budget() -> Result<()> {
     ensure!(is_alive(new.pid), "old must not wait for the end of new's budget");
     let refusal = running.wait()?.refused(103)?;
     ensure!(refusal.text().contains("newnet") && refusal.text().contains("oldnet"), "{refusal:?}");
-    case.nobody_is_left()?;
+    case.expect_no_delegates()?;
     case.expect_records(1)?;
 
     case.stubs.write("stub-old", &stub_old())?;
@@ -76,7 +76,7 @@ fn check_deadline_is_103() -> Result<()> {
     case.stubs.write("stub-new", &stub_new().on("CHECK", hang_with_child()))?;
     let refusal = case.call("CHECK").run()?.refused(103)?;
     ensure!(refusal.text().contains("deadline"), "{refusal:?}");
-    case.nobody_is_left()?;
+    case.expect_no_delegates()?;
     case.expect_records(1)
 }
 
@@ -89,7 +89,7 @@ fn hanging_tolerated_secondary_leaves_the_primary_its_share() -> Result<()> {
     })?;
     case.stubs.write("stub-new", &stub_new().on("ADD", hang_with_child()))?;
     assert_eq!(case.add()?.result()?, case.ro_converted());
-    case.nobody_is_left()?;
+    case.expect_no_delegates()?;
     let mut briefs = case.stubs.log().briefs()?;
     briefs.sort();
     assert_eq!(briefs, ["stub-new ADD net1", "stub-new DEL net1", "stub-old ADD eth0"]);
@@ -97,7 +97,7 @@ fn hanging_tolerated_secondary_leaves_the_primary_its_share() -> Result<()> {
 }
 
 /// An orderly end leaves no lock either.
-fn background_child_with_our_stdout_delays_nobody() -> Result<()> {
+fn background_child_with_our_stdout_delays_no_call() -> Result<()> {
     let case = Case::attach("new")?;
     let child = Act::Spawn(vec!["/bin/sleep".to_owned(), "100000".to_owned()]);
     let answer = Reply::json(&crate::case::rn("{netns}", "{ifname}")).first(child);
@@ -124,7 +124,7 @@ fn flood_on_stdout_is_capped() -> Result<()> {
     outcome.refused(6)?;
     ensure!(outcome.stdout.len() < 16_384, "the error itself stays small: {} bytes", outcome.stdout.len());
     case.expect_calls(&["stub-new ADD eth0", "stub-new DEL eth0"])?;
-    case.nobody_is_left()
+    case.expect_no_delegates()
 }
 
 fn flood_on_stderr_is_truncated() -> Result<()> {

@@ -15,7 +15,7 @@ use crate::{
     trials,
 };
 
-trials![closed_streams_are_not_given_to_files, reply_that_nobody_reads_undoes_the_add];
+trials![closed_streams_are_not_given_to_files, reply_that_no_runtime_reads_undoes_the_add];
 
 /// The next file that is opened gets the lowest free number: were that stdout's, the reply would go into a file of state.
 fn closed_streams_are_not_given_to_files() -> Result<()> {
@@ -38,7 +38,7 @@ fn closed_streams_are_not_given_to_files() -> Result<()> {
 }
 
 /// The runtime calls an ADD without a reply a failure, and may never send its DEL.
-fn reply_that_nobody_reads_undoes_the_add() -> Result<()> {
+fn reply_that_no_runtime_reads_undoes_the_add() -> Result<()> {
     let case = Case::attach("new")?;
     let (reader, writer) = std::io::pipe()?;
     drop(reader);

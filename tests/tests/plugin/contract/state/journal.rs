@@ -12,7 +12,7 @@ use crate::{
 };
 
 trials![
-    full_journal_socket_delays_nobody,
+    full_journal_socket_delays_no_call,
     journal_without_a_listener_is_fine,
     one_info_line_per_add_and_del,
     failure_is_one_line_with_its_code,
@@ -24,7 +24,7 @@ fn borrowed(wrapper: &[String; 6]) -> [&str; 6] {
 }
 
 /// Issue: the socket may be full, do not wait.
-fn full_journal_socket_delays_nobody() -> Result<()> {
+fn full_journal_socket_delays_no_call() -> Result<()> {
     let case = Case::attach("both")?;
     let journal = Journal::new(&case)?;
     let filler = UnixDatagram::unbound()?;

@@ -13,10 +13,10 @@ use crate::{
 };
 
 trials![
-    red_probe_refuses_with_11_and_calls_nobody,
+    red_probe_refuses_with_11_and_calls_no_delegate,
     every_probe_of_a_network_must_hold,
     red_probe_of_either_network_holds_up_both,
-    unix_probe_needs_somebody_listening,
+    unix_probe_needs_a_listener,
     file_probe_needs_a_regular_file,
     http_probe_is_not_asked_on_add,
     absent_conf_is_not_ready,
@@ -35,7 +35,7 @@ fn set_probes(case: &Case, network: &str, probes: &Value) -> Result<()> {
     case.change_policy(|policy| policy["networks"][network]["ready"] = probes.clone())
 }
 
-fn red_probe_refuses_with_11_and_calls_nobody() -> Result<()> {
+fn red_probe_refuses_with_11_and_calls_no_delegate() -> Result<()> {
     let case = Case::attach("new")?;
     set_probes(&case, "new", &json!([{"unix": case.path("agent.sock")}]))?;
     let refusal = case.add()?.refused(11)?;
@@ -70,7 +70,7 @@ fn red_probe_of_either_network_holds_up_both() -> Result<()> {
     Ok(())
 }
 
-fn unix_probe_needs_somebody_listening() -> Result<()> {
+fn unix_probe_needs_a_listener() -> Result<()> {
     let case = Case::attach("new")?;
     let socket = case.path("agent.sock");
     set_probes(&case, "new", &json!([{"unix": socket}]))?;

@@ -166,7 +166,7 @@ fn status_of_a_hanging_delegate_is_50() -> Result<()> {
     let refusal = case.call("STATUS").run()?.refused(50)?;
     ensure!(refusal.text().contains("deadline"), "{refusal:?}");
     case.expect_calls(&["stub-new STATUS"])?;
-    case.nobody_is_left()
+    case.expect_no_delegates()
 }
 
 fn status_with_a_broken_policy_is_50_and_del_still_works() -> Result<()> {

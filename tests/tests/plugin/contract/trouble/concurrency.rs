@@ -16,7 +16,7 @@ trials![
     del_stops_a_running_add_at_half_its_budget,
     del_waits_for_a_running_del_and_finds_nothing_left,
     running_add_finishes_under_the_policy_it_read,
-    flip_in_mid_add_sends_del_to_whoever_did_add,
+    flip_in_mid_add_sends_del_to_the_delegates_that_did_add,
     add_waits_for_a_running_del,
     add_waits_for_the_lock_until_its_own_deadline,
     check_waits_for_the_lock_until_its_own_deadline,
@@ -56,7 +56,7 @@ fn del_stops_a_running_add_at_half_its_budget() -> Result<()> {
     case.del()?.silent()?;
     add.wait()?.refused(11)?;
     case.expect_calls(&["stub-old ADD eth0", "stub-old DEL eth0"])?;
-    case.nobody_is_left()?;
+    case.expect_no_delegates()?;
     case.expect_records(0)
 }
 
@@ -93,7 +93,7 @@ fn running_add_finishes_under_the_policy_it_read() -> Result<()> {
 }
 
 /// From every phase to every other, before the DEL and in the middle of each network's ADD.
-fn flip_in_mid_add_sends_del_to_whoever_did_add() -> Result<()> {
+fn flip_in_mid_add_sends_del_to_the_delegates_that_did_add() -> Result<()> {
     let phases = [("old", "old"), ("both", "old"), ("both", "new"), ("new", "new")];
     let set = |case: &Case, (attach, primary): (&str, &str)| {
         case.change_policy(|policy| {

@@ -19,7 +19,7 @@ trials![
     daemon_that_keeps_the_lock_of_a_killed_add_holds_up_no_verb,
     daemon_that_keeps_the_lock_of_a_killed_add_is_not_killed,
     daemon_that_ends_while_its_lock_changes_hands_lets_one_in_at_a_time,
-    daemon_of_an_orderly_add_holds_up_nobody,
+    daemon_of_an_orderly_add_holds_up_no_call,
 ];
 
 /// A program in a session of its own, as daemons make one, with or without the environment of its delegate.
@@ -128,7 +128,7 @@ fn daemon_that_ends_while_its_lock_changes_hands_lets_one_in_at_a_time() -> Resu
 }
 
 /// An orderly end unlocks, also if another process inherited the lock.
-fn daemon_of_an_orderly_add_holds_up_nobody() -> Result<()> {
+fn daemon_of_an_orderly_add_holds_up_no_call() -> Result<()> {
     let case = Case::attach("new")?;
     case.stubs.write(
         "stub-new",

@@ -45,7 +45,7 @@ fn killed_between_the_networks_is_undone_by_del() -> Result<()> {
     let case = Case::attach("both")?;
     killed_in_add(&case, "stub-new", "stub-new ADD net1")?;
     case.del()?.silent()?;
-    case.nobody_is_left()?;
+    case.expect_no_delegates()?;
     case.expect_calls(&["stub-old ADD eth0", "stub-new ADD net1", "stub-new DEL net1", "stub-old DEL eth0"])?;
     case.expect_records(0)
 }
@@ -56,7 +56,7 @@ fn killed_in_the_first_network_is_undone_by_del() -> Result<()> {
     killed_in_add(&case, "stub-old", "stub-old ADD eth0")?;
     case.flip("new")?;
     case.del()?.silent()?;
-    case.nobody_is_left()?;
+    case.expect_no_delegates()?;
     case.the_call("stub-old DEL eth0")?;
     case.expect_records(0)
 }
@@ -76,7 +76,7 @@ fn orphan_of_a_killed_add_is_ended_by_gc() -> Result<()> {
         gc(600)?;
         ensure!(is_alive(case.the_call(brief)?.pid), "a young one may still be wanted");
         gc(0)?;
-        case.nobody_is_left()?;
+        case.expect_no_delegates()?;
         case.the_call(&brief.replace("ADD", "DEL"))?;
         case.expect_records(0)?;
     }
@@ -92,7 +92,7 @@ fn orphan_of_a_killed_add_ignoring_sigterm_is_ended_by_del() -> Result<()> {
     add.signal(Signal::SIGKILL)?;
     drop(add);
     case.del()?.silent()?;
-    case.nobody_is_left()?;
+    case.expect_no_delegates()?;
     case.expect_calls(&["stub-new ADD eth0", "stub-new DEL eth0"])
 }
 
@@ -106,7 +106,7 @@ fn killed_in_mid_del_is_finished_by_the_next() -> Result<()> {
     del.signal(Signal::SIGKILL)?;
     drop(del);
     case.del()?.silent()?;
-    case.nobody_is_left()?;
+    case.expect_no_delegates()?;
     let briefs = case.stubs.log().briefs()?;
     ensure!(briefs.iter().filter(|brief| *brief == "stub-old DEL eth0").count() == 2, "{briefs:?}");
     case.expect_records(0)
@@ -138,7 +138,7 @@ fn killed_as_a_delegate_starts_is_undone_by_del() -> Result<()> {
         for outcome in all("DEL")? {
             outcome.silent().with_context(|| format!("DEL after the kill in {verb} of {stub}"))?;
         }
-        case.nobody_is_left()?;
+        case.expect_no_delegates()?;
         case.expect_records(0)?;
     }
     Ok(())
@@ -151,7 +151,7 @@ fn unfinished_attachment_fails_check_and_refuses_add() -> Result<()> {
     case.add()?.refused(102)?;
     case.expect_calls(&["stub-old ADD eth0", "stub-new ADD net1"])?;
     case.del()?.silent()?;
-    case.nobody_is_left()?;
+    case.expect_no_delegates()?;
     case.expect_records(0)
 }
 
@@ -162,7 +162,7 @@ fn sigterm_in_mid_add_undoes_it() -> Result<()> {
     case.stubs.log().wait_for("stub-new ADD net1", 1)?;
     add.signal(Signal::SIGTERM)?;
     add.wait()?.refused(11)?;
-    case.nobody_is_left()?;
+    case.expect_no_delegates()?;
     case.expect_calls(&["stub-old ADD eth0", "stub-new ADD net1", "stub-new DEL net1", "stub-old DEL eth0"])?;
     case.expect_records(0)
 }
@@ -175,7 +175,7 @@ fn sigterm_in_mid_del_keeps_what_is_not_done() -> Result<()> {
     case.stubs.log().wait_for("stub-old DEL eth0", 1)?;
     del.signal(Signal::SIGTERM)?;
     del.wait()?.refused(103)?;
-    case.nobody_is_left()?;
+    case.expect_no_delegates()?;
     case.expect_records(1)?;
     case.stubs.log().clear()?;
     case.del()?.silent()?;

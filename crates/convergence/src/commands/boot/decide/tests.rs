@@ -222,7 +222,7 @@ fn under_pods_of_which_nothing_is_known_no_conf_comes_into_force() {
 }
 
 #[test]
-fn a_name_of_ours_that_somebody_else_uses_is_refused() {
+fn a_name_of_ours_that_another_program_uses_is_refused() {
     let mut facts = facts(BootKind::Reboot, Mode::Shared);
     facts.node.dirs.installed = Ok(Some(InstalledConf {
         bytes: Vec::new(),

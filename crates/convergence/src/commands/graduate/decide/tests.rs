@@ -287,7 +287,7 @@ fn crio_that_is_told_a_name_is_started_anew_between_the_conf_and_the_proof() {
 }
 
 #[test]
-fn a_plugin_of_somebody_else_s_stays() {
+fn another_program_s_plugin_stays() {
     let mut facts = facts();
     facts.plugins[0].plugin = PluginState::OtherFile;
     facts.plugins[0].other = Some(b"another program".to_vec());

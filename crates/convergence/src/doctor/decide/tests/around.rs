@@ -235,7 +235,7 @@ fn a_node_that_is_switched_off_has_no_findings_about_what_is_off() {
 }
 
 #[test]
-fn on_a_node_without_a_unit_of_watch_nobody_is_told_to_start_it() {
+fn on_a_node_without_a_unit_of_watch_no_command_starts_it() {
     let all = decide_after(|facts| {
         facts.watch = Some(StatusFile::Absent);
         let Source::Read(units) = &mut facts.units else { panic!("read") };

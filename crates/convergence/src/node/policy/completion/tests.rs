@@ -86,7 +86,7 @@ fn what_an_add_cannot_ask_becomes_the_file_of_watch() {
 }
 
 #[test]
-fn a_network_that_is_held_gets_no_probes_that_nobody_keeps_yet() {
+fn a_network_that_is_held_gets_no_probe_of_a_file_without_a_keeper() {
     let policy = |profile: &str| {
         format!(
             r#"{{"version": 1, "attach": "old", "networks": {{"old": {{"conf": ["/n"], "profile": "{profile}", "secondary": "works"}}}}}}"#

@@ -60,7 +60,7 @@ fn the_marker_of_probes_that_only_we_can_ask_follows_them() {
 }
 
 #[test]
-fn network_unavailable_is_ours_to_clear_only_where_nobody_else_does() {
+fn network_unavailable_is_ours_to_clear_only_where_no_cni_does() {
     for (old, new, attach, clears) in [
         ("calico", "antrea", "new", true),
         ("calico", "antrea", "old", false),

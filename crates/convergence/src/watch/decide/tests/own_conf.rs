@@ -173,7 +173,7 @@ fn a_changed_capability_is_a_new_conf_and_no_repair() {
 }
 
 #[test]
-fn whoever_takes_it_again_and_again_is_named_and_left_alone_until_a_calm() {
+fn an_agent_that_takes_it_again_and_again_is_named_and_left_alone_until_a_calm() {
     let mut world = World::new(Mode::Shared);
     world.round(0);
     let ours = world.facts.node.dirs.installed.clone();

@@ -62,7 +62,7 @@ fn a_range_that_no_network_may_have_is_found() {
 
 /// Broken connections that the operator has not accepted are not proposed.
 #[test]
-fn two_halves_are_a_way_only_for_whoever_accepts_them() {
+fn two_halves_are_a_way_only_once_the_operator_accepts_them() {
     let case = || cluster("10.10.0.0/16", "10.10.1.64/26");
     let plan = case().finding(&CHECK, "cidr-plan");
     assert!(plan.fix.contains("transition.acceptTwoHalves"), "{}", plan.fix);

@@ -58,7 +58,7 @@ fn an_agent_must_tolerate_the_taint_that_it_ends() {
 }
 
 #[test]
-fn a_taint_needs_somebody_who_removes_it() {
+fn a_taint_needs_a_controller_that_removes_it() {
     assert!(case(&[CILIUM, OPERATOR, TAINTED]).codes(&CHECK).is_empty());
     let finding = case(&[CILIUM, TAINTED]).finding(&CHECK, "startup-taint-no-lifter");
     assert_eq!(finding.objects[0].to_string(), "Node/a");

@@ -267,7 +267,7 @@ fn a_straggler_of_dns_goes_when_no_other_straggler_needs_it() {
     assert_eq!(evicted(&world), [""; 0], "its own node has another one");
     let second = pod("dns-late-too", "44444444-x", "b", &[Trait::Dns]);
     world.pods.put(second);
-    assert_eq!(evicted(&world).len(), 1, "that one is of DNS as well, and asks nobody");
+    assert_eq!(evicted(&world).len(), 1, "that one is of DNS as well, and needs none");
 }
 
 /// Pods of DaemonSets are last on a node, but for DNS pods that they need.

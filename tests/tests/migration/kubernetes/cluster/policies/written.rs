@@ -59,7 +59,7 @@ impl Case {
     }
 
     /// While policies are written one after the other, another client edits the last one.
-    pub(super) fn somebody_elses_change_stops_it(&self) -> Result<()> {
+    pub(super) fn another_clients_change_stops_it(&self) -> Result<()> {
         let name = |at: usize| format!("zz-{at:02}");
         for at in 0..MANY {
             self.admin.create(PLAIN, &plain(&name(at), 80))?.object()?;

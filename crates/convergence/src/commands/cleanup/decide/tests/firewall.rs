@@ -72,7 +72,7 @@ const CALICO: &str = r#"
 "#;
 
 #[test]
-fn calico_s_chains_and_rules_go_and_nobody_else_s() {
+fn calico_s_chains_and_rules_go_and_no_other_program_s() {
     let facts = with("calico", vec![table("filter", CALICO)]);
     let table = "of ip filter (legacy)";
     let mut expected: Vec<String> = [
@@ -119,7 +119,7 @@ fn flannel_s_masquerading_goes_in_both_back_ends_and_families() {
 }
 
 #[test]
-fn a_chain_in_a_table_where_its_cni_has_none_is_somebody_else_s() {
+fn a_chain_in_a_table_where_its_cni_has_none_is_another_program_s() {
     // FLANNEL-POSTRTG is Flannel's in nat alone.
     assert_eq!(outcomes(&with("flannel", vec![table("mangle", FLANNEL)])), Vec::<String>::new());
     for profile in ["antrea", "aws-vpc", "calico", "cilium"] {
@@ -191,7 +191,7 @@ fn the_chains_of_every_profile_go_with_the_rules_that_lead_there() {
 
 /// Another program's rule that leads into a chain of the CNI's keeps that chain, and what it leads to; the rest goes.
 #[test]
-fn a_chain_that_somebody_else_s_rule_leads_to_stays_with_what_it_leads_to() {
+fn a_chain_that_another_program_s_rule_leads_to_stays_with_what_it_leads_to() {
     let rules = format!("{CALICO}-A MINE -i eth1 -j cali-from-wl-dispatch\n");
     let facts = with("calico", vec![table("filter", &rules)]);
     let outcome = outcomes(&facts);

@@ -106,7 +106,7 @@ fn what_ends_by_itself_is_for_later() {
 }
 
 #[test]
-fn what_the_runtime_sends_itself_by_now_stands_in_nobody_s_way() {
+fn a_del_that_the_runtime_sends_itself_by_now_is_no_refusal() {
     let mut facts = finished_facts();
     facts.records[0].1 = ListStatus::Missing;
     facts.records.push((record("c2", &[("newnet", "eth0")]), ListStatus::Listed));

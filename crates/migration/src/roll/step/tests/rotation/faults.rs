@@ -247,7 +247,7 @@ fn a_new_node_that_is_too_many_takes_a_place_until_it_is_proven() {
     assert_eq!(rotation.permitted(), ["b"]);
 }
 
-/// Nothing keeps a node any more that somebody takes away already, and no other node waits for that.
+/// A node that another controller takes away already is not kept, and no other node waits for it.
 #[test]
 fn a_node_that_goes_already_is_not_kept() {
     let mut rotation = Rotation::new("permit");

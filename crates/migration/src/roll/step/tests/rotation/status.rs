@@ -20,7 +20,7 @@ fn numbers(counts: &PoolCounts) -> [u32; 6] {
     [counts.nodes, counts.old, counts.permitted, counts.gone, counts.arriving, counts.proven]
 }
 
-/// Old nodes never report, and nobody has to look why. A new node that does not report is named.
+/// Old nodes never report, and the operator need not look why. A new node that does not report is named.
 #[test]
 fn status_counts_what_goes_and_comes_in_each_pool() {
     let mut rotation = Rotation::new("permit");
