@@ -57,7 +57,7 @@ pub struct Cli {
 /// The commands by when they are called.
 pub(crate) const GROUPS: [(&str, &[&str]); 3] = [
     ("Before a migration", &["check", "snapshot", "policies", "plan"]),
-    ("While nodes move, and after", &["probe", "roll", "permit", "status", "finish", "report", "evidence"]),
+    ("While nodes move, and after", &["probe", "roll", "permit", "status", "finish", "report"]),
     ("This program", &["completion"]),
 ];
 
@@ -121,12 +121,10 @@ pub enum Command {
     ///
     /// The report is made of the run's plan, its journal and what probes measured, while the run goes on and after. What is not known is absent, and never a
     /// zero; where the journal lacks lines, the report says which span is missing. --out writes it as one page that needs no network and no script.
-    Report(report::Report),
-    /// Put what is kept of a run into one archive: plan, journal, gates, settings and the report, with checksums.
     ///
-    /// The same run gives the same bytes. No Secret is in the archive, and with --redact no name. Each item is had by itself: errors.json in the archive says
-    /// what could not be had.
-    Evidence(report::Evidence),
+    /// --archive puts all that is kept of the run into one file: plan, journal, gates, settings and the report, with checksums that sha256sum --check SHA256SUMS
+    /// verifies. The same run gives the same bytes, and no Secret is in them. errors.json in the archive says what could not be read.
+    Report(report::Report),
     /// Say what network policies mean, and write them in another CNI's words so that they mean the same.
     #[command(subcommand)]
     Policies(policies::Policies),
@@ -335,13 +333,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn help_shows_each_command_and_twelve_at_most() {
+    fn help_shows_each_command_and_eleven_at_most() {
         let mut shown: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| *names).copied().collect();
         let command = Cli::command();
         let mut all: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
         shown.sort_unstable();
         all.sort_unstable();
         assert_eq!(shown, all);
-        assert!(shown.len() <= 12, "{shown:?}");
+        assert!(shown.len() <= 11, "{shown:?}");
     }
 }

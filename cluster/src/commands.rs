@@ -3,7 +3,6 @@
 pub(crate) mod check;
 pub(crate) mod completion;
 pub(crate) mod config;
-pub(crate) mod evidence;
 pub(crate) mod finish;
 mod output_file;
 pub(crate) mod plan;

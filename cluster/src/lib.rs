@@ -25,8 +25,8 @@ use cli::roll::{Roll, RollCommand};
 use cli::{Check, Command, Plan};
 use commands::roll::{permit, stragglers, wish};
 use commands::{
-    check, completion, config, evidence, finish, plan, policies, probe, report, requirements, roll, simulate,
-    snapshot, status,
+    check, completion, config, finish, plan, policies, probe, report, requirements, roll, simulate, snapshot,
+    status,
 };
 use migration::roll::run::{Bounds, RunRequest};
 use types::command::exit::Exit;
@@ -89,7 +89,6 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Status(options) => print::report(global.output, &status::status(global, options)?),
         Command::Finish(args) => print::report(global.output, &finish::finish(global, args)?),
         Command::Report(args) => print::report(global.output, &report::report(global, args)?),
-        Command::Evidence(args) => print::report(global.output, &evidence::evidence(global, args)?),
         Command::Policies(args) => run_policies(global, args)?,
         Command::Completion(args) => completion::completion(args)?,
     })

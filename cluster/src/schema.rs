@@ -27,8 +27,7 @@ use types::policy::Phase;
 
 use crate::commands::roll::{permit, stragglers, wish};
 use crate::commands::{
-    check, config, evidence, finish, plan, policies, probe, report, requirements, roll, simulate, snapshot,
-    status,
+    check, config, finish, plan, policies, probe, report, requirements, roll, simulate, snapshot, status,
 };
 use crate::live::{WriteOutcome, WriteReport};
 
@@ -45,7 +44,6 @@ fn all() -> BTreeMap<&'static str, String> {
         ("check-explain", answer_schema::<Explanation>()),
         ("check-settings", answer_schema::<config::Settings>()),
         ("finish", answer_schema::<finish::FinishReport>()),
-        ("evidence", answer_schema::<evidence::EvidenceReport>()),
         ("measured-file", written::<Measurements>()),
         ("permit", answer_schema::<permit::PermitReport>()),
         ("plan", answer_schema::<plan::PlanReport>()),

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::kept::{KeptRun, RUN, in_dir};
 use crate::run::{run_in, stderr, stdout};
 
-fn schema(name: &str) -> Validator {
+pub(crate) fn schema(name: &str) -> Validator {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schema/{name}.schema.json"));
     let text = std::fs::read_to_string(file).expect("a schema");
     jsonschema::validator_for(&serde_json::from_str(&text).expect("JSON")).expect("a schema")

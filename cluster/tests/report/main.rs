@@ -1,4 +1,4 @@
-//! `report` and `evidence` as a person calls them, on what is kept of a run; and the page in a browser.
+//! `report` as a person calls it, on what is kept of a run; and the page in a browser.
 
 mod answers;
 mod archive;
