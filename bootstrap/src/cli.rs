@@ -96,7 +96,7 @@ pub enum Command {
     /// the network: an attachment, a pod, the policy, or the agent. It removes nothing whose name is not that CNI's alone, and no object that
     /// another CNI in use names as well. It can be interrupted at any moment and run again.
     Cleanup(Cleanup),
-    /// Move the pods of this node that are not on the network which the policy names.
+    /// Move the pods of this node that are not on the network that the policy names.
     ///
     /// After a flip of the policy, pods stay on the network that they were attached to until their sandbox ends. move-pods lists these pods and
     /// what would become of each, and with --apply it evicts them, one after the other, as a drain of the node would: PodDisruptionBudgets are
@@ -105,7 +105,7 @@ pub enum Command {
     /// moves this node. It can be interrupted at any moment and run again.
     #[command(name = "move-pods")]
     MovePods(MovePods),
-    /// Leave a node that stays, once all its pods are on the new network.
+    /// Remove Crossfade from a node that stays, once all its pods are on the new network.
     ///
     /// graduate removes Crossfade from a node under living pods. It gives the runtime what the later DEL of each pod needs, removes Crossfade's conf,
     /// and sees that the runtime attaches pods to the new network without Crossfade; if not, the conf comes back. It refuses while anything still

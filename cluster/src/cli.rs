@@ -73,12 +73,12 @@ pub enum Command {
     /// --settings checks the settings file alone. --requirements lists what a migration requires, each row met, not met or unknown. Whether the pair of CNIs is supported, with which versions and
     /// modes, is the first row. --dump-script prints what gets the cluster into files, where this program cannot reach it.
     Check(Check),
-    /// Save the cluster as one file, for checks elsewhere and later.
+    /// Save the objects that checks read as one file, for checks elsewhere and later.
     ///
     /// The file has what checks read and nothing else: no Secret, no ConfigMap but those of CNIs, and no environment variable but those of agents. Only
     /// its owner may read it. The same cluster gives the same bytes.
     Snapshot(Snapshot),
-    /// Plan which nodes move when, under which limits, with every decision that you took.
+    /// Plan which nodes move when, and within which limits.
     ///
     /// A plan is data. The same cluster and the same settings give the same bytes, and the hash of these bytes is what you approve. plan runs
     /// check first: a finding that blocks keeps a plan from being made, and so do nodes that do not report, policies that are not enforced for a while
@@ -88,28 +88,28 @@ pub enum Command {
     /// cluster's nodes, workloads and budgets; the program that decides is the one that rolls. How long pods take to start and to end is drawn anew for
     /// each history. What pods request is not looked at.
     Plan(Plan),
-    /// Say which pods and nodes reach each other, by packets.
+    /// Test with packets which pods and nodes reach each other.
     ///
     /// Agents come to every node, on its own network and in pods, and send packets to each other: datagrams, large ones, new and held TCP connections,
     /// over both families, to pods on either network, to nodes, to a Service and to DNS. First they take a baseline, then they measure: for a time, or as long as a
     /// command runs. A table says what does not pass any more, and the causes. The agents go when the command ends, unless --keep leaves them for the gates of a
     /// run (probe.gates in the settings).
     Probe(probe::Probe),
-    /// Carry a plan out, node by node.
+    /// Carry out a plan, node by node.
     ///
     /// Each node is cordoned, asked for the phase, emptied by evictions, proven and uncordoned. Gates hold back nodes that have not started. What happens
     /// is on stderr, a line for each event; how far the run is, and what it waits for, is the answer. Ctrl-C ends roll in order, and roll --resume goes on
     /// from any machine.
     Roll(roll::Roll),
-    /// Ask whether a pipeline may drain a node and take it away, before it does.
+    /// Ask whether a pipeline may drain and remove a node.
     ///
     /// This is for pipelines that replace nodes, in pools that the plan rotates with the method permit. The request counts until --release takes it back
     /// or the Node is gone, so that a pipeline which was interrupted asks again and gets the same answer. The run lets the node go when it is the node's
     /// turn. Nothing but the request is written.
     Permit(Permit),
-    /// Say how far the run is, what it waits for and what helps.
+    /// Show how far the run is, what it waits for, and what to do about it.
     Status(roll::Status),
-    /// End a migration: say what is left to do, fence the old CNI off, and remove it.
+    /// End a migration: show what is left to do, fence off the old CNI, and remove it.
     ///
     /// The lines stand in an order in which nothing is lost: every pod is moved, a backup is written, the new CNI has its final settings, its policies mean
     /// what those of the old one meant, the old agents are fenced off, the cluster soaks. Up to there --undo leads back. Then the old CNI's objects are deleted,
@@ -117,7 +117,7 @@ pub enum Command {
     ///
     /// Crossfade reads and deletes no Secret, strips no finalizer, and touches no Node and no namespace here: the last lines say what is left, with commands.
     Finish(finish::Finish),
-    /// Say what a run did and what it cost: nodes over time, restarts, refused evictions, waits, lost probes.
+    /// Report what a run did and what it cost: nodes over time, restarts, refused evictions, waits, lost probes.
     ///
     /// The report is made of the run's plan, its journal and what probes measured, while the run goes on and after. What is not known is absent, and never a
     /// zero; where the journal lacks lines, the report says which span is missing. --out writes it as one page that needs no network and no script.
@@ -125,7 +125,7 @@ pub enum Command {
     /// --archive puts all that is kept of the run into one file: plan, journal, gates, settings and the report, with checksums that sha256sum --check SHA256SUMS
     /// verifies. The same run gives the same bytes, and no Secret is in them. errors.json in the archive says what could not be read.
     Report(report::Report),
-    /// Say what network policies mean, and write them in another CNI's words so that they mean the same.
+    /// Convert network policies for another CNI, compare what they allow, and back them up.
     #[command(subcommand)]
     Policies(policies::Policies),
     /// Print a completion script for a shell.

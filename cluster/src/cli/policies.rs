@@ -11,7 +11,7 @@ use migration::cni::support::Cni;
 /// What to do with network policies.
 #[derive(Debug, Subcommand)]
 pub enum Policies {
-    /// Say of every field of every policy whether it can be converted, and whether what is converted means the same.
+    /// Report for every field of every policy whether it can be converted, and whether the result means the same.
     ///
     /// It does all that convert does but writing. A field is exact, it is expanded into more words, it is a snapshot that holds for the cluster as it is
     /// now, or it is impossible. What is not exact and not expanded stops a conversion until a waiver in the settings file names the policy, its

@@ -77,9 +77,9 @@ impl Roll {
 /// The commands below `roll`.
 #[derive(Debug, Subcommand)]
 pub enum RollCommand {
-    /// Let no node start any more.
+    /// Pause the run: no further node starts.
     Pause(Pause),
-    /// Go on with a run that was paused.
+    /// Resume a run that was paused.
     Resume(Justification),
     /// Bring all nodes back to a phase, by passes in the opposite order.
     Abort(Abort),
@@ -87,7 +87,7 @@ pub enum RollCommand {
     ///
     /// The pass ends only if the node is cordoned and nothing is attached to it. The run does not wait for missing pods of such a workload or namespace.
     Skip(ObjectOptions),
-    /// Take a node that is held once more, from the start; or wait for a workload or a namespace again.
+    /// Retry a held node from the start; or wait for a workload or a namespace again.
     Retry(ObjectOptions),
     /// Bring a node back to the phase that the pass leaves.
     Rollback(NodeOptions),
