@@ -105,6 +105,7 @@ fn cluster(pods: usize) -> Cluster {
                 std::net::Ipv6Addr::from(0xfd00_0064_u128 << 96 | u128::from(number_of_ip)).into(),
             ],
             ports: vec![Port { protocol: 6, name: "http".into(), number: 8080 }],
+            ..Pod::default()
         }
     };
     let range = |text: &str| Range::read(text).expect("a range").0;

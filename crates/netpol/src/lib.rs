@@ -10,6 +10,7 @@ pub mod compare;
 pub mod convert;
 pub mod engines;
 pub mod expression;
+pub mod flows;
 pub mod gather;
 pub mod tier;
 pub mod traffic;

@@ -42,7 +42,7 @@ pub struct Space {
 pub struct Traffic(Vec<(u64, u64)>);
 
 /// One kind of traffic, as a person reads it: `TCP 80`, `ICMP type 8 code 0`, `UDP 53 from port 1024`, `protocol 47`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Kind {
     /// The protocol's number.
     pub protocol: u8,
@@ -53,7 +53,7 @@ pub struct Kind {
 }
 
 /// What a kind of traffic has beside its protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Detail {
     /// A destination port.
     Port(u16),
@@ -150,6 +150,16 @@ impl Space {
             Detail::Port(port) => self.ports(kind.protocol, &[port..=port], sources),
             Detail::Message(message, code) => self.messages(kind.protocol, Some(message), Some(code)),
             Detail::None => self.protocol(kind.protocol),
+        }
+    }
+
+    /// The same, once for each class of source ports where the kind does not say its source port.
+    #[must_use]
+    pub fn restrict_by_source(&self, kind: &Kind) -> Vec<Traffic> {
+        let from = |source: u16| self.restrict_to_kind(&Kind { source: Some(source), ..kind.clone() });
+        match kind.source {
+            Some(source) => vec![from(source)],
+            None => self.sources.iter().map(|class| from(*class.start())).collect(),
         }
     }
 

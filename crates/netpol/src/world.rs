@@ -10,6 +10,7 @@
 //! lets reach each other), and pods on the network of their node, which are that node.
 
 mod address;
+mod address_index;
 mod build;
 mod imagined;
 pub mod mention;
@@ -19,6 +20,7 @@ pub mod parties;
 use snapshot::Range;
 use snapshot::model::Text;
 
+pub use self::address_index::AddressIndex;
 pub use self::build::{Cluster, Namespace, Node, Pod, Port};
 
 use std::collections::{BTreeMap, HashMap};

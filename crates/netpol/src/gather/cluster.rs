@@ -63,6 +63,7 @@ fn pod(pod: &Pod, accounts: &HashMap<(&str, &str), Labels>) -> world::Pod {
             addresses.push(address);
         }
     }
+    let owner = pod.metadata.controller();
     world::Pod {
         namespace: pod.metadata.namespace.clone(),
         name: pod.metadata.name.clone(),
@@ -71,6 +72,10 @@ fn pod(pod: &Pod, accounts: &HashMap<(&str, &str), Labels>) -> world::Pod {
         account,
         addresses,
         ports: ports(pod),
+        node: pod.spec.node_name.clone(),
+        owner: owner
+            .map(|owner| format!("{} {}/{}", owner.kind, pod.namespace(), owner.name).into())
+            .unwrap_or_default(),
     }
 }
 

@@ -44,6 +44,10 @@ pub struct Pod {
     pub addresses: Vec<IpAddr>,
     /// The ports of its containers that have names.
     pub ports: Vec<Port>,
+    /// The name of its node; empty before it has one.
+    pub node: Text,
+    /// Its controller: `ReplicaSet shop/web-7d9f`. Empty if it has none.
+    pub owner: Text,
 }
 
 /// A container's port that has a name.
@@ -169,6 +173,19 @@ impl MentionIndex {
     }
 }
 
+/// The pieces of addresses that a world tells apart.
+pub(super) fn pieces(cluster: &Cluster, mentions: &Mentions) -> Pieces {
+    Pieces::new(mentions.ranges.iter().chain(&cluster.pod_ranges))
+}
+
+impl Mentions {
+    /// Whether some policy goes by service accounts.
+    #[must_use]
+    pub fn has_accounts(&self) -> bool {
+        MentionIndex::gather(self).keys.iter().any(|(owner, _)| *owner == LabelOwner::Account)
+    }
+}
+
 impl World {
     /// The world of a cluster for policies that mention this.
     #[must_use]
@@ -180,7 +197,7 @@ impl World {
     #[must_use]
     pub fn new_bounded(cluster: &Cluster, mentions: &Mentions, with_new_namespaces: bool) -> Self {
         let mention_index = MentionIndex::gather(mentions);
-        let pieces = Pieces::new(mentions.ranges.iter().chain(&cluster.pod_ranges));
+        let pieces = pieces(cluster, mentions);
         let mut builder = WorldBuilder::default();
         builder.pods(cluster, &mention_index, &pieces);
         let mut imagined = imagined::pods(cluster, mentions);

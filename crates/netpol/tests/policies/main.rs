@@ -14,6 +14,7 @@ mod cilium;
 mod compare;
 mod convert;
 mod difference;
+mod flows;
 mod gather;
 mod kubernetes;
 mod oracle;

@@ -50,6 +50,7 @@ pub(crate) fn town() -> Cluster {
                 format!("fd00:244::{number}").parse().expect("IPv6"),
             ],
             ports: vec![named("http", 6, web), named("dns", 17, 53)],
+            ..Pod::default()
         });
     };
     pod("shop", "web", &[("app", "web"), ("role", "frontend")], "web");

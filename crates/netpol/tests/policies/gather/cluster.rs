@@ -68,6 +68,7 @@ fn pods_with_a_network_of_their_own_are_in_it() {
             port(6, "metrics", 9090),
             port(17, "dns", 53),
         ],
+        ..Pod::default()
     };
     // The labels of an account of this name in another namespace are not its own.
     let pending = Pod {
