@@ -1,5 +1,6 @@
 //! Files that the operator names.
 
+pub(crate) mod flows;
 pub(crate) mod history;
 pub(crate) mod settings;
 pub(crate) mod snapshot;

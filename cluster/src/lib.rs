@@ -126,6 +126,7 @@ fn run_policies(global: &Global, args: &Policies) -> Result<Exit, Failure> {
             None => Exit::Done,
         },
         Policies::Diff(args) => print::report(global.output, &policies::diff(global, args)?),
+        Policies::Observe(args) => print::report(global.output, &policies::observe::observe(global, args)?),
         Policies::Backup(args) => print::report(global.output, &policies::backup::backup(global, args)?),
         Policies::Restore(args) => print::report(global.output, &policies::restore::restore(global, args)?),
     })

@@ -52,6 +52,7 @@ fn all() -> BTreeMap<&'static str, String> {
         ("policies-backup-file", written::<Backup>()),
         ("policies-check", answer_schema::<policies::answer::ConversionReport>()),
         ("policies-diff", answer_schema::<policies::diff::DiffReport>()),
+        ("policies-observe", answer_schema::<policies::observe::ObserveReport>()),
         ("policies-restore", answer_schema::<policies::restore::RestoreReport>()),
         ("probe", answer_schema::<probe::Answer>()),
         ("report", answer_schema::<report::RunAnswer>()),

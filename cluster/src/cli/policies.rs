@@ -27,6 +27,12 @@ pub enum Policies {
     ///
     /// This is the proof for policies that another author has written. The exit status is 0 if every packet is treated alike, and 3 if one is not.
     Diff(Diff),
+    /// Say which recorded flows the policies would deny under the new CNI.
+    ///
+    /// Record the real flows of an hour or of a day, and ask before the new CNI enforces policies. Flows of Hubble, of Calico's Whisker and of a node's
+    /// conntrack are read. A flow is judged by the policies of both its pods, and counts as not judged where the record says too little of it. The exit
+    /// status is 0 if no flow would be denied, and 3 if one would be, or if that is not known.
+    Observe(Observe),
     /// Save all policies of the cluster, of every kind, with all that belongs to them.
     ///
     /// The file has the objects as the API server has them: policies of every CNI, tiers, sets and groups. A kind that may not be read is an error, since
@@ -99,6 +105,23 @@ pub struct Diff {
     pub to: Cni,
     /// A file with policies, YAML or JSON; repeat it for several. The cluster's NetworkPolicies count beside them unless a file has one of the same name.
     #[arg(long, value_name = "FILE", required = true)]
+    pub policies: Vec<PathBuf>,
+}
+
+/// Options of `policies observe`.
+#[derive(Debug, Args)]
+pub struct Observe {
+    /// The CNI that the cluster has now.
+    #[arg(long, value_enum)]
+    pub from: Cni,
+    /// The CNI that would enforce the policies.
+    #[arg(long, value_enum)]
+    pub to: Cni,
+    /// A file with recorded flows, one in each line; - is stdin. Repeat it for several.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub flows: Vec<PathBuf>,
+    /// A file with policies that the new CNI would enforce, as policies diff takes it; by default, those that the cluster has.
+    #[arg(long, value_name = "FILE")]
     pub policies: Vec<PathBuf>,
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod backup;
 mod convert;
 pub(crate) mod diff;
 mod inputs;
+pub(crate) mod observe;
 pub(crate) mod restore;
 
 pub(crate) use convert::{check, convert};

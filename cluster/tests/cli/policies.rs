@@ -2,6 +2,7 @@
 
 mod comparison;
 pub(crate) mod conversions;
+mod flows;
 pub(crate) mod matrix;
 pub(crate) mod policies_backup;
 pub(crate) mod published;

@@ -46,22 +46,10 @@ pub(crate) struct DiffReport {
 /// The settings, the snapshot or a file cannot be read, or an evaluator does not take all policies together.
 pub(crate) fn diff(global: &Global, args: &Diff) -> Result<DiffReport, Failure> {
     let inputs = PolicyInputs::gather(global, args.from, args.to)?;
-    let (from, mut to) = (inputs.engine(args.from)?, inputs.engine(args.to)?);
+    let from = inputs.engine(args.from)?;
+    let (after, left_out) = future_policies(&inputs, Some(from), args.to, &args.policies)?;
     let cluster = inputs.cluster()?;
-    let (objects, left_out) = read(&args.policies)?;
-    let own: HashSet<_> = objects.iter().map(identify).collect();
-    // Of one engine, the files have its own policies as they are to be, and the cluster has them as they are.
-    let replaced = if from == to { to.own_kinds() } else { &[] };
-    if objects.iter().any(|object| kind(object) == Some(Kind::KUBERNETES_CLUSTER_NETWORK_POLICY)) {
-        to = inputs.cluster_engine(args.to, to, "--policies")?;
-    }
-    // What the cluster has of the policies that the new CNI goes by stays, unless a file says otherwise.
-    let beside = inputs.present(args.to, to).filter(|object| {
-        !own.contains(&identify(object)) && kind(object).is_none_or(|kind| !replaced.contains(&kind))
-    });
     let before = Policies::read(from, inputs.objects(args.from, from));
-    let mut after = Policies::read(to, beside.chain(&objects));
-    after.unread.extend(objects.iter().filter_map(|object| unenforced_object(object, &inputs, args.to, to)));
     let comparison = compare(&cluster, &before, &after, true).map_err(undecided_failure)?;
     let packet = |difference: &netpol::verdict::Difference| Packet {
         words: difference.words(&comparison.world),
@@ -83,6 +71,37 @@ pub(crate) fn diff(global: &Global, args: &Diff) -> Result<DiffReport, Failure> 
         unread: sides.map(unread).chain(left_out.into_iter().map(|item| format!("then, {item}"))).collect(),
         bound: comparison.bound,
     })
+}
+
+/// The policies that a CNI would enforce: those of files, with what the cluster has beside them, or those of the cluster if there are no files; and what
+/// of the files cannot be read. `from` is what enforces policies now.
+///
+/// # Errors
+/// The CNI enforces none, or a file cannot be read.
+pub(super) fn future_policies(
+    inputs: &PolicyInputs,
+    from: Option<Engine>,
+    cni: Cni,
+    files: &[PathBuf],
+) -> Result<(Policies, Vec<String>), Failure> {
+    let mut to = inputs.engine(cni)?;
+    if files.is_empty() {
+        return Ok((Policies::read(to, inputs.present(cni, to)), Vec::new()));
+    }
+    let (objects, left_out) = read(files)?;
+    let own: HashSet<_> = objects.iter().map(identify).collect();
+    // Of one engine, the files have its own policies as they are to be, and the cluster has them as they are.
+    let replaced = if from == Some(to) { to.own_kinds() } else { &[] };
+    if objects.iter().any(|object| kind(object) == Some(Kind::KUBERNETES_CLUSTER_NETWORK_POLICY)) {
+        to = inputs.cluster_engine(cni, to, "--policies")?;
+    }
+    // What the cluster has of the policies that the new CNI goes by stays, unless a file says otherwise.
+    let beside = inputs.present(cni, to).filter(|object| {
+        !own.contains(&identify(object)) && kind(object).is_none_or(|kind| !replaced.contains(&kind))
+    });
+    let mut after = Policies::read(to, beside.chain(&objects));
+    after.unread.extend(objects.iter().filter_map(|object| unenforced_object(object, inputs, cni, to)));
+    Ok((after, left_out))
 }
 
 /// Packets that the policies in the cluster treat in another way under the new CNI than under the old one, and policies of which that is not known.

@@ -1,7 +1,7 @@
 //! The inputs of the commands about policies.
 
 use migration::check::Scene;
-use migration::cni::cidr;
+use migration::cni::cidr::{self, Usage};
 use migration::cni::enforcement::{cluster_policies, enforces};
 use migration::cni::network::{calico, cilium};
 use migration::cni::support::{Cni, Strategy};
@@ -139,6 +139,12 @@ impl PolicyInputs {
         snapshot::merge(
             claims.all.iter().filter(|claim| claim.usage.is_pods()).map(|claim| claim.range).collect(),
         )
+    }
+
+    /// The ranges of the addresses of Services.
+    pub(super) fn service_ranges(&self) -> Vec<Range> {
+        let claims = cidr::gather(&self.scene());
+        claims.all.iter().filter(|claim| claim.usage == Usage::Service).map(|claim| claim.range).collect()
     }
 
     /// The cluster, as policies see it.

@@ -63,6 +63,18 @@ fn answers_about_policies_are_as_the_schemas_say() {
         let files = ["--snapshot", "../../cluster.yaml", "--snapshot", "input.yaml", "--policies", file];
         hold("policies-diff", &answer(&dir, &[&arguments[..], &files].concat()));
     }
+    let flow = "tcp 6 1 src=10.244.2.3 dst=10.244.1.2 sport=1 dport=80 src=10.244.1.2 dst=10.244.2.3 sport=80 dport=1\n";
+    let temporary = tempfile::tempdir().expect("a directory");
+    let (flows, closed) = (temporary.path().join("flows"), temporary.path().join("closed.yaml"));
+    let policy = std::fs::read_to_string(conversions().join("by-hand.yaml")).expect("a policy");
+    std::fs::write(&closed, policy.replace("ingress: [{}]", "ingress: []")).expect("written");
+    std::fs::write(&flows, flow.to_owned() + &flow.replace("10.244.1.2", "10.244.9.9")).expect("written");
+    let arguments = ["policies", "observe", "--from", "calico", "--to", "cilium", "--dumped", "all"];
+    let [flows, closed] = [&flows, &closed].map(|file| file.to_str().expect("UTF-8"));
+    let files = ["--snapshot", "../../cluster.yaml", "--policies", closed, "--flows", flows];
+    let observed = answer(&dir, &[&arguments[..], &files].concat());
+    assert!(!observed["denied"].as_array().expect("flows").is_empty(), "{observed:#}");
+    hold("policies-observe", &observed);
 }
 
 #[test]

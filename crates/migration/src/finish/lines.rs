@@ -300,6 +300,9 @@ fn values(facts: &Facts<'_>) -> Line {
     Line::new(name, LineState::Waits, evidence).help(steps_of_values(facts.scene, &changes))
 }
 
+/// The key with which Cilium enforces policies. *Source*: Cilium, "Policy Enforcement Modes".
+const ENFORCEMENT: &str = "enable-policy";
+
 /// The commands that set these values, one after the other.
 fn steps_of_values(scene: &Scene<'_>, changes: &[Change]) -> String {
     let step = |(number, change): (usize, &Change)| {
@@ -310,8 +313,16 @@ fn steps_of_values(scene: &Scene<'_>, changes: &[Change]) -> String {
         Cni::Cilium | Cni::Antrea => ". --values FILE writes all of them as a file of Helm values",
         Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => "",
     };
+    let Scene { from, to, .. } = scene;
+    let flows = if changes.iter().any(|change| change.key == ENFORCEMENT) {
+        format!(
+            ". Before the setting with which policies are enforced, kubectl crossfade policies observe --from {from} --to {to} --flows FILE says which recorded flows they would deny"
+        )
+    } else {
+        String::new()
+    };
     format!(
-        "one setting at a time, in this order; before the next one, kubectl crossfade finish must show the line moved as done and name the setting no more: {}{file}",
+        "one setting at a time, in this order; before the next one, kubectl crossfade finish must show the line moved as done and name the setting no more: {}{file}{flows}",
         steps.join("; ")
     )
 }

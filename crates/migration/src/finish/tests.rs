@@ -348,6 +348,7 @@ fn settings_of_the_last_stage_are_shown_as_a_change() {
         "policyEnforcementMode=default",
     ];
     assert_eq!(sets, each.map(|set| vec![set]), "{line:?}");
+    assert!(line.help.contains("policies observe --from calico --to cilium --flows FILE"), "{line:?}");
     world.case = Case::new(Cni::Calico, Cni::Cilium, vec![]);
     assert_eq!(
         world.line(LineName::Values).state,
@@ -398,6 +399,8 @@ fn settings_without_a_chart_are_named_as_the_resource_has_them() {
     let agent = agent("kube-system", "calico-node", "calico-node", 3);
     world.case =
         Case::new(Cni::Flannel, Cni::Calico, vec![felix, agent]).config("transition: {phase: finish}");
+    let help = world.line(LineName::Values).help;
+    assert!(!help.is_empty() && !help.contains("policies observe"), "no setting enforces policies: {help}");
     let line = world.line(LineName::Values);
     assert_eq!(line.evidence, ["bpfEnabled: true becomes false"]);
     assert!(line.help.contains(r#"'{"spec":{"bpfEnabled":false}}'"#), "{line:?}");
