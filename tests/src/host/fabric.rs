@@ -165,12 +165,13 @@ impl Fabric {
         Ok(address)
     }
 
-    /// Leads the lab's own namespace to the pods of an overlay, through their nodes, as a control plane with the routes of its network has it.
+    /// Leads the lab's own namespace to the pods of an overlay, through their nodes, as a control plane with the routes of its network has it. What no node has
+    /// goes to the first one: a real CNI may number its nodes otherwise, and leads on.
     ///
     /// # Errors
     /// It is not on the wire ([`Fabric::join`]).
     pub fn route_to_pods(&self, overlay: &Overlay) -> Result<()> {
-        let mut batch = String::new();
+        let mut batch = format!("route add {} via {}\n", overlay.cidr(), self.node(1).address());
         for node in &self.nodes {
             writeln!(batch, "route add {} via {}", overlay.subnet(node.index()), node.address())?;
         }
