@@ -76,8 +76,8 @@ async fn zones(caller: &Caller) -> BTreeMap<String, String> {
     map.data.and_then(|data| Some(read_zones(data.get("zones")?))).unwrap_or_default()
 }
 
-/// Whether the API server reaches a pod of each kind: an agent answers with its own.
-async fn reach(
+/// Whether the API server reaches a pod of each kind: an agent answers with its own. A kind whose agents do not run just now is not there.
+pub(super) async fn reach(
     caller: &Caller,
     port: u16,
     measurement: &Measurement,
@@ -89,8 +89,8 @@ async fn reach(
     let kinds = measurement.agents.iter().filter(|(kind, _)| matches!(kind, Kind::Pod(_)));
     let nodes: BTreeSet<&str> =
         kinds.clone().flat_map(|(_, nodes)| nodes.iter().take(NODES)).map(String::as_str).collect();
-    let mut reached: BTreeMap<Kind, Result<(), String>> =
-        kinds.map(|(kind, _)| (*kind, Err("no agent of it answered".to_owned()))).collect();
+    let kinds: Vec<Kind> = kinds.map(|(kind, _)| *kind).collect();
+    let mut reached: BTreeMap<Kind, Result<(), String>> = BTreeMap::new();
     let pods = list_pods(caller, None).await?;
     let is_asked = |pod: &&Pod| {
         let role =
@@ -98,7 +98,7 @@ async fn reach(
         is_running(pod) && ![HUB, "host"].contains(&role) && nodes.contains(node_name(pod))
     };
     for agent in pods.iter().filter(is_asked) {
-        if reached.values().all(Result::is_ok) {
+        if kinds.iter().all(|kind| reached.get(kind).is_some_and(Result::is_ok)) {
             break;
         }
         let path = format!("{}:{port}/proxy/", pod(NAMESPACE, name(agent)));
@@ -113,8 +113,11 @@ async fn reach(
                 Err(why) => why,
             },
         };
-        for unreached in reached.values_mut().filter(|reached| reached.is_err()) {
-            *unreached = Err(format!("{}: {why}", name(agent)));
+        // Of which kind it is, it did not say.
+        for kind in &kinds {
+            if !reached.get(kind).is_some_and(Result::is_ok) {
+                reached.insert(*kind, Err(format!("{}: {why}", name(agent))));
+            }
         }
     }
     Ok(reached)

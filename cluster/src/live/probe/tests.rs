@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use reachability::manifests::{DAEMON_SETS, NAMESPACE};
+use reachability::{Kind, Phase};
 use serde_json::{Value, json};
 
 use super::*;
@@ -224,4 +225,34 @@ fn lines_that_are_no_reports_are_passed_over() {
     let intervals: Vec<u64> =
         reports::parse(log.as_bytes()).into_iter().map(|report| report.interval).collect();
     assert_eq!(intervals, [1, 2]);
+}
+
+#[test]
+fn the_api_server_is_asked_for_a_pod_of_each_kind_that_runs() {
+    let (old, new) = (Kind::Pod(Phase::Old), Kind::Pod(Phase::New));
+    let agents = [(old, "n1"), (new, "n2")].map(|(kind, node)| (kind, [node.to_owned()].into()));
+    let measurement = Measurement { agents: agents.into(), ..Measurement::default() };
+    let reached = |pods: Vec<Value>, answers: fn(&str) -> Answer| {
+        let server = Server::by_rule(move |request| {
+            if request.line.contains("/proxy/") {
+                return answers(&request.line);
+            }
+            Answer::json(200, &json!({ "items": pods }))
+        });
+        run(async { gates::reach(&server.caller(), 9797, &measurement).await.expect("pods") })
+    };
+    let both = || vec![pod("hub-a", "hub", "n1"), pod("a", "pod", "n1"), pod("b", "new", "n2")];
+    let by_name = |line: &str| match line.contains("/pods/a:9797/") {
+        true => Answer::json(200, &json!({"kind": "old"})),
+        false => Answer::json(200, &json!({"kind": "new"})),
+    };
+    assert_eq!(reached(both(), by_name), BTreeMap::from([(old, Ok(())), (new, Ok(()))]));
+    // The other pod is restarted.
+    assert_eq!(reached(both()[..2].to_vec(), by_name), BTreeMap::from([(old, Ok(()))]));
+    let failing = reached(both(), |line| match line.contains("/pods/a:9797/") {
+        true => Answer::json(200, &json!({"kind": "old"})),
+        false => Answer::refusal(503, "ServiceUnavailable", "no route to host"),
+    });
+    assert_eq!(failing[&old], Ok(()));
+    assert!(failing[&new].as_ref().is_err_and(|why| why.starts_with("b: ") && why.contains("no route")));
 }

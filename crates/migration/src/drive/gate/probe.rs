@@ -47,7 +47,7 @@ pub fn probe(gate: ProbeGate, sight: &Sight, plan: &Plan, now: Duration) -> Verd
             ProbeGate::DnsQueries => {
                 by_classes(&sight.measurement, |class| class.to == Target::Dns, "DNS queries")
             }
-            ProbeGate::ApiServerToPods => api_server_to_pods(&sight.reached),
+            ProbeGate::ApiServerToPods => api_server_to_pods(sight),
             ProbeGate::Enforcement => enforcement(&sight.measurement, plan),
         },
     };
@@ -187,18 +187,25 @@ fn missing_pair(
     None
 }
 
-fn api_server_to_pods(reached: &BTreeMap<Kind, Result<(), String>>) -> (Color, String) {
+/// Unknown as long as a kind of pods has no agent that runs, as when its pods are restarted.
+fn api_server_to_pods(sight: &Sight) -> (Color, String) {
+    let Sight { measurement, reached, .. } = sight;
     let failures: Vec<String> = reached
         .iter()
         .filter_map(|(kind, reached)| Some(format!("a pod in phase {kind}: {}", reached.as_ref().err()?)))
         .collect();
-    match (reached.is_empty(), failures.is_empty()) {
-        (true, _) => (Color::Unknown, "the API server was asked for no pod".to_owned()),
-        (false, true) => {
+    let is_missing = |kind: &&Kind| matches!(kind, Kind::Pod(_)) && !reached.contains_key(kind);
+    let missing = measurement.agents.keys().find(is_missing);
+    match (failures.is_empty(), missing) {
+        (false, _) => (Color::Red, shorten(failures.into_iter())),
+        (true, Some(kind)) => (Color::Unknown, format!("no agent's pod in phase {kind} runs just now")),
+        (true, None) if reached.is_empty() => {
+            (Color::Unknown, "the API server was asked for no pod".to_owned())
+        }
+        (true, None) => {
             let kinds: Vec<&str> = reached.keys().map(|kind| kind.as_str()).collect();
             (Color::Green, format!("it reaches pods in phase {}", kinds.join(", ")))
         }
-        (false, false) => (Color::Red, shorten(failures.into_iter())),
     }
 }
 
@@ -389,13 +396,20 @@ mod tests {
     #[test]
     fn the_api_server_reaches_a_pod_of_each_kind_or_is_red() {
         let plan = plan(None, "calico", &[]);
-        let gate = |reached: &[(Kind, Result<(), String>)]| {
-            let sight = Sight { reached: reached.iter().cloned().collect(), ..sight(&[], &[]) };
+        let gate = |agents: &[Kind], reached: &[(Kind, Result<(), String>)]| {
+            let agents: Vec<(Kind, &[&str])> = agents.iter().map(|kind| (*kind, &["n1"][..])).collect();
+            let sight = Sight { reached: reached.iter().cloned().collect(), ..sight(&agents, &[]) };
             color(ProbeGate::ApiServerToPods, &sight, &plan)
         };
-        assert_eq!(gate(&[]), Color::Unknown);
-        assert_eq!(gate(&[(OLD, Ok(()))]), Color::Green);
-        assert_eq!(gate(&[(OLD, Ok(())), (NEW, Err("no route".to_owned()))]), Color::Red);
+        let failed = (NEW, Err("no route".to_owned()));
+        assert_eq!(gate(&[], &[]), Color::Unknown);
+        assert_eq!(gate(&[Kind::Host, OLD], &[(OLD, Ok(()))]), Color::Green);
+        assert_eq!(gate(&[OLD, NEW], &[(OLD, Ok(())), failed]), Color::Red);
+        assert_eq!(
+            gate(&[OLD, NEW], &[(OLD, Ok(()))]),
+            Color::Unknown,
+            "the pod on the new network is restarted"
+        );
     }
 
     #[test]
