@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::value::StrDeserializer;
 use snapshot::model::Text;
+use types::api::observed::NodeObservation;
 use types::api::step::{Cordon, State, Step};
 use types::policy::Phase;
 
@@ -261,11 +262,13 @@ impl TransitNode<'_> {
         NextStep::act(patch)
     }
 
-    /// The node follows the phase, or is in it: a person may have brought it there.
+    /// The node follows the phase, or hands it out already: a person may have brought it there, and its network is not proven yet.
     fn is_able_to_follow(&self) -> bool {
         let to = self.step.to;
-        self.node.is_in(to)
-            || self.node.observed.as_ref().is_some_and(|observation| observation.follows.contains(&to))
+        let is_able = |observation: &NodeObservation| {
+            observation.phase == Some(to) || observation.follows.contains(&to)
+        };
+        self.node.observed.as_ref().is_some_and(is_able)
     }
 
     /// The phase would part pods. The node may have some that have to go first, in a phase that parts no pods.

@@ -463,12 +463,17 @@ fn a_node_that_the_next_phase_would_cut_off_keeps_the_others_and_calls_a_person(
     assert_eq!(decided.end, Some(End::Held));
 }
 
-/// Its node.json allows no phase, and a person has set the policy.
+/// Its node.json allows no phase, and a person has set the policy. The proof of the network takes a moment after that.
 #[test]
 fn a_node_that_is_in_the_phase_need_not_follow_it() {
-    for (phase, state) in [(Phase::BothOld, NodeState::Flipped), (Phase::Old, NodeState::Held)] {
+    for (phase, is_true, state) in [
+        (Phase::BothOld, true, NodeState::Flipped),
+        (Phase::BothOld, false, NodeState::Flipped),
+        (Phase::Old, true, NodeState::Held),
+    ] {
         let mut world = world();
         let mut fixed = node("a", phase, &json!({ "old": 2 }));
+        fixed.crossfade = Some(Condition { is_true, message: Text::default() });
         fixed.observed.as_mut().expect("a report").follows.clear();
         fixed.step = Some(a_step("r-1", NodeState::Claimed));
         world.put("a".into(), fixed);
@@ -480,7 +485,7 @@ fn a_node_that_is_in_the_phase_need_not_follow_it() {
         let states: Vec<NodeState> = patches
             .filter_map(|change| if let Change::Set(step) = change { Some(step.state) } else { None })
             .collect();
-        assert_eq!(states, [state], "{phase}: {:?}", decided.waits);
+        assert_eq!(states, [state], "{phase}, {is_true}: {:?}", decided.waits);
     }
 }
 
