@@ -98,13 +98,11 @@ impl Phase {
 #[must_use]
 pub fn enforces(scene: &Scene<'_>, cni: Cni, kind: Kind) -> bool {
     match kind {
-        Kind::NETWORK_POLICY => match cni {
-            Cni::Calico | Cni::Canal | Cni::Cilium | Cni::Antrea => true,
-            Cni::Flannel => false,
-            Cni::AwsVpcCni => {
-                aws_enforces(scene.snapshot) || calico::policy_engine(scene.snapshot, cni).is_some()
-            }
-        },
+        Kind::NETWORK_POLICY => {
+            let is_set =
+                || aws_enforces(scene.snapshot) || calico::policy_engine(scene.snapshot, cni).is_some();
+            cni.enforces_policies() || (cni == Cni::AwsVpcCni && is_set())
+        }
         Kind::ADMIN_NETWORK_POLICY
         | Kind::BASELINE_ADMIN_NETWORK_POLICY
         | Kind::KUBERNETES_CLUSTER_NETWORK_POLICY => {

@@ -99,7 +99,7 @@ impl Cni {
         }
     }
 
-    /// Whether it enforces every NetworkPolicy for its own pods unless it is told not to. Flannel never does, and the Amazon VPC CNI where a setting says so.
+    /// Whether it enforces every NetworkPolicy for its own pods by default. Flannel never does, and the Amazon VPC CNI where a setting says so.
     #[must_use]
     pub const fn enforces_policies(self) -> bool {
         match self {
