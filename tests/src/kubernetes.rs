@@ -112,6 +112,12 @@ impl Cluster {
         self.api()?.create(&dns::objects(records))
     }
 
+    /// The ranges of both networks, as an operator's settings have them.
+    pub fn networks(&self) -> Value {
+        let network = |overlay: &Overlay| json!({ "cidrs": [overlay.cidr()] });
+        json!({ "old": network(&self.old), "new": network(&self.new) })
+    }
+
     /// A policy between the two networks, of which pods get the old one.
     pub fn policy(&self) -> Value {
         let network = |overlay: &Overlay| json!({ "conf": [conf_path(overlay)], "cidrs": [overlay.cidr()], "secondary": "works", "join": "works" });

@@ -182,10 +182,9 @@ impl<'a> Rollout<'a> {
         if self.strategy == Strategy::Bridge {
             gates.push("forwarding");
         }
-        let network = |overlay: &Overlay| json!({ "cidrs": [overlay.cidr()] });
         let settings = json!({
             "roll": { "limits": { "settleSeconds": 1, "soakSeconds": 0 } },
-            "networks": { "old": network(&self.cluster.old), "new": network(&self.cluster.new) },
+            "networks": self.cluster.networks(),
             "probe": { "gates": gates },
         });
         let operator =

@@ -8,7 +8,7 @@ use lab::kubernetes::{Api, Cluster, Operator};
 use serde_json::{Value, json};
 
 use super::steps::{RUN, all_on, all_open, deploy, ended};
-use super::world::{NODES, cluster, in_namespace, networks};
+use super::world::{NODES, cluster, in_namespace};
 
 /// The ends of passes that a run turns back from: the pass, the phase that it leads to, and the network whose addresses pods publish then.
 ///
@@ -25,7 +25,7 @@ pub(crate) fn a_run_of_three_passes_turns_back_at_the_end_of_a_pass() -> Result<
         "roll": { "limits": {
             "settleSeconds": 1, "soakSeconds": 0, "claimSeconds": 600, "flipSeconds": 600, "proveSeconds": 900,
         } },
-        "networks": networks(&cluster),
+        "networks": cluster.networks(),
         "probe": { "gates": ["packets", "dns-queries", "api-server-to-pods"] },
     });
     let operator = Operator::new(&cluster.plane, "double", settings)?.waiving_what_blocks()?;

@@ -11,7 +11,7 @@ use lab::kubernetes::{Api, Cluster, Operator};
 use serde_json::{Value, json};
 
 use super::steps::{all_on, all_open, back, deploy, ended, state};
-use super::world::{NODES, cluster, in_namespace, networks};
+use super::world::{NODES, cluster, in_namespace};
 
 /// Agents of three nodes: one on each node's network, one in a pod, and two more in pods on two of the nodes.
 const AGENTS: u64 = 10;
@@ -23,7 +23,7 @@ const TRIES: u32 = 4;
 pub(crate) fn packets_that_are_lost_while_a_command_runs_are_named_with_their_cause() -> Result<()> {
     let cluster = cluster()?;
     let api = cluster.api()?;
-    let operator = Operator::new(&cluster.plane, "bridge", json!({ "networks": networks(&cluster) }))?;
+    let operator = Operator::new(&cluster.plane, "bridge", json!({ "networks": cluster.networks() }))?;
 
     // Without the rights, nothing is put up.
     let refused = operator.ends(&operator.about(&["probe"]), 1)?;
@@ -83,7 +83,7 @@ pub(crate) fn a_run_goes_by_its_agents_alone() -> Result<()> {
         "roll": { "limits": {
             "settleSeconds": 1, "soakSeconds": 0, "claimSeconds": 600, "flipSeconds": 600, "proveSeconds": 900,
         } },
-        "networks": networks(&cluster),
+        "networks": cluster.networks(),
         "probe": { "gates": ["packets", "forwarding", "dns-queries", "api-server-to-pods", "enforcement"] },
     });
     // Flannel enforces no policies, and Calico does from the first pod on.

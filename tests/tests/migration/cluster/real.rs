@@ -15,7 +15,7 @@ use super::join::{SETTINGS, identities, let_join, second_address};
 use super::move_pods::restart;
 use super::steps::{all_on, all_open, back, deploy, ended};
 use super::world::{
-    NODES, cluster, ensure_answers, flip, flip_all, in_namespace, network_of, networks, real_agents, run_on,
+    NODES, cluster, ensure_answers, flip, flip_all, in_namespace, network_of, real_agents, run_on,
 };
 
 /// Pods of the node, beside one on another node that all of them probe and that probes all of them.
@@ -43,7 +43,7 @@ pub(crate) fn networks_join_and_leave_fifty_pods_under_traffic() -> Result<()> {
 pub(crate) fn what_a_network_policy_denies_is_probed_before_and_after_cilium_enforces_it() -> Result<()> {
     let cluster = cluster()?;
     let api = cluster.api()?;
-    let settings = json!({ "networks": networks(&cluster) });
+    let settings = json!({ "networks": cluster.networks() });
     let operator = Operator::new(&cluster.plane, "bridge", settings)?;
     operator.grant_probes(&cluster.plane)?;
     flip_all(&api, "new")?;
@@ -134,7 +134,7 @@ fn joined_and_left(cluster: &Cluster, api: &Api, namespace: &str) -> Result<()> 
     report.verify(PROBES)
 }
 
-/// A run without forwarding between the networks, there and back, on nodes that join and leave by themselves. Cilium's agents are killed meanwhile.
+/// A run without forwarding between the there and back, on nodes that join and leave by themselves. Cilium's agents are killed meanwhile.
 pub(crate) fn a_run_of_joins_and_leaves_evicts_each_pod_once_and_turns_back() -> Result<()> {
     let mut cluster = cluster()?;
     let api = cluster.api()?;

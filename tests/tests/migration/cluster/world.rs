@@ -83,12 +83,6 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The ranges of both networks, as settings have them.
-pub(crate) fn networks(cluster: &Cluster) -> Value {
-    let network = |cidr: String| json!({ "cidrs": [cidr] });
-    json!({ "old": network(cluster.old.cidr()), "new": network(cluster.new.cidr()) })
-}
-
 /// The confs of both networks, as their agents write them.
 pub(crate) fn bring_agents(node: &Node, networks: &[Overlay]) -> Result<()> {
     networks
