@@ -9,12 +9,10 @@ mod finish;
 mod freeze;
 mod labels;
 mod nodes;
-mod object_ref;
 mod policies;
 mod probe;
 mod resources;
 pub mod roll;
-mod taints;
 mod transition;
 
 use ipnetwork::IpNetwork;
@@ -28,13 +26,11 @@ pub use file::read;
 pub use finish::Finish;
 pub use freeze::{Freeze, Member, MemberKind, Method};
 pub use labels::NodeLabels;
-pub use nodes::{Nodes, Template};
-pub use object_ref::ObjectRef;
+pub use nodes::{Nodes, StartupTaint, Template, TemplateTaint};
 pub use policies::{Policies, PolicyWaiver};
 pub use probe::{Probe, ProbeGate};
-pub use resources::Resources;
+pub use resources::{ObjectRef, Resources};
 pub use roll::Roll;
-pub use taints::{StartupTaint, TemplateTaint};
 pub use transition::Transition;
 
 /// Settings of a migration.

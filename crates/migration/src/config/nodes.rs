@@ -1,9 +1,9 @@
-//! Pools of nodes, and the nodes to come.
+//! Pools of nodes, the nodes to come and their taints.
 
 use serde::{Deserialize, Serialize};
 use snapshot::model::Labels;
 
-use super::TemplateTaint;
+use super::ObjectRef;
 use crate::workload::{AKS_POOL, EKS_NODE_GROUP, GKE_POOL, KARPENTER_POOL};
 
 /// Pools and nodes to come.
@@ -33,6 +33,36 @@ pub struct Template {
     pub taints: Vec<TemplateTaint>,
 }
 
+/// A taint that a node bears until its network is ready, and the program that removes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct StartupTaint {
+    /// The key: `crossfade/not-ready`.
+    pub key: String,
+    /// `NoSchedule` or `NoExecute`.
+    #[serde(default = "default_effect")]
+    pub effect: String,
+    /// The Deployment that removes the taint, if it is neither the new CNI's operator nor the Node Readiness Controller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifter: Option<ObjectRef>,
+}
+
+/// A taint with which the nodes of a pool register.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct TemplateTaint {
+    /// The key.
+    pub key: String,
+    /// The value.
+    #[serde(default)]
+    pub value: String,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    #[serde(default = "default_effect")]
+    pub effect: String,
+}
+
 impl Default for Nodes {
     fn default() -> Self {
         let labels = [
@@ -45,4 +75,8 @@ impl Default for Nodes {
         ];
         Self { pool_labels: labels.map(Into::into).into(), templates: Vec::new() }
     }
+}
+
+fn default_effect() -> String {
+    "NoSchedule".into()
 }

@@ -1,10 +1,29 @@
-//! DaemonSets, Deployments and StatefulSets that the migration depends on, by namespace.
+//! Objects that the settings name, and the workloads that the migration depends on.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use snapshot::model::Kind;
+
+/// The namespace and the name of an object.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Named"))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ObjectRef {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+impl ObjectRef {
+    /// Whether it is the object of this namespace and name.
+    #[must_use]
+    pub fn matches(&self, namespace: &str, name: &str) -> bool {
+        self.namespace == namespace && self.name == name
+    }
+}
 
 /// Workloads by namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
