@@ -2,12 +2,12 @@
 //! probe the network, and by no command.
 
 use anyhow::{Context, Result, ensure};
-use lab::host::deadline::until;
 use lab::kubernetes::api::{WITHIN, node_path};
 use lab::kubernetes::{Api, Cluster, Operator};
 use serde_json::{Value, json};
 
-use super::steps::{RUN, all_on, all_open, deploy, ended};
+use super::probed::Company;
+use super::steps::{RUN, all_on, all_open, ended};
 use super::world::{NODES, cluster, in_namespace};
 
 /// The ends of passes that a run turns back from: the pass, the phase that it leads to, and the network whose addresses pods publish then.
@@ -30,13 +30,14 @@ pub(crate) fn a_run_of_three_passes_turns_back_at_the_end_of_a_pass() -> Result<
     });
     let operator = Operator::new(&cluster.plane, "double", settings)?.waiving_what_blocks()?;
     in_namespace(&api, "double", |namespace| {
-        deploy(&api, namespace)?;
+        let mut company = Company::deploy(&cluster, &api, namespace)?;
         all_on(&cluster, &api, namespace, "old")?;
         operator.bring_agents(&cluster.plane)?;
         for end in ENDS {
-            let turned = there_and_back(&cluster, &operator, &api, namespace, end);
+            let turned = there_and_back(&cluster, &operator, &api, namespace, &mut company, end);
             ended(turned, &operator, &api).with_context(|| format!("{end:?}"))?;
         }
+        company.finish()?;
         operator.ends(&operator.about(&["probe", "--remove"]), 0).map(drop)
     })
 }
@@ -46,12 +47,13 @@ fn there_and_back(
     operator: &Operator,
     api: &Api,
     namespace: &str,
+    company: &mut Company<'_>,
     (pass, phase, network): (u32, &str, &str),
 ) -> Result<()> {
     let hash = operator.plan()?;
     let before = run(api)?;
     let mut roll = operator.begin(&["roll", "--plan", &hash[..12]])?;
-    until(&format!("the end of pass {pass}"), WITHIN * 4 * pass, || {
+    company.until(&format!("the end of pass {pass}"), |_| {
         roll.goes_on()?;
         let now = run(api)?;
         Ok((now["id"] != before["id"] && now["pass"] == pass + 1).then_some(()))
@@ -68,7 +70,7 @@ fn there_and_back(
     operator.ends(&["roll", "stragglers", "--phase", phase], 0)?;
 
     operator.ends(&["roll", "abort", "--to", "old", "--reason", "the test goes back"], 0)?;
-    let back = operator.ends(&["roll", "--resume"], 0)?;
+    let back = company.follow_run(operator.begin(&["roll", "--resume"])?, |_, _| Ok(()))?;
     // A pass that had begun is undone by one of its own; after that, each pass has one in the opposite direction.
     let begun = u32::from(pass != LAST);
     ensure!(back.answer["pass"] == 2 * (pass + 1) + begun, "{back:#?}");

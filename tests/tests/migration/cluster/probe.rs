@@ -10,7 +10,8 @@ use lab::kubernetes::api::{WITHIN, node_path};
 use lab::kubernetes::{Api, Cluster, Operator};
 use serde_json::{Value, json};
 
-use super::steps::{all_on, all_open, back, deploy, ended, state};
+use super::probed::Company;
+use super::steps::{all_on, all_open, back, ended, state};
 use super::world::{NODES, cluster, in_namespace};
 
 /// Agents of three nodes: one on each node's network, one in a pod, and two more in pods on two of the nodes.
@@ -74,6 +75,7 @@ pub(crate) fn packets_that_are_lost_while_a_command_runs_are_named_with_their_ca
 }
 
 /// All gates that go by agents, and no command: the run waits while packets arrive that the new network's NetworkPolicy denies, and goes on when they do not.
+/// What the agents let pass is what the pods see.
 pub(crate) fn a_run_goes_by_its_agents_alone() -> Result<()> {
     let mut cluster = cluster()?;
     let api = cluster.api()?;
@@ -90,12 +92,13 @@ pub(crate) fn a_run_goes_by_its_agents_alone() -> Result<()> {
     let operator =
         Operator::new(&cluster.plane, "bridge", settings)?.towards("calico").waiving_what_blocks()?;
     let outcome = in_namespace(&api, "agents", |namespace| {
-        deploy(&api, namespace)?;
+        let mut company = Company::deploy(&cluster, &api, namespace)?;
         all_on(&cluster, &api, namespace, "old")?;
         operator.bring_agents(&cluster.plane)?;
-        let there = waits_for_enforcement(&cluster, &operator, &api).and_then(|()| {
+        let there = waits_for_enforcement(&cluster, &operator, &api, &mut company).and_then(|()| {
             all_on(&cluster, &api, namespace, "new")?;
-            all_open(&api)
+            all_open(&api)?;
+            company.finish()
         });
         ended(there, &operator, &api)?;
         operator.ends(&operator.about(&["probe", "--remove"]), 0)?;
@@ -107,14 +110,20 @@ pub(crate) fn a_run_goes_by_its_agents_alone() -> Result<()> {
     outcome
 }
 
-fn waits_for_enforcement(cluster: &Cluster, operator: &Operator, api: &Api) -> Result<()> {
+fn waits_for_enforcement(
+    cluster: &Cluster,
+    operator: &Operator,
+    api: &Api,
+    company: &mut Company<'_>,
+) -> Result<()> {
     let hash = operator.plan()?;
     let mut roll = operator.begin(&["roll", "--plan", &hash[..12]])?;
-    until("a run that waits for enforcement", WITHIN * 2, || {
-        roll.goes_on()?;
-        Ok(roll.stderr_text()?.contains("Gate/enforcement waits, GateRed").then_some(()))
-    })
-    .with_context(|| format!("{:?}", roll.stderr_text()))?;
+    company
+        .until("a run that waits for enforcement", |_| {
+            roll.goes_on()?;
+            Ok(roll.stderr_text()?.contains("Gate/enforcement waits, GateRed").then_some(()))
+        })
+        .with_context(|| format!("{:?}", roll.stderr_text()))?;
     for name in NODES {
         ensure!(state(&api.get(&node_path(name))?).is_none(), "{name} has a step");
     }
@@ -122,10 +131,10 @@ fn waits_for_enforcement(cluster: &Cluster, operator: &Operator, api: &Api) -> R
     let (pods, port) = (cluster.new.cidr(), DENIED_PORT.to_string());
     let rule = ["FORWARD", "-p", "udp", "-d", &pods, "--dport", &port, "-j", "DROP"].map(str::to_owned);
     nodes(cluster).try_for_each(|node| node.run(&words_of(&rule, "-I")).map(drop))?;
-    let ended = roll.ends(WITHIN * 8);
+    let ended = company.follow_run(roll, |_, _| Ok(()));
     nodes(cluster).try_for_each(|node| node.run(&words_of(&rule, "-D")).map(drop))?;
     let ended = ended?;
-    ensure!(ended.status == Some(0) && ended.stderr.contains("the last pass is done"), "{ended:#?}");
+    ensure!(ended.stderr.contains("the last pass is done"), "{ended:#?}");
     Ok(())
 }
 

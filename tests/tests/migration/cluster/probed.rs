@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 use lab::host::node::Node;
 use lab::kubernetes::api::{WITHIN, condition, node_path};
-use lab::kubernetes::operator::Running;
+use lab::kubernetes::operator::{CommandOutcome, Running};
 use lab::kubernetes::{Api, Cluster, Operator, Worker, manifest};
-use lab::probe::{Mesh, Report};
+use lab::probe::Mesh;
 use lab::runtime::cri::{Cri, SandboxEntry};
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ const SILENCE_MS: u64 = 20_000;
 const PROBES: u64 = 10_000;
 
 /// The pods of a namespace in a mesh, as they come and go.
-struct Company<'a> {
+pub(crate) struct Company<'a> {
     api: &'a Api,
     namespace: &'a str,
     /// Each node, with its runtime.
@@ -40,16 +40,20 @@ struct Company<'a> {
 }
 
 impl<'a> Company<'a> {
-    fn new(cluster: &Cluster, api: &'a Api, namespace: &'a str) -> Result<Company<'a>> {
+    /// Servers in the namespace that stay for a while when they are to go ([`super::steps::deploy_servers`]), all of them in a mesh.
+    pub(crate) fn deploy(cluster: &Cluster, api: &'a Api, namespace: &'a str) -> Result<Company<'a>> {
+        deploy_servers(api, namespace, &manifest::server_that_stays(STAYS))?;
         let host = |worker: &Worker| Ok((worker.node.clone(), Cri::new(&worker.containerd.socket())?));
-        Ok(Company {
+        let mut company = Company {
             api,
             namespace,
             hosts: cluster.workers.iter().take(NODES.len()).map(host).collect::<Result<_>>()?,
             mesh: Mesh::new("old", SILENCE_MS),
             inside: BTreeMap::new(),
             ended: BTreeSet::new(),
-        })
+        };
+        company.gather()?;
+        Ok(company)
     }
 
     fn pods(&self) -> Result<Vec<Value>> {
@@ -104,7 +108,11 @@ impl<'a> Company<'a> {
     }
 
     /// Follows until something is so.
-    fn until<T>(&mut self, what: &str, mut so: impl FnMut(&Company<'_>) -> Result<Option<T>>) -> Result<T> {
+    pub(crate) fn until<T>(
+        &mut self,
+        what: &str,
+        mut so: impl FnMut(&Company<'_>) -> Result<Option<T>>,
+    ) -> Result<T> {
         lab::host::deadline::until(what, WITHIN * 12, || {
             self.follow()?;
             so(self)
@@ -129,13 +137,31 @@ impl<'a> Company<'a> {
         Ok(())
     }
 
-    fn finish(self) -> Result<Report> {
+    /// Follows a run to its end; then all pods of the namespace are in the mesh again.
+    pub(crate) fn follow_run(
+        &mut self,
+        mut roll: Running,
+        mut meanwhile: impl FnMut(&mut Company<'_>, &mut Running) -> Result<()>,
+    ) -> Result<CommandOutcome> {
+        self.mesh.phase("the run")?;
+        let begun = std::time::Instant::now();
+        while !roll.has_ended()? {
+            ensure!(begun.elapsed() < WITHIN * 20, "it goes on: {}", roll.stderr_text()?);
+            self.follow()?;
+            meanwhile(self, &mut roll)?;
+        }
+        self.gather()?;
+        roll.ends(WITHIN)
+    }
+
+    /// Ends the mesh, which must have lost no probe.
+    pub(crate) fn finish(self) -> Result<()> {
         let report = self.mesh.finish()?;
         let first: Vec<String> = report.losses.iter().take(8).map(ToString::to_string).collect();
         println!("{}: {} probes, {} lost", self.namespace, report.total.sent, report.total.lost);
         ensure!(report.total.lost == 0, "{} lost; the first: {first:#?}", report.total.lost);
         ensure!(report.total.sent >= PROBES, "{} probes, expected {PROBES} or more", report.total.sent);
-        Ok(report)
+        Ok(())
     }
 }
 
@@ -146,12 +172,10 @@ pub(crate) fn a_run_of_one_pass_is_probed_throughout() -> Result<()> {
     let roll = json!({ "limits": roll_limits(), "bridge": { "accept": "the nodes of the lab forward" } });
     let operator = Operator::new(&cluster.plane, "bridge", json!({ "roll": roll }))?.waiving_what_blocks()?;
     in_namespace(&api, "probed", |namespace| {
-        deploy_servers(&api, namespace, &manifest::server_that_stays(STAYS))?;
-        let mut company = Company::new(&cluster, &api, namespace)?;
-        company.gather()?;
+        let mut company = Company::deploy(&cluster, &api, namespace)?;
         let there = rolled(&mut company, &operator, "new", |_, _| Ok(())).and_then(|()| {
             all_on(&cluster, &api, namespace, "new")?;
-            company.finish().map(drop)
+            company.finish()
         });
         ended(there, &operator, &api)?;
         back(&api)
@@ -167,9 +191,7 @@ pub(crate) fn a_run_of_joins_and_leaves_is_probed_and_a_node_reboots_in_it() -> 
     let settings = json!({ "roll": { "limits": roll_limits() } });
     let operator = Operator::new(&cluster.plane, "double", settings)?.waiving_what_blocks()?;
     let run = in_namespace(&api, "reboot", |namespace| {
-        deploy_servers(&api, namespace, &manifest::server_that_stays(STAYS))?;
-        let mut company = Company::new(&cluster, &api, namespace)?;
-        company.gather()?;
+        let mut company = Company::deploy(&cluster, &api, namespace)?;
         let mut has_rebooted = false;
         let there = rolled(&mut company, &operator, "new", |company, roll| {
             if has_rebooted {
@@ -183,7 +205,7 @@ pub(crate) fn a_run_of_joins_and_leaves_is_probed_and_a_node_reboots_in_it() -> 
             ensure!(has_rebooted, "no node was seen to move in the second pass");
             all_on(&cluster, &api, namespace, "new")?;
             all_open(&api)?;
-            company.finish().map(drop)
+            company.finish()
         });
         ended(there, &operator, &api)?;
         back(&api)
@@ -196,18 +218,11 @@ fn rolled(
     company: &mut Company<'_>,
     operator: &Operator,
     phase: &str,
-    mut meanwhile: impl FnMut(&mut Company<'_>, &mut Running) -> Result<()>,
+    meanwhile: impl FnMut(&mut Company<'_>, &mut Running) -> Result<()>,
 ) -> Result<()> {
     let hash = operator.plan()?;
-    company.mesh.phase("the run")?;
-    let mut roll = operator.begin(&["roll", "--plan", &hash[..12]])?;
-    let begun = std::time::Instant::now();
-    while !roll.has_ended()? {
-        ensure!(begun.elapsed() < WITHIN * 20, "it goes on: {}", roll.stderr_text()?);
-        company.follow()?;
-        meanwhile(company, &mut roll)?;
-    }
-    company.gather()?;
+    let roll = operator.begin(&["roll", "--plan", &hash[..12]])?;
+    company.follow_run(roll, meanwhile)?;
     operator.ends(&["roll", "stragglers", "--phase", phase], 0).map(drop)
 }
 
