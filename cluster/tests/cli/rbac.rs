@@ -8,7 +8,7 @@ use std::path::Path;
 use clap::ValueEnum as _;
 use cluster::{ACTING, MANAGING, PERMITTING, PROBING, READING_REPORTS, Rule, SEEING_DRIFT};
 use migration::backup::KINDS;
-use migration::cni::footprint::{self, Class};
+use migration::cni::footprint::Class;
 use migration::cni::support::Cni;
 use snapshot::model::{ALL_KINDS, CONFIG_MAPS, Kind};
 
@@ -146,7 +146,7 @@ fn finish() -> String {
     let mut names: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     let mut groups: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for cni in Cni::value_variants() {
-        let footprint = footprint::footprint(*cni);
+        let footprint = cni.driver().footprint();
         for target in footprint.targets(&["kube-system".to_owned()].into()) {
             names
                 .entry((target.group().to_owned(), target.plural.clone()))

@@ -13,7 +13,7 @@ mod removal;
 mod request;
 mod start;
 
-pub use agent::{Agent, agents, container_of, is_agent, look_alikes};
+pub use agent::{Agent, agents, look_alikes};
 pub use evict::{asks_to_stay, has_empty_dir, is_bound_to_node, is_dns, is_movable, is_ready};
 pub use group::{Group, Owner, groups, owner};
 pub use karpenter::{Karpenter, Voluntary, budget_patch, budgets_hold, pool_patch};

@@ -3,8 +3,8 @@
 use migration::check::Scene;
 use migration::cni::cidr::{self, Usage};
 use migration::cni::enforcement::{cluster_policies, enforces};
-use migration::cni::network::{calico, cilium};
 use migration::cni::support::{Cni, Strategy};
+use migration::cni::{calico, cilium};
 use migration::config::Config;
 use migration::workload::release;
 use netpol::convert::CONVERTED_FROM;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use migration::backup::file::ClusterId;
 use migration::check::Scene;
-use migration::cni::footprint::{self, Class, Part, Target};
+use migration::cni::footprint::{Class, Part, Target};
 use migration::finish::cleaning::CleanupPod;
 use migration::finish::plan::{candidates, namespaces_of};
 use migration::finish::{FinishPlan, Inventory};
@@ -89,7 +89,7 @@ async fn look(
     targets: BTreeSet<Target>,
     mut inventory: Inventory,
 ) -> Result<Inventory, Failure> {
-    let footprint = footprint::footprint(scene.from);
+    let footprint = scene.from.driver().footprint();
     for target in targets {
         let what = format!("read {target}");
         caller.turn().await;

@@ -8,7 +8,8 @@ mod nested;
 mod plan;
 
 pub use claim::{Claim, Usage};
-pub use claims::{Claims, gather, gives_addresses, has_node_cidrs};
+pub(super) use claims::subject;
+pub use claims::{Claims, gather};
 pub use free::free;
 pub use judge::{Clash, OverlapCode, clashes};
 pub use nested::overlaps;

@@ -5,8 +5,9 @@ use serde::Serialize;
 use snapshot::model::{Kind, Snapshot};
 
 use crate::check::Scene;
-use crate::cni::network::{agent, antrea, calico, cilium, is_yes};
+use crate::cni::network::is_yes;
 use crate::cni::support::Cni;
+use crate::cni::{antrea, aws_vpc, calico, cilium};
 use crate::workload::{Version, release};
 
 /// A phase of a node's pods, and the end, when the old CNI is gone and the new one has the settings of the stage `finish`.
@@ -97,81 +98,51 @@ impl Phase {
 /// new one does not.
 #[must_use]
 pub fn enforces(scene: &Scene<'_>, cni: Cni, kind: Kind) -> bool {
+    let has_kind = cni.driver().own_policies().contains(&kind);
     match kind {
         Kind::NETWORK_POLICY => {
-            let is_set =
-                || aws_enforces(scene.snapshot) || calico::policy_engine(scene.snapshot, cni).is_some();
-            cni.enforces_policies() || (cni == Cni::AwsVpcCni && is_set())
+            let is_set = || {
+                aws_vpc::has_policy_agent(scene.snapshot)
+                    || calico::policy_engine(scene.snapshot, cni).is_some()
+            };
+            cni.driver().enforces_policies() || (cni == Cni::AwsVpcCni && is_set())
         }
         Kind::ADMIN_NETWORK_POLICY
         | Kind::BASELINE_ADMIN_NETWORK_POLICY
         | Kind::KUBERNETES_CLUSTER_NETWORK_POLICY => {
             let has_engine = calico::policy_engine(scene.snapshot, cni).is_some();
             let enforcer = if has_engine { Cni::Calico } else { cni };
-            support(enforcer, kind).is_some_and(|support| {
+            enforcer.driver().support(kind).is_some_and(|support| {
                 let is_in =
                     release(scene, enforcer).map_or(cni == scene.from, |version| support.has(version));
                 is_in && support.is_on(scene.snapshot)
             })
         }
         Kind::CALICO_NETWORK_POLICY | Kind::CALICO_GLOBAL_NETWORK_POLICY => {
-            matches!(cni, Cni::Calico | Cni::Canal) || calico::policy_engine(scene.snapshot, cni).is_some()
+            has_kind || calico::policy_engine(scene.snapshot, cni).is_some()
         }
-        Kind::CILIUM_NETWORK_POLICY | Kind::CILIUM_CLUSTERWIDE_NETWORK_POLICY => cni == Cni::Cilium,
-        Kind::ANTREA_NETWORK_POLICY | Kind::ANTREA_CLUSTER_NETWORK_POLICY => cni == Cni::Antrea,
-        _ => false,
+        _ => has_kind,
     }
 }
 
 /// What a CNI must have to enforce policies of administrators of a kind.
-struct Support {
+#[derive(Debug, Clone, Copy)]
+pub struct Support {
     /// The first release that enforces them.
-    first: Version,
+    pub first: Version,
     /// The first one that does not any more.
-    end: Option<Version>,
+    pub end: Option<Version>,
     /// The setting without which it does not.
-    switch: Option<Switch>,
+    pub switch: Option<Switch>,
 }
 
 /// A setting that is off by default.
-enum Switch {
+#[derive(Debug, Clone, Copy)]
+pub enum Switch {
     /// A feature gate of Antrea's controller.
     AntreaGate(&'static str),
     /// A key of Cilium's ConfigMap.
     CiliumKey(&'static str),
-}
-
-/// What a CNI must have to enforce policies of administrators of a kind; none if no release of it does.
-///
-/// *Source* for AdminNetworkPolicy and BaselineAdminNetworkPolicy (`policy.networking.k8s.io/v1alpha1`): Calico's release notes of 3.29, its pull request
-/// 9464, which is in 3.30, and its issue 10745, by which ClusterNetworkPolicy replaces both in 3.32; Antrea, "AdminNetworkPolicy API Support in Antrea"
-/// (1.13), and `pkg/features/antrea_features.go` (off by default, of the controller); Cilium's issue 23380, which was closed with ClusterNetworkPolicy.
-///
-/// *Source* for ClusterNetworkPolicy (`v1alpha2`): kubernetes-sigs/network-policy-api, "Implementations" (Calico 3.32); Antrea, "ClusterNetworkPolicy API
-/// Support in Antrea" (2.7); Cilium, "Network Policy" of Kubernetes (1.20); Amazon EKS, "ClusterNetworkPolicy": a kind of its own, of `networking.k8s.aws`.
-fn support(cni: Cni, kind: Kind) -> Option<Support> {
-    let (first, end, switch) = match cni {
-        Cni::Calico | Cni::Canal => match kind {
-            Kind::ADMIN_NETWORK_POLICY => ((3, 29), Some((3, 32)), None),
-            Kind::BASELINE_ADMIN_NETWORK_POLICY => ((3, 30), Some((3, 32)), None),
-            Kind::KUBERNETES_CLUSTER_NETWORK_POLICY => ((3, 32), None, None),
-            _ => return None,
-        },
-        Cni::Antrea => match kind {
-            Kind::ADMIN_NETWORK_POLICY | Kind::BASELINE_ADMIN_NETWORK_POLICY => {
-                ((1, 13), None, Some(Switch::AntreaGate("AdminNetworkPolicy")))
-            }
-            Kind::KUBERNETES_CLUSTER_NETWORK_POLICY => {
-                ((2, 7), None, Some(Switch::AntreaGate("ClusterNetworkPolicy")))
-            }
-            _ => return None,
-        },
-        Cni::Cilium if kind == Kind::KUBERNETES_CLUSTER_NETWORK_POLICY => {
-            ((1, 20), None, Some(Switch::CiliumKey("enable-k8s-cluster-network-policy")))
-        }
-        Cni::Cilium | Cni::Flannel | Cni::AwsVpcCni => return None,
-    };
-    Some(Support { first, end, switch })
 }
 
 impl Support {
@@ -195,7 +166,7 @@ impl Support {
 /// # Errors
 /// Why it does not, or why the snapshot does not say that it does.
 pub fn cluster_policies(scene: &Scene<'_>, cni: Cni) -> Result<(), String> {
-    let Some(support) = support(cni, Kind::KUBERNETES_CLUSTER_NETWORK_POLICY) else {
+    let Some(support) = cni.driver().support(Kind::KUBERNETES_CLUSTER_NETWORK_POLICY) else {
         return Err(match cni {
             Cni::AwsVpcCni => {
                 "its own kind of this name is of the group networking.k8s.aws, and it reads no other"
@@ -230,32 +201,6 @@ pub fn cluster_policies(scene: &Scene<'_>, cni: Cni) -> Result<(), String> {
     }
 }
 
-/// The agent of the Amazon VPC CNI for policies is on.
-fn aws_enforces(snapshot: &Snapshot) -> bool {
-    let argument = "--enable-network-policy=true";
-    let node = agent(snapshot, &["aws-node"]);
-    let in_args = node.is_some_and(|node| {
-        node.spec
-            .template
-            .spec
-            .containers
-            .iter()
-            .any(|container| container.args.iter().any(|arg| arg.as_ref() == argument))
-    });
-    let map = snapshot.object(Kind::CONFIG_MAP, "amazon-vpc-cni");
-    in_args || map.and_then(|map| map.data("enable-network-policy-controller")).is_some_and(is_yes)
-}
-
-/// The new CNI enforces policies before the end. Cilium must not: it takes pods of the old network for the outside world. Antrea has no switch for
-/// Kubernetes' own policies.
-fn is_early(scene: &Scene<'_>) -> bool {
-    match scene.to {
-        Cni::Cilium => false,
-        Cni::Antrea => antrea::value(scene.snapshot, "/featureGates/AntreaPolicy", "true") == "true",
-        Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => true,
-    }
-}
-
 /// Every kind of policy that the cluster has, and `NetworkPolicy` in any case, in every phase.
 #[must_use]
 pub fn lines(scene: &Scene<'_>) -> Vec<Line> {
@@ -267,7 +212,7 @@ pub fn lines(scene: &Scene<'_>) -> Vec<Line> {
 fn line(scene: &Scene<'_>, kind: Kind, phase: Phase, policies: usize) -> Line {
     let old = enforces(scene, scene.from, kind);
     let new = enforces(scene, scene.to, kind);
-    let is_early = new && is_early(scene);
+    let is_early = new && scene.to.driver().is_early(scene.snapshot);
     let (holds, enforcer, why) = match phase {
         Phase::Old if old => (Coverage::Yes, Some(scene.from), "the old CNI enforces them"),
         Phase::Old => (Coverage::No, None, "the old CNI does not know this kind"),
@@ -305,7 +250,6 @@ fn line(scene: &Scene<'_>, kind: Kind, phase: Phase, policies: usize) -> Line {
 mod tests {
     use super::*;
     use crate::check::tests::{Case, object};
-    use crate::workload::container_of;
     use serde_json::json;
 
     /// How policies of a kind hold in the five phases.
@@ -367,7 +311,7 @@ mod tests {
     fn cluster_network_policies_hold_only_where_a_release_and_a_setting_say_so() {
         use Cni::{Antrea, Calico, Cilium, Flannel};
         let agent = |cni: Cni, tag: &str| {
-            let name = container_of(cni);
+            let name = cni.driver().agent_container();
             let containers = json!([{"name": name, "image": format!("registry/{name}:{tag}")}]);
             object(
                 Kind::DAEMON_SET,
@@ -408,7 +352,7 @@ mod tests {
 
     /// The agent of a CNI.
     fn agent_of(cni: Cni, tag: &str) -> (Kind, serde_json::Value) {
-        let name = container_of(cni);
+        let name = cni.driver().agent_container();
         let containers = json!([{"name": name, "image": format!("registry/{name}:{tag}"),
             "env": [{"name": "CALICO_NETWORKING_BACKEND", "value": "none"}]}]);
         object(

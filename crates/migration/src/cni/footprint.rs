@@ -5,18 +5,9 @@
 //!
 //! *Source*: manifests, charts and operators of each CNI, at the releases that the file of the CNI names.
 
-mod antrea;
-mod aws;
-mod calico;
-mod canal;
-mod cilium;
-mod flannel;
-
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-
-use super::support::Cni;
 
 /// What an object is for a CNI, in the order in which objects are removed.
 ///
@@ -140,54 +131,43 @@ pub struct Target {
     pub name: String,
 }
 
-const fn api(version: &'static str, kind: &'static str, plural: &'static str) -> Api {
+pub(super) const fn api(version: &'static str, kind: &'static str, plural: &'static str) -> Api {
     Api { version, kind, plural }
 }
 
-const fn row(part: Part, api: Api, place: Place, names: &'static [&'static str]) -> Row {
+pub(super) const fn row(part: Part, api: Api, place: Place, names: &'static [&'static str]) -> Row {
     Row { part, api, place, names }
 }
 
-const RBAC: &str = "rbac.authorization.k8s.io/v1";
-const ADMISSION: &str = "admissionregistration.k8s.io/v1";
-const DAEMON_SET: Api = api("apps/v1", "DaemonSet", "daemonsets");
-const DEPLOYMENT: Api = api("apps/v1", "Deployment", "deployments");
-const SERVICE: Api = api("v1", "Service", "services");
-const CONFIG_MAP: Api = api("v1", "ConfigMap", "configmaps");
-const QUOTA: Api = api("v1", "ResourceQuota", "resourcequotas");
-const ACCOUNT: Api = api("v1", "ServiceAccount", "serviceaccounts");
-const BUDGET: Api = api("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets");
-const JOB: Api = api("batch/v1", "Job", "jobs");
-const CRON_JOB: Api = api("batch/v1", "CronJob", "cronjobs");
-const LEASE: Api = api("coordination.k8s.io/v1", "Lease", "leases");
-const ROLE: Api = api(RBAC, "Role", "roles");
-const ROLE_BINDING: Api = api(RBAC, "RoleBinding", "rolebindings");
-const CLUSTER_ROLE: Api = api(RBAC, "ClusterRole", "clusterroles");
-const CLUSTER_ROLE_BINDING: Api = api(RBAC, "ClusterRoleBinding", "clusterrolebindings");
-const VALIDATING: Api = api(ADMISSION, "ValidatingWebhookConfiguration", "validatingwebhookconfigurations");
-const MUTATING: Api = api(ADMISSION, "MutatingWebhookConfiguration", "mutatingwebhookconfigurations");
-const API_SERVICE: Api = api("apiregistration.k8s.io/v1", "APIService", "apiservices");
-const NETWORK_POLICY: Api = api("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies");
-const INGRESS_CLASS: Api = api("networking.k8s.io/v1", "IngressClass", "ingressclasses");
-const CSI_DRIVER: Api = api("storage.k8s.io/v1", "CSIDriver", "csidrivers");
+pub(super) const RBAC: &str = "rbac.authorization.k8s.io/v1";
+pub(super) const ADMISSION: &str = "admissionregistration.k8s.io/v1";
+pub(super) const DAEMON_SET: Api = api("apps/v1", "DaemonSet", "daemonsets");
+pub(super) const DEPLOYMENT: Api = api("apps/v1", "Deployment", "deployments");
+pub(super) const SERVICE: Api = api("v1", "Service", "services");
+pub(super) const CONFIG_MAP: Api = api("v1", "ConfigMap", "configmaps");
+pub(super) const QUOTA: Api = api("v1", "ResourceQuota", "resourcequotas");
+pub(super) const ACCOUNT: Api = api("v1", "ServiceAccount", "serviceaccounts");
+pub(super) const BUDGET: Api = api("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets");
+pub(super) const JOB: Api = api("batch/v1", "Job", "jobs");
+pub(super) const CRON_JOB: Api = api("batch/v1", "CronJob", "cronjobs");
+pub(super) const LEASE: Api = api("coordination.k8s.io/v1", "Lease", "leases");
+pub(super) const ROLE: Api = api(RBAC, "Role", "roles");
+pub(super) const ROLE_BINDING: Api = api(RBAC, "RoleBinding", "rolebindings");
+pub(super) const CLUSTER_ROLE: Api = api(RBAC, "ClusterRole", "clusterroles");
+pub(super) const CLUSTER_ROLE_BINDING: Api = api(RBAC, "ClusterRoleBinding", "clusterrolebindings");
+pub(super) const VALIDATING: Api =
+    api(ADMISSION, "ValidatingWebhookConfiguration", "validatingwebhookconfigurations");
+pub(super) const MUTATING: Api =
+    api(ADMISSION, "MutatingWebhookConfiguration", "mutatingwebhookconfigurations");
+pub(super) const API_SERVICE: Api = api("apiregistration.k8s.io/v1", "APIService", "apiservices");
+pub(super) const NETWORK_POLICY: Api = api("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies");
+pub(super) const INGRESS_CLASS: Api = api("networking.k8s.io/v1", "IngressClass", "ingressclasses");
+pub(super) const CSI_DRIVER: Api = api("storage.k8s.io/v1", "CSIDriver", "csidrivers");
 /// The kind of definitions.
 pub const DEFINITION: Api =
     api("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions");
 
-const SYSTEM: Place = Place::In(&["kube-system"]);
-
-/// What a CNI has in the API.
-#[must_use]
-pub const fn footprint(cni: Cni) -> Footprint {
-    match cni {
-        Cni::Calico => calico::FOOTPRINT,
-        Cni::Canal => canal::FOOTPRINT,
-        Cni::Flannel => flannel::FOOTPRINT,
-        Cni::Cilium => cilium::FOOTPRINT,
-        Cni::Antrea => antrea::FOOTPRINT,
-        Cni::AwsVpcCni => aws::FOOTPRINT,
-    }
-}
+pub(super) const SYSTEM: Place = Place::In(&["kube-system"]);
 
 impl Footprint {
     /// Every name that an object of it may have, where its agents are in these namespaces.

@@ -1,17 +1,17 @@
-//! The network of each CNI, by its objects: tunnels, MTU, how it was installed.
+//! The networks of CNIs by their objects: settings, tunnels, MTU, routers.
 
-pub mod antrea;
-pub mod calico;
-pub mod cilium;
-pub mod flannel;
 mod mtu;
+mod router;
 mod tunnel;
 
+pub(in crate::cni) use mtu::read_mtu;
 pub use mtu::{Mtu, NODE_MTU, mtu};
+pub use router::{Routers, routers_at};
 use serde_json::Value;
 use snapshot::model::{Kind, Object, Snapshot, Text, Workload};
-pub use tunnel::{Protocol, Tunnel, tunnels};
+pub use tunnel::{Protocol, Tunnel};
 
+use super::support::Cni;
 use crate::check::finding::Subject;
 
 /// A setting of a CNI, and the object that has it.
@@ -24,7 +24,7 @@ pub struct Setting {
 }
 
 impl Setting {
-    fn new(value: impl Into<String>, source: Subject, key: &str) -> Self {
+    pub(super) fn new(value: impl Into<String>, source: Subject, key: &str) -> Self {
         let value = value.into();
         let source = source.detail(format!("{key}: {value}"));
         Self { value, source }
@@ -35,6 +35,16 @@ impl Setting {
 #[must_use]
 pub fn subject(kind: Kind, object: &Object) -> Subject {
     Subject { namespace: object.namespace().into(), ..Subject::new(kind, object.name()) }
+}
+
+/// What a CNI does unless it is changed, as the subject of a finding.
+pub(super) fn default_subject(cni: Cni) -> Subject {
+    Subject {
+        kind: "Default".into(),
+        namespace: String::new(),
+        name: cni.name().into(),
+        detail: String::new(),
+    }
 }
 
 /// The first of these DaemonSets that there is.
@@ -73,7 +83,7 @@ pub fn is_yes(text: &str) -> bool {
 }
 
 /// YAML or JSON text of a ConfigMap as a value; none if it is neither YAML nor JSON.
-fn read_yaml(text: &str) -> Option<Value> {
+pub(super) fn read_yaml(text: &str) -> Option<Value> {
     if text.trim_start().starts_with('{') {
         return serde_json::from_str(text).ok();
     }
@@ -81,7 +91,7 @@ fn read_yaml(text: &str) -> Option<Value> {
 }
 
 /// A scalar as text.
-fn scalar_text(value: &Value) -> Option<String> {
+pub(super) fn scalar_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Bool(value) => Some(value.to_string()),

@@ -98,15 +98,6 @@ impl Cni {
             Self::Antrea => "antrea",
         }
     }
-
-    /// Whether it enforces every NetworkPolicy for its own pods by default. Flannel never does, and the Amazon VPC CNI where a setting says so.
-    #[must_use]
-    pub const fn enforces_policies(self) -> bool {
-        match self {
-            Self::Calico | Self::Canal | Self::Cilium | Self::Antrea => true,
-            Self::Flannel | Self::AwsVpcCni => false,
-        }
-    }
 }
 
 impl fmt::Display for Strategy {

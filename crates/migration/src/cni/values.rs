@@ -1,8 +1,5 @@
 //! The settings that the new CNI needs in each stage of a migration, as data, and how they compare with a cluster.
 
-mod antrea;
-mod calico;
-mod cilium;
 mod install;
 mod row;
 
@@ -11,7 +8,7 @@ pub use row::{Row, rows};
 
 use serde::Serialize;
 
-use crate::check::finding::Severity;
+use crate::check::finding::{Severity, Subject};
 use crate::cni::support::{Cni, Stage};
 
 /// What a setting must be.
@@ -109,21 +106,18 @@ impl Rule {
     }
 }
 
-/// The rules of a CNI to move to.
-#[must_use]
-pub const fn rules(to: Cni) -> &'static [Rule] {
-    match to {
-        Cni::Cilium => cilium::RULES,
-        Cni::Antrea => antrea::RULES,
-        Cni::Calico => calico::RULES,
-        Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => &[],
-    }
+/// Values of a chart: pairs of a name and a value.
+pub type Values = Vec<(String, String)>;
+
+/// A value of the setting of a rule, and the object that has it.
+pub(super) fn named_value(rule: &Rule, object: Subject, value: &str) -> (String, Subject) {
+    (value.to_owned(), object.detail(format!("{}: {value}", rule.key.trim_start_matches('/'))))
 }
 
 /// The rule with this code, of a CNI to move to.
 #[must_use]
 pub fn rule(to: Cni, code: &str) -> Option<&'static Rule> {
-    rules(to).iter().find(|rule| rule.code == code)
+    to.driver().rules().iter().find(|rule| rule.code == code)
 }
 
 #[cfg(test)]
@@ -134,7 +128,7 @@ mod tests {
     #[test]
     fn rules_accept_the_value_that_they_tell_to_set() {
         let mut seen = 0;
-        for rule in Cni::value_variants().iter().flat_map(|cni| rules(*cni)) {
+        for rule in Cni::value_variants().iter().flat_map(|cni| cni.driver().rules()) {
             for expected in rule.expected {
                 seen += 1;
                 assert!(expected.first().is_none_or(|value| expected.accepts(value)), "{}", rule.key);

@@ -20,7 +20,7 @@ use super::{CLOSED, FENCE};
 use crate::backup::file::Backup;
 use crate::check::Scene;
 use crate::check::finding::Subject;
-use crate::cni::footprint::{self, Part, Target};
+use crate::cni::footprint::{Part, Target};
 use crate::cni::support::{Cni, Stage};
 use crate::cni::values::{State as ValueState, command, required_value, rows};
 use crate::plan::Plan;
@@ -563,8 +563,8 @@ fn remove(facts: &Facts<'_>) -> Line {
 fn absence(facts: &Facts<'_>, is_removed: bool) -> Line {
     let name = LineName::Absence;
     let Facts { scene, inventory, .. } = facts;
-    let footprint = footprint::footprint(scene.from);
-    let new = footprint::footprint(scene.to);
+    let footprint = scene.from.driver().footprint();
+    let new = scene.to.driver().footprint();
     let mut evidence = removal::remaining(inventory);
     let mut helps = Vec::new();
     if !is_removed && !evidence.is_empty() {
@@ -623,7 +623,7 @@ fn absence(facts: &Facts<'_>, is_removed: bool) -> Line {
 
 /// Definitions in the old CNI's groups that neither CNI's table has: of an older release, or of another product.
 fn unknown_definitions(scene: &Scene<'_>) -> Vec<String> {
-    let (old, new) = (footprint::footprint(scene.from), footprint::footprint(scene.to));
+    let (old, new) = (scene.from.driver().footprint(), scene.to.driver().footprint());
     let groups: Vec<&str> = old.definitions.iter().copied().flatten().map(|row| row.group).collect();
     let is_in_group = |name: &str| {
         let rest = |group: &&str| name.strip_suffix(*group).is_some_and(|rest| rest.ends_with('.'));

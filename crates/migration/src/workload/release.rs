@@ -1,6 +1,6 @@
 //! Versions, and the release of a CNI by the tag of its agent's image.
 
-use super::agent::{agents, container_of};
+use super::agent::agents;
 use crate::check::Scene;
 use crate::cni::support::Cni;
 
@@ -19,7 +19,9 @@ pub fn version(text: &str) -> Option<Version> {
 #[must_use]
 pub fn tag<'a>(scene: &Scene<'a>, cni: Cni) -> Option<&'a str> {
     let containers = &agents(scene, cni).first()?.daemon_set.spec.template.spec.containers;
-    image_tag(&containers.iter().find(|container| container.name.as_ref() == container_of(cni))?.image)
+    image_tag(
+        &containers.iter().find(|container| container.name.as_ref() == cni.driver().agent_container())?.image,
+    )
 }
 
 /// The tag of an image; none if a digest alone names it. The port of a registry is no tag.

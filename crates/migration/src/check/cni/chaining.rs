@@ -10,7 +10,8 @@ use snapshot::model::{Kind, Object};
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
-use crate::cni::network::{cilium, subject};
+use crate::cni::cilium;
+use crate::cni::network::subject;
 use crate::cni::support::Cni;
 use crate::cni::values::command;
 

@@ -14,7 +14,8 @@ use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::node::nodes;
 use crate::check::{Check, Need};
 use crate::cni::cidr;
-use crate::cni::network::{cilium, subject};
+use crate::cni::cilium;
+use crate::cni::network::subject;
 use crate::cni::support::{Cni, Stage};
 use crate::workload::{is_final, platform};
 

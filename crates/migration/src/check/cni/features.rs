@@ -12,8 +12,9 @@ use snapshot::model::{Kind, Meta, Pod, Workload};
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
-use crate::cni::network::{antrea, calico as felix, cilium, is_yes};
+use crate::cni::network::is_yes;
 use crate::cni::support::Cni;
+use crate::cni::{calico as felix, cilium};
 use crate::workload::Place;
 
 pub(in crate::check) const CHECK: Check = Check {
@@ -88,17 +89,6 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         .chain(bandwidth(scene))
         .chain(kube_proxy(scene))
         .collect()
-}
-
-/// The new CNI encrypts traffic between nodes.
-fn encrypts(scene: &Scene<'_>) -> bool {
-    let is_on = |key: &str| cilium::setting(scene.snapshot, key).is_some_and(|set| is_yes(&set.value));
-    match scene.to {
-        Cni::Cilium => is_on("enable-wireguard") || is_on("enable-ipsec"),
-        Cni::Antrea => antrea::value(scene.snapshot, "/trafficEncryptionMode", "none") != "none",
-        Cni::Calico => !felix::find_enabled(scene.snapshot, "wireguardEnabled").is_empty(),
-        Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => false,
-    }
 }
 
 /// *Source*: Cilium's documentation, "Bandwidth Manager": egress only in releases before 1.18, and only if enabled.

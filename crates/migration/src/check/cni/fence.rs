@@ -189,24 +189,12 @@ fn find_mixed(scene: &Scene<'_>, spots: &[Spot<'_>]) -> Option<Finding> {
     )
 }
 
-/// Controllers without which agents do not work, by the name of their container.
-///
-/// *Source*: the charts of Cilium 1.18 and Antrea 2.4, and the manifests of Calico 3.30.
-const CONTROLLERS: [(Cni, &str); 4] = [
-    (Cni::Cilium, "cilium-operator"),
-    (Cni::Antrea, "antrea-controller"),
-    (Cni::Calico, "calico-kube-controllers"),
-    (Cni::Calico, "calico-typha"),
-];
-
 /// Controllers that no node takes.
 fn homeless(scene: &Scene<'_>) -> Option<Finding> {
     let is_controller = |deployment: &&Workload| {
-        let names = deployment.spec.template.spec.containers.iter().map(|container| container.name.as_ref());
-        let is_of = |cni: Cni| cni == scene.from || cni == scene.to;
-        names
-            .into_iter()
-            .any(|name| CONTROLLERS.iter().any(|(cni, container)| is_of(*cni) && *container == name))
+        let mut names =
+            deployment.spec.template.spec.containers.iter().map(|container| container.name.as_ref());
+        names.any(|name| [scene.from, scene.to].iter().any(|cni| cni.driver().controllers().contains(&name)))
     };
     let nodes: Vec<_> = scene
         .snapshot

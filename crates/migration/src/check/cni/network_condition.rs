@@ -5,7 +5,7 @@ use snapshot::model::{Kind, Node};
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
-use crate::cni::network::cilium;
+use crate::cni::cilium;
 use crate::cni::support::Cni;
 
 pub(in crate::check) const CHECK: Check = Check {

@@ -7,8 +7,9 @@ use snapshot::model::Kind;
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
+use crate::cni::calico;
 use crate::cni::enforcement::{Coverage, KINDS, Phase, enforces, lines};
-use crate::cni::network::{calico, subject};
+use crate::cni::network::subject;
 use crate::cni::support::{Cni, Strategy};
 
 pub(in crate::check) const CHECK: Check = Check {

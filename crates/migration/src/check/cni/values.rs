@@ -6,8 +6,6 @@ use crate::check::Scene;
 use crate::check::finding::{Finding, Severity};
 use crate::check::network::{host_ports, services};
 use crate::check::{Check, Need};
-use crate::cni::cidr;
-use crate::cni::network::{antrea, calico, cilium};
 use crate::cni::support::{Cni, Stage, Strategy};
 use crate::cni::values::{self, Row, State, command, manifest, rows, upgrade};
 
@@ -59,24 +57,13 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         .map(|row| wrong_value_finding(scene, row, stage))
         .collect();
     findings.extend(migrator(scene));
-    if is_installed(scene) {
+    if scene.to.driver().has_settings(scene.snapshot) {
         let later = Stage::ALL.into_iter().filter(|later| *later > stage);
         findings.extend(later.filter_map(|next| change(scene, &rows, next)).next());
     } else {
         findings.extend(find_not_installed(scene, stage));
     }
     findings
-}
-
-fn is_installed(scene: &Scene<'_>) -> bool {
-    let snapshot = scene.snapshot;
-    match scene.to {
-        Cni::Cilium => cilium::config(snapshot).is_some(),
-        Cni::Antrea => antrea::config(snapshot).is_some(),
-        Cni::Calico => calico::node(snapshot).is_some(),
-        // Crossfade knows no setting of theirs.
-        Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => true,
-    }
 }
 
 fn wrong_value_finding(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
@@ -86,7 +73,7 @@ fn wrong_value_finding(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
     let now = row.now.as_deref().unwrap_or_default();
     let what = format!(
         "{}'s setting {key} is {now:?}, and the stage {stage} needs {}.",
-        title(scene.to),
+        scene.to.driver().title(),
         expectation.words()
     );
     let value = rule.chart(values::required_value(scene, rule, stage).unwrap_or(rule.absent));
@@ -121,26 +108,20 @@ fn wrong_value_finding(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
 /// Where both CNIs give addresses of the Nodes' pod CIDRs, no waiver of a risk may let pods get the same address.
 fn severity(scene: &Scene<'_>, row: &Row) -> Severity {
     let is_same = row.rule.code == "cilium-ipam" && row.now.as_deref() == Some("kubernetes");
-    let is_given_twice =
-        is_same && cidr::has_node_cidrs(scene) && scene.network_strategy() != Strategy::Rotation;
+    let is_given_twice = is_same
+        && scene.from.driver().has_node_cidrs(scene.snapshot)
+        && scene.network_strategy() != Strategy::Rotation;
     if is_given_twice { Severity::Blocks } else { row.rule.severity }
-}
-
-const fn title(cni: Cni) -> &'static str {
-    match cni {
-        Cni::Calico => "Calico",
-        Cni::Flannel => "Flannel",
-        Cni::Canal => "Canal",
-        Cni::AwsVpcCni => "Amazon VPC CNI",
-        Cni::Cilium => "Cilium",
-        Cni::Antrea => "Antrea",
-    }
 }
 
 /// What the next stage that needs other settings changes.
 fn change(scene: &Scene<'_>, rows: &[Row], next: Stage) -> Option<Finding> {
     let (lines, command) = upgrade(scene, rows, next)?;
-    let what = format!("For the stage {next}, settings of {} change: {}.", title(scene.to), lines.join("; "));
+    let what = format!(
+        "For the stage {next}, settings of {} change: {}.",
+        scene.to.driver().title(),
+        lines.join("; ")
+    );
     let why = "Each stage needs settings of its own. Set too early, they cut pods of the old network off; forgotten, they leave the cluster without policies or with a slower data plane.";
     let fix = format!(
         "When the stage {next} begins, and not before: {command}. Then set transition.phase to {next} in the settings file and check again."
@@ -149,7 +130,7 @@ fn change(scene: &Scene<'_>, rows: &[Row], next: Stage) -> Option<Finding> {
 }
 
 fn find_not_installed(scene: &Scene<'_>, stage: Stage) -> Option<Finding> {
-    let to = title(scene.to);
+    let to = scene.to.driver().title();
     let severity = if stage == Stage::Install { Severity::Note } else { Severity::Blocks };
     let what = format!("{to} is not installed, so its settings were not checked.");
     let why = "The moment of its installation is the riskiest one of the whole migration. The settings below let the new CNI do nothing to pods until Crossfade asks it to.";
@@ -213,7 +194,7 @@ mod tests {
     #[test]
     fn every_rule_has_its_code_declared() {
         let mut seen = 0;
-        for rule in Cni::value_variants().iter().flat_map(|cni| crate::cni::values::rules(*cni)) {
+        for rule in Cni::value_variants().iter().flat_map(|cni| cni.driver().rules()) {
             seen += 1;
             assert!(CHECK.codes.contains(&(rule.code, rule.meaning)), "{}", rule.code);
         }

@@ -10,8 +10,8 @@ use snapshot::model::{Kind, Object, Snapshot};
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
-use crate::cni::network::{self, calico};
 use crate::cni::support::Cni;
+use crate::cni::{calico, network};
 use snapshot::Range;
 
 pub(in crate::check) const CHECK: Check = Check {
@@ -39,22 +39,8 @@ enum Method {
     Cidr(Vec<String>),
 }
 
-/// Interfaces of a CNI that carry an address of the node, and that Calico does not skip by itself. The other end of `cilium_host`, `cilium_net`, has none:
-/// Calico takes no link-local address.
-///
-/// *Source*: cilium/cilium: pkg/datapath/loader/base.go gives the router's addresses to `cilium_host` alone; projectcalico/calico:
-/// node/pkg/lifecycle/startup/autodetection/filtered.go takes global unicast addresses only.
-const fn interfaces(cni: Cni) -> &'static [&'static str] {
-    match cni {
-        Cni::Cilium => &["cilium_host"],
-        Cni::Antrea => &["antrea-gw0", "antrea-egress0"],
-        // Calico's own list has cali, flannel and cni.
-        Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => &[],
-    }
-}
-
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    let names = interfaces(scene.to);
+    let names = scene.to.driver().interfaces();
     if scene.from != Cni::Calico || names.is_empty() || calico::is_policy_only(scene.snapshot) {
         return Vec::new();
     }

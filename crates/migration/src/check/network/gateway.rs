@@ -3,15 +3,14 @@
 //! *Source*: antrea-io/antrea: pkg/agent/agent.go (antrea-gw0 has the first address of the node's pod CIDR); flannel-io/flannel: Documentation/backends.md
 //! (flannel.1 has the network address, cni0 the first one); Cilium's `CiliumNode`. Antrea's issue 5578 has Calico's pods on such addresses.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
-use snapshot::model::{Kind, Snapshot, TUNNELS};
+use snapshot::model::{Kind, TUNNELS};
 
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
-use crate::cni::network::{cilium, subject};
+use crate::cni::network::{Routers, subject};
 use crate::cni::support::Cni;
 use snapshot::Range;
 
@@ -29,61 +28,13 @@ pub(in crate::check) const CHECK: Check = Check {
     run,
 };
 
-/// The routers of the new network: address, device and node.
-type Routers<'s> = HashMap<IpAddr, (&'static str, &'s str)>;
-
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    let routers = routers(scene);
+    let routers = scene.to.driver().routers(scene.snapshot);
     if routers.is_empty() {
         return Vec::new();
     }
     let conflicts = address_owners(scene, &routers);
     if conflicts.is_empty() { Vec::new() } else { vec![finding(scene, conflicts)] }
-}
-
-fn routers<'s>(scene: &Scene<'s>) -> Routers<'s> {
-    let snapshot = scene.snapshot;
-    let places: &[(u128, &'static str)] = match scene.to {
-        Cni::Antrea => &[(1, "antrea-gw0")],
-        Cni::Flannel => &[(0, "flannel.1"), (1, "cni0")],
-        Cni::Canal => &[(0, "flannel.1")],
-        Cni::Cilium => return cilium_routers(snapshot),
-        // Calico takes the addresses of its tunnels from its own IPAM, and AWS has no router of its own.
-        Cni::Calico | Cni::AwsVpcCni => &[],
-    };
-    let mut routers = Routers::new();
-    for node in &snapshot.nodes {
-        let ranges = node.pod_cidrs().into_iter().filter_map(|cidr| Range::read(cidr).ok());
-        for (range, _) in ranges {
-            for (position, device) in places {
-                routers.extend(range.address(*position).map(|address| (address, (*device, node.name()))));
-            }
-        }
-    }
-    routers
-}
-
-fn cilium_routers(snapshot: &Snapshot) -> Routers<'_> {
-    let mut routers = Routers::new();
-    if cilium::config(snapshot).is_none() {
-        return routers;
-    }
-    for node in snapshot.objects(Kind::CILIUM_NODE) {
-        for entry in node.list("/spec/addresses") {
-            let text = |key: &str| entry.get(key).and_then(serde_json::Value::as_str);
-            if text("type") == Some("CiliumInternalIP")
-                && let Some(address) = text("ip").and_then(|ip| ip.parse().ok())
-            {
-                routers.insert(address, ("cilium_host", node.name()));
-            }
-        }
-        for key in ["/spec/health/ipv4", "/spec/health/ipv6"] {
-            if let Some(address) = node.text(key).and_then(|ip| ip.parse().ok()) {
-                routers.insert(address, ("the health endpoint of Cilium", node.name()));
-            }
-        }
-    }
-    routers
 }
 
 /// Who has the address of a router. Pods that the new network attached have addresses of it, but never that of a router.

@@ -8,7 +8,7 @@ use types::text::quote::shell_word;
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity};
 use crate::check::{Check, Need};
-use crate::cni::network::cilium;
+use crate::cni::cilium;
 use crate::cni::support::Cni;
 use crate::cni::values::{CHAINING, command, has_host_ports};
 use crate::workload::{groups, platform};

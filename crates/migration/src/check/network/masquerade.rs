@@ -9,8 +9,9 @@ use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::cidr::{self, Claims, Usage};
-use crate::cni::network::{agent, antrea, cilium, is_yes, subject, variable};
+use crate::cni::network::{agent, is_yes, subject, variable};
 use crate::cni::support::{Cni, Strategy};
+use crate::cni::{antrea, cilium};
 use snapshot::Range;
 
 pub(in crate::check) const CHECK: Check = Check {

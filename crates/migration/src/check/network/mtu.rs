@@ -1,6 +1,6 @@
 //! The MTU of both networks' pods.
 
-use snapshot::model::{Kind, Object, Workload};
+use snapshot::model::Kind;
 
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity};
@@ -49,7 +49,13 @@ fn find_too_large(scene: &Scene<'_>, cni: Cni, mtu: &Mtu) -> Option<Finding> {
         mtu.bytes
     );
     let why = "Large packets between nodes are lost or fragmented. Small requests work and large answers hang, which looks like a fault of the application.";
-    let finding = Finding::new("mtu-too-large", Severity::Blocks, what, why, set(scene, cni, mtu, most));
+    let finding = Finding::new(
+        "mtu-too-large",
+        Severity::Blocks,
+        what,
+        why,
+        cni.driver().set_mtu(scene, &mtu.source, most),
+    );
     Some(finding.with_objects([mtu.source.clone().detail(format!("{} bytes", mtu.bytes))]))
 }
 
@@ -79,49 +85,13 @@ fn differs(scene: &Scene<'_>, old: &Mtu, new: &Mtu) -> Finding {
     };
     let fix = format!(
         "Use the smaller MTU in both networks until the end. {} {later}",
-        set(scene, cni, mtu, least)
+        cni.driver().set_mtu(scene, &mtu.source, least)
     );
     let about = [old, new].map(|mtu| {
         let how = if mtu.is_set { "set" } else { "computed from the nodes' MTU" };
         mtu.source.clone().detail(format!("{} bytes, {how}", mtu.bytes))
     });
     Finding::new("mtu-differs", Severity::Risk, what, why, fix).with_objects(about)
-}
-
-/// How to give the pods of a CNI this MTU.
-fn set(scene: &Scene<'_>, cni: Cni, mtu: &Mtu, bytes: u32) -> String {
-    let place = &mtu.source;
-    match cni {
-        Cni::Calico if place.kind == Kind::TIGERA_INSTALLATION.name() => format!(
-            r#"Run: kubectl patch installations.operator.tigera.io {} --type merge -p '{{"spec":{{"calicoNetwork":{{"mtu":{bytes}}}}}}}'."#,
-            place.name
-        ),
-        Cni::Calico | Cni::Canal => {
-            let (map, daemon_set) =
-                if cni == Cni::Canal { ("canal-config", "canal") } else { ("calico-config", "calico-node") };
-            let map = scene.snapshot.config_map(map).map_or(map, Object::name);
-            let daemon_set = scene.snapshot.daemon_set(daemon_set).map_or(daemon_set, Workload::name);
-            let namespace = if place.namespace.is_empty() { "kube-system" } else { &place.namespace };
-            format!(
-                r#"Run: kubectl -n {namespace} patch configmap {map} --type merge -p '{{"data":{{"veth_mtu":"{bytes}"}}}}' && kubectl -n {namespace} rollout restart daemonset/{daemon_set}."#
-            )
-        }
-        Cni::Cilium => format!(
-            "Set the Helm value MTU={bytes} of Cilium, then restart its agents: kubectl -n kube-system rollout restart daemonset/cilium."
-        ),
-        Cni::Antrea => format!(
-            "Set the Helm value defaultMTU={bytes} of Antrea, then restart its agents: kubectl -n kube-system rollout restart daemonset/antrea-agent."
-        ),
-        Cni::Flannel => format!(
-            "Set Backend.MTU to {bytes} in net-conf.json of {place}, then restart Flannel's DaemonSet."
-        ),
-        Cni::AwsVpcCni => {
-            let to = scene.to;
-            format!(
-                "Run: kubectl -n kube-system set env daemonset/aws-node POD_MTU={bytes}. Or, if only paths to {to} matter, leave it and accept this finding."
-            )
-        }
-    }
 }
 
 #[cfg(test)]

@@ -13,8 +13,9 @@ use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::node::disruption::nodes_at_once;
 use crate::check::{Check, Need};
-use crate::cni::network;
+use crate::cni::network::{is_yes, subject, variable};
 use crate::cni::support::{Cni, Strategy};
+use crate::cni::{calico, flannel};
 use crate::workload::{EKS_NODE_GROUP, agents, platform};
 
 pub(in crate::check) const CHECK: Check = Check {
@@ -38,12 +39,8 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     if scene.strategy != Strategy::Rotation {
         return Vec::new();
     }
-    let takes_node_ranges = match scene.from {
-        Cni::Flannel | Cni::Canal | Cni::Antrea => true,
-        Cni::Calico => network::calico::is_host_local(scene.snapshot),
-        Cni::AwsVpcCni | Cni::Cilium => false,
-    };
-    let ranges = if takes_node_ranges { old_ranges(scene) } else { Vec::new() };
+    let ranges =
+        if scene.from.driver().has_node_cidrs(scene.snapshot) { old_ranges(scene) } else { Vec::new() };
     let few = ranges.into_iter().filter_map(|range| few_ranges(scene, range));
     few.chain(few_blocks(scene)).chain(spare_addresses(scene)).collect()
 }
@@ -52,12 +49,11 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 ///
 /// *Source*: Calico's documentation, "IP pool", `blockSize` (26, and 122 of IPv6).
 fn few_blocks(scene: &Scene<'_>) -> Vec<Finding> {
-    if scene.from != Cni::Calico || network::calico::is_host_local(scene.snapshot) {
+    if scene.from != Cni::Calico || calico::is_host_local(scene.snapshot) {
         return Vec::new();
     }
     let range = |object: &Object| Range::read(object.text("/spec/cidr")?).ok().map(|(range, _)| range);
-    let is_open =
-        |pool: &&Object| !pool.is_true("/spec/disabled") && network::calico::serves(pool, "Workload");
+    let is_open = |pool: &&Object| !pool.is_true("/spec/disabled") && calico::serves(pool, "Workload");
     let open = scene.snapshot.objects(Kind::IP_POOL).iter().filter(is_open);
     let pools: Vec<(&Object, Range)> = open.filter_map(|pool| Some((pool, range(pool)?))).collect();
     let blocks: Vec<Range> = scene.snapshot.objects(Kind::IPAM_BLOCK).iter().filter_map(range).collect();
@@ -74,7 +70,7 @@ fn few_blocks(scene: &Scene<'_>) -> Vec<Finding> {
         };
         let way = "Give Calico another IPPool, or free blocks of nodes that are gone: calicoctl ipam check --show-problem-ips.";
         let finding = few_left(scene, room.saturating_sub(used), what, way)?;
-        Some(finding.with_objects([network::subject(Kind::IP_POOL, first)]))
+        Some(finding.with_objects([subject(Kind::IP_POOL, first)]))
     };
     [false, true].into_iter().filter_map(of_family).collect()
 }
@@ -104,7 +100,7 @@ const WITHOUT_RANGE: &str = "A new node without a range of the old network never
 /// The ranges of which each Node gets one.
 fn old_ranges(scene: &Scene<'_>) -> Vec<Range> {
     let of_cluster = cluster_cidrs(scene);
-    let flannel = network::flannel::read(scene.snapshot).filter(|_| of_cluster.is_empty());
+    let flannel = flannel::read(scene.snapshot).filter(|_| of_cluster.is_empty());
     let of_flannel =
         flannel.iter().flat_map(|flannel| flannel.ranges().filter_map(|range| Range::read(range).ok()));
     of_cluster.iter().copied().chain(of_flannel.map(|(range, _)| range)).collect()
@@ -155,11 +151,11 @@ fn few_ranges(scene: &Scene<'_>, range: Range) -> Option<Finding> {
 /// The agent of the VPC CNI without a limit of spare addresses.
 fn spare_addresses(scene: &Scene<'_>) -> Option<Finding> {
     let agent = agents(scene, scene.from).into_iter().find(|agent| agent.cni == Cni::AwsVpcCni)?;
-    let setting = |name: &str| network::variable(agent.daemon_set, name).unwrap_or_default();
+    let setting = |name: &str| variable(agent.daemon_set, name).unwrap_or_default();
     if !matches!(setting("WARM_IP_TARGET"), "" | "0") {
         return None;
     }
-    let spare = if network::is_yes(setting("ENABLE_PREFIX_DELEGATION")) {
+    let spare = if is_yes(setting("ENABLE_PREFIX_DELEGATION")) {
         "a prefix of 16 addresses".to_owned()
     } else {
         let interfaces = setting("WARM_ENI_TARGET");

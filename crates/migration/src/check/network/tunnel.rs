@@ -5,7 +5,7 @@ use snapshot::model::Kind;
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
-use crate::cni::network::{Protocol, Tunnel, tunnels};
+use crate::cni::network::{Protocol, Tunnel};
 use crate::cni::support::Cni;
 
 pub(in crate::check) const CHECK: Check = Check {
@@ -24,7 +24,7 @@ pub(in crate::check) const CHECK: Check = Check {
 };
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    let (old, new) = (tunnels(scene.snapshot, scene.from), tunnels(scene.snapshot, scene.to));
+    let (old, new) = (scene.from.driver().tunnels(scene.snapshot), scene.to.driver().tunnels(scene.snapshot));
     let pairs = old.iter().flat_map(|old| new.iter().map(move |new| (old, new)));
     let mut findings: Vec<Finding> =
         pairs.filter_map(|(old, new)| Some(clash(scene, old, new, reason(scene, old, new)?))).collect();
@@ -67,7 +67,7 @@ fn clash(scene: &Scene<'_>, old: &Tunnel, new: &Tunnel, why: &'static str) -> Fi
     let severity = if old.is_default || new.is_default { Severity::Risk } else { Severity::Blocks };
     let state = if new.is_default { ", which is not installed," } else { "" };
     let what = format!("{} uses {old}, and {}{state} uses {new}.", scene.from, scene.to);
-    let fix = other_tunnel(scene, old, new);
+    let fix = scene.to.driver().move_tunnel(new, free_port(new, old));
     let about = |tunnel: &Tunnel| Subject { detail: tunnel.to_string(), ..tunnel.source.clone() };
     Finding::new("tunnel-clash", severity, what, why, fix).with_objects([about(old), about(new)])
 }
@@ -76,32 +76,6 @@ fn clash(scene: &Scene<'_>, old: &Tunnel, new: &Tunnel, why: &'static str) -> Fi
 fn free_port(new: &Tunnel, old: &Tunnel) -> u16 {
     let usual = new.port.max(1);
     if usual == old.port { usual.saturating_add(1) } else { usual }
-}
-
-/// The setting that takes the tunnels apart, for the CNI to move to: nothing depends on it yet.
-fn other_tunnel(scene: &Scene<'_>, old: &Tunnel, new: &Tunnel) -> String {
-    let port = free_port(new, old);
-    match scene.to {
-        Cni::Cilium => format!(
-            "Install Cilium with the Helm value tunnelPort={port}: helm upgrade cilium cilium/cilium -n kube-system --reuse-values --set tunnelPort={port}, then kubectl -n kube-system rollout restart daemonset/cilium. If an agent of Cilium 1.17 has already failed, remove the device it left on the node: ip link delete cilium_vxlan."
-        ),
-        Cni::Antrea if new.protocol == Protocol::Vxlan => "Install Antrea with tunnelType: geneve (Helm: --set tunnelType=geneve), which uses UDP port 6081.".into(),
-        Cni::Antrea => format!("Install Antrea with another port: helm upgrade antrea antrea/antrea -n kube-system --reuse-values --set tunnelPort={port}."),
-        Cni::Calico if new.protocol == Protocol::Ipip => {
-            "Use VXLAN in Calico's pools: set spec.ipipMode to Never and spec.vxlanMode to Always in each IPPool before any pod uses it.".into()
-        }
-        Cni::Calico => {
-            let (key, vni) = if new.protocol == Protocol::WireGuard {
-                ("wireguardListeningPort", String::new())
-            } else {
-                ("vxlanPort", format!(r#","vxlanVNI":{}"#, new.vni.unwrap_or(4096).saturating_add(1)))
-            };
-            format!(
-                r#"Give Calico a port of its own before its first pod: kubectl patch felixconfigurations.crd.projectcalico.org default --type merge -p '{{"spec":{{"{key}":{port}{vni}}}}}'"#
-            )
-        }
-        Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => format!("Set Backend.Port to {port} in net-conf.json of Flannel's ConfigMap, then restart its DaemonSet."),
-    }
 }
 
 /// What a firewall between the nodes must let through until the end.

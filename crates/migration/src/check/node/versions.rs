@@ -7,7 +7,7 @@ use snapshot::model::{Kind, Node};
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
-use crate::cni::support::Cni;
+use crate::cni::driver::Kernel;
 use crate::workload::{Version, platform, pool_of, release, version};
 
 /// The codes of [`finding`].
@@ -70,7 +70,7 @@ struct Nodes<'a> {
 }
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    let kernel = kernel(scene);
+    let kernel = scene.to.driver().kernel(release(scene, scene.to));
     let mut nodes_by_code: BTreeMap<Code, BTreeMap<(&str, String), Nodes<'_>>> = BTreeMap::new();
     let mut kinds: BTreeMap<(&str, &str), BTreeMap<String, usize>> = BTreeMap::new();
     for node in scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()) {
@@ -136,45 +136,11 @@ fn judge_node(node: &Node, kernel: &Kernel) -> Vec<(Code, String)> {
     problems
 }
 
-/// The kernels of the new CNI.
-struct Kernel {
-    /// Older ones are not supported.
-    least: Version,
-    /// Older ones are supported by some releases only, and nothing says which one is to be installed.
-    doubtful: Version,
-    /// Builds of Red Hat's 4.18 that are older are supported by some releases, or are not tried.
-    red_hat_8: u32,
-}
-
 /// The build of a kernel of Red Hat Enterprise Linux 8, or of a rebuild of it: 553 of `4.18.0-553.el8_10.x86_64`.
 fn red_hat_8(kernel: &str) -> Option<u32> {
     let build = kernel.strip_prefix("4.18.0-").filter(|_| kernel.contains(".el8"))?;
     build.split('.').next()?.parse().ok()
 }
-
-/// The oldest kernel of the new CNI.
-///
-/// *Source*: Cilium, "System Requirements": 4.19.57 in 1.14, 5.4 or 4.18 on RHEL 8.6 in 1.16 (cilium/cilium#36386, #30456), 5.10 from 1.18 on (#38308, #42081),
-/// now with 4.18 on RHEL 8.10, which is what its tests have (#42604). Antrea, "Getting started": 4.6 for the built-in Open vSwitch module. Calico's own
-/// requirement, 3.10, is older than any kernel that runs kubelet 1.25.
-fn kernel(scene: &Scene<'_>) -> Kernel {
-    let all = |least| Kernel { least, doubtful: least, red_hat_8: 0 };
-    match scene.to {
-        Cni::Antrea => all((4, 6)),
-        Cni::Cilium => match release(scene, Cni::Cilium) {
-            Some(version) if version < (1, 16) => all((4, 19)),
-            Some(version) if version < (1, 18) => Kernel { red_hat_8: RHEL_8_6, ..all((5, 4)) },
-            Some(_) => Kernel { red_hat_8: RHEL_8_10, ..all((5, 10)) },
-            None => Kernel { least: (5, 4), doubtful: (5, 10), red_hat_8: RHEL_8_10 },
-        },
-        Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => all((3, 10)),
-    }
-}
-
-/// The first kernel of RHEL 8.6. *Source*: Red Hat, "Red Hat Enterprise Linux Release Dates".
-const RHEL_8_6: u32 = 372;
-/// The first kernel of RHEL 8.10. *Source*: the same.
-const RHEL_8_10: u32 = 553;
 
 /// What a scout is needed for: each different value is tried on one node first.
 fn identity(node: &Node) -> [(&'static str, String); 3] {

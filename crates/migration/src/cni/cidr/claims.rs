@@ -1,18 +1,13 @@
 //! Collects the ranges of a scene: those of both networks, of Services, of nodes and of everything else that an address may mean.
 
-mod calico;
 mod pods;
 mod surroundings;
-mod target;
 
-pub use calico::gives_addresses;
 use snapshot::model::{Kind, Node};
 
 use super::{Claim, Usage};
 use crate::check::Scene;
 use crate::check::finding::Subject;
-use crate::cni::network;
-use crate::cni::support::Cni;
 use snapshot::Range;
 
 /// All ranges of a scene.
@@ -32,21 +27,8 @@ pub struct Claims {
 #[must_use]
 pub fn gather(scene: &Scene<'_>) -> Claims {
     let mut claims = Claims::default();
-    match scene.from {
-        Cni::Calico => {
-            calico::add_old_claims(scene, &mut claims);
-            if network::calico::is_host_local(scene.snapshot) {
-                node_cidrs(scene, Usage::OldBlock, &mut claims);
-            }
-        }
-        Cni::Flannel | Cni::Canal | Cni::Antrea | Cni::Cilium => {
-            node_cidrs(scene, Usage::OldBlock, &mut claims)
-        }
-        // Its pods have addresses of the cloud's network, one by one.
-        Cni::AwsVpcCni => {}
-    }
-    target::add_new_claims(scene, &mut claims);
-    flannel(scene, &mut claims);
+    scene.to.driver().add_new_claims(scene, &mut claims);
+    scene.from.driver().add_old_claims(scene, &mut claims);
     surroundings::add_claims(scene, &mut claims);
     for (networks, used) in [
         (&scene.config.networks.old.cidrs, Usage::OldPool { is_closed: false }),
@@ -57,31 +39,6 @@ pub fn gather(scene: &Scene<'_>) -> Claims {
     }
     pods::add_old_claims(scene, &mut claims);
     claims
-}
-
-/// The old CNI gives pods addresses of their Node's pod CIDR.
-#[must_use]
-pub fn has_node_cidrs(scene: &Scene<'_>) -> bool {
-    match scene.from {
-        Cni::Flannel | Cni::Canal | Cni::Antrea => true,
-        Cni::Calico => network::calico::is_host_local(scene.snapshot),
-        Cni::Cilium => {
-            network::cilium::setting(scene.snapshot, "ipam").is_some_and(|ipam| ipam.value == "kubernetes")
-        }
-        Cni::AwsVpcCni => false,
-    }
-}
-
-/// The range of all nodes of Flannel. It is no pool if the new CNI takes the pod CIDR of each Node, too: the controller manager gives none twice.
-fn flannel(scene: &Scene<'_>, claims: &mut Claims) {
-    let is_shared = |claim: &Claim| claim.usage == Usage::NewNode && claim.source.kind == Kind::NODE.name();
-    if !matches!(scene.from, Cni::Flannel | Cni::Canal) || claims.all.iter().any(is_shared) {
-        return;
-    }
-    let Some(flannel) = network::flannel::read(scene.snapshot) else { return };
-    for range in flannel.ranges() {
-        claims.add(range, Usage::OldPool { is_closed: false }, None, flannel.source.clone());
-    }
 }
 
 /// A range of the settings file.
@@ -95,22 +52,28 @@ fn new_claim(range: ipnetwork::IpNetwork, used: Usage, setting: &str) -> Claim {
     Claim::new(Range::from(range), used, source)
 }
 
-/// The pod CIDRs of nodes.
-fn node_cidrs(scene: &Scene<'_>, used: Usage, claims: &mut Claims) {
-    for node in &scene.snapshot.nodes {
-        for cidr in node.pod_cidrs() {
-            claims.add(cidr, used, Some(node.name()), subject(node));
-        }
-    }
-}
-
-fn subject(node: &Node) -> Subject {
+pub(in crate::cni) fn subject(node: &Node) -> Subject {
     Subject::from_meta(Kind::NODE, &node.metadata)
 }
 
 impl Claims {
+    /// Adds the pod CIDRs of nodes.
+    pub(in crate::cni) fn add_node_cidrs(&mut self, scene: &Scene<'_>, used: Usage) {
+        for node in &scene.snapshot.nodes {
+            for cidr in node.pod_cidrs() {
+                self.add(cidr, used, Some(node.name()), subject(node));
+            }
+        }
+    }
+
     /// Adds a range as an object writes it.
-    fn add(&mut self, text: &str, used: Usage, node: Option<&str>, source: Subject) -> Option<&mut Claim> {
+    pub(in crate::cni) fn add(
+        &mut self,
+        text: &str,
+        used: Usage,
+        node: Option<&str>,
+        source: Subject,
+    ) -> Option<&mut Claim> {
         match Range::read(text) {
             Ok((range, is_exact)) => {
                 if !is_exact {
@@ -133,7 +96,13 @@ impl Claims {
         }
     }
 
-    fn add_address(&mut self, text: &str, used: Usage, node: Option<&str>, source: Subject) {
+    pub(in crate::cni) fn add_address(
+        &mut self,
+        text: &str,
+        used: Usage,
+        node: Option<&str>,
+        source: Subject,
+    ) {
         let address = text.split('/').next().unwrap_or(text);
         let length = if address.contains(':') { 128 } else { 32 };
         self.add(&format!("{address}/{length}"), used, node, source);
@@ -144,6 +113,7 @@ impl Claims {
 mod tests {
     use super::*;
     use crate::check::tests::{Case, object};
+    use crate::cni::support::Cni;
     use serde_json::json;
 
     #[test]

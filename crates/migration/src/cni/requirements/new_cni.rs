@@ -5,7 +5,6 @@ use snapshot::model::Kind;
 use super::old_cni::agent;
 use super::{Requirement, Scope, State, Version};
 use crate::check::Scene;
-use crate::cni::cidr;
 use crate::cni::support::{Cni, Strategy};
 use crate::cni::values;
 
@@ -35,7 +34,8 @@ pub(super) const ROWS: &[Requirement] = &[
         state: |scene| {
             let fix = "install Cilium with ipam.mode=cluster-pool and its own ipam.operator.clusterPoolIPv4PodCIDRList";
             cilium(scene, "ipam", fix, |value| {
-                let is_apart = !cidr::has_node_cidrs(scene) || scene.network_strategy() == Strategy::Rotation;
+                let is_apart = !scene.from.driver().has_node_cidrs(scene.snapshot)
+                    || scene.network_strategy() == Strategy::Rotation;
                 matches!(value, Some("cluster-pool" | "multi-pool"))
                     || scene.from == Cni::AwsVpcCni && value == Some("eni")
                     || is_apart && value == Some("kubernetes")

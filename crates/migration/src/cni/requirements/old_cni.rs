@@ -4,8 +4,7 @@ use snapshot::model::{Kind, Object, Workload};
 
 use super::{Requirement, Scope, State, Version};
 use crate::check::Scene;
-use crate::cni::cidr;
-use crate::cni::network::calico;
+use crate::cni::calico;
 use crate::cni::support::{Cni, Strategy};
 use crate::config::ObjectRef;
 
@@ -242,7 +241,7 @@ fn join_names(pools: &[Object]) -> String {
 /// Of the pools that give addresses, whether each holds.
 fn pools(scene: &Scene<'_>, fix: &str, holds: impl Fn(&Object) -> bool) -> State {
     let pools = scene.snapshot.objects(Kind::IP_POOL);
-    let giving = pools.iter().filter(|pool| cidr::gives_addresses(scene, pool));
+    let giving = pools.iter().filter(|pool| calico::claims::gives_addresses(scene, pool));
     let wrong: Vec<&str> = giving.filter(|pool| !holds(pool)).map(Object::name).collect();
     if wrong.is_empty() {
         State::met(format!("pools: {}", join_names(pools)))

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::{Row, Rule, State, rules};
+use super::{Row, Rule, State, Values};
 use crate::check::Scene;
-use crate::cni::network::{flannel, tunnels};
-use crate::cni::support::{Cni, Stage, Strategy};
+use crate::cni::support::{Cni, Stage};
 use crate::workload;
 
 /// Settings that are not as a stage wants them: `+ cni.customConf=true (now false)`, and the command that sets them. None if all are.
@@ -36,30 +35,22 @@ pub fn command(scene: &Scene<'_>, sets: &[(&str, &str)]) -> String {
     let flags: String = sets.iter().map(|(key, value)| format!(" --set {key}={value}")).collect();
     let version = version(scene).map(|version| format!(" --version {version}")).unwrap_or_default();
     let restarts = readers(scene.to, sets).into_iter().collect::<Vec<_>>().join(" ");
-    match scene.to {
-        Cni::Cilium | Cni::Antrea => format!(
-            "helm upgrade {chart} {chart}/{chart} --namespace kube-system{version} --reuse-values{flags} && kubectl -n kube-system rollout restart {restarts}",
-            chart = scene.to
-        ),
-        Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => {
-            let spec: Vec<String> =
-                sets.iter().map(|(key, value)| format!(r#""{key}":{}"#, json(value))).collect();
-            format!(
-                r#"kubectl patch felixconfigurations.crd.projectcalico.org default --type merge -p '{{"spec":{{{}}}}}'"#,
-                spec.join(",")
-            )
-        }
+    if let Some(chart) = scene.to.driver().chart() {
+        return format!(
+            "helm upgrade {chart} {chart}/{chart} --namespace kube-system{version} --reuse-values{flags} && kubectl -n kube-system rollout restart {restarts}"
+        );
     }
+    let spec: Vec<String> = sets.iter().map(|(key, value)| format!(r#""{key}":{}"#, json(value))).collect();
+    format!(
+        r#"kubectl patch felixconfigurations.crd.projectcalico.org default --type merge -p '{{"spec":{{{}}}}}'"#,
+        spec.join(",")
+    )
 }
 
 /// The workloads that read any of these values. One without a rule, such as that of the socket load balancer, is read by the agents alone.
 fn readers(to: Cni, sets: &[(&str, &str)]) -> BTreeSet<&'static str> {
-    let agents = match to {
-        Cni::Cilium => super::cilium::AGENTS,
-        Cni::Antrea => super::antrea::AGENTS,
-        Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => &[],
-    };
-    let rule = |set: &str| rules(to).iter().find(|rule| rule.set == set);
+    let agents = to.driver().readers();
+    let rule = |set: &str| to.driver().rules().iter().find(|rule| rule.set == set);
     sets.iter().flat_map(|(set, _)| rule(set).map_or(agents, |rule| rule.readers)).copied().collect()
 }
 
@@ -77,7 +68,7 @@ fn json(value: &str) -> String {
 
 /// The release that is installed, by the tag of the agent's image: the chart has the same number.
 fn version(scene: &Scene<'_>) -> Option<String> {
-    let tag = workload::tag(scene, scene.to).filter(|_| matches!(scene.to, Cni::Cilium | Cni::Antrea))?;
+    let tag = workload::tag(scene, scene.to).filter(|_| scene.to.driver().chart().is_some())?;
     let number = tag.strip_prefix('v')?;
     number
         .split('.')
@@ -88,16 +79,13 @@ fn version(scene: &Scene<'_>) -> Option<String> {
 /// The Helm values to install the new CNI with, as a file. None for a CNI whose values Crossfade does not know.
 #[must_use]
 pub fn manifest(scene: &Scene<'_>) -> Option<String> {
-    if !matches!(scene.to, Cni::Cilium | Cni::Antrea) {
-        return None;
-    }
+    let driver = scene.to.driver();
+    driver.chart()?;
     let required =
-        rules(scene.to).iter().filter_map(|rule| Some((rule, required_value(scene, rule, Stage::Install)?)));
-    let mut values: Vec<(String, String)> =
+        driver.rules().iter().filter_map(|rule| Some((rule, required_value(scene, rule, Stage::Install)?)));
+    let mut values: Values =
         required.map(|(rule, value)| (rule.set.to_owned(), quote(rule.chart(value)))).collect();
-    if scene.to == Cni::Cilium {
-        cilium(scene, &mut values);
-    }
+    driver.add_install_values(scene, &mut values);
     values.sort();
     values.dedup();
     Some(nest(&values))
@@ -122,30 +110,6 @@ pub fn has_host_ports(scene: &Scene<'_>) -> bool {
 
 /// Helm's value for the load balancer that translates the address of a Service when a pod connects.
 pub const SOCKET_LB: &str = "socketLB.enabled";
-
-/// What depends on the cluster and the migration: the ranges, the tunnel, and how pods of both networks reach Services.
-fn cilium(scene: &Scene<'_>, values: &mut Vec<(String, String)>) {
-    let ranges = &scene.config.networks.new.cidrs;
-    for (key, is_v6) in [("clusterPoolIPv4PodCIDRList", false), ("clusterPoolIPv6PodCIDRList", true)] {
-        let lines: Vec<String> = ranges
-            .iter()
-            .filter(|range| range.is_ipv6() == is_v6)
-            .map(|range| format!("\"{range}\""))
-            .collect();
-        if !lines.is_empty() {
-            values.push((format!("ipam.operator.{key}"), format!("[{}]", lines.join(", "))));
-        }
-    }
-    let has_flannel = flannel::read(scene.snapshot).is_some();
-    let is_taken = |port: u16| tunnels(scene.snapshot, scene.from).iter().any(|tunnel| tunnel.port == port);
-    let port = if is_taken(8472) || has_flannel { 8473 } else { 8472 };
-    values.push(("tunnelProtocol".into(), "vxlan".into()));
-    values.push(("tunnelPort".into(), port.to_string()));
-    // Nodes that bridge forward requests to Services; the settings say how that is known.
-    if scene.network_strategy() == Strategy::Double && scene.config.roll.bridge.is_none() {
-        values.push((SOCKET_LB.into(), "true".into()));
-    }
-}
 
 /// YAML would read `never` as text and `true` as a boolean: both are what the charts expect.
 fn quote(value: &str) -> String {

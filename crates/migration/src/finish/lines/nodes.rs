@@ -9,7 +9,6 @@ use types::text::quote::shell_word;
 
 use super::{Facts, Line, LineName, LineState, first_few};
 use crate::check::Scene;
-use crate::cni::footprint;
 use crate::finish::cleaning::Cleaning;
 use crate::plan::stragglers::find;
 use crate::workload::{agents, is_final, platform, reported_now};
@@ -128,7 +127,7 @@ fn unhealthy_agents(scene: &Scene<'_>) -> Vec<String> {
 /// Whether the old CNI keeps pods away from Nodes. Its agents and its operator write so when the agents end, and nothing takes it back.
 pub(super) fn node_state(facts: &Facts<'_>) -> Line {
     let name = LineName::NodeState;
-    let (old, new) = (footprint::footprint(facts.scene.from), footprint::footprint(facts.scene.to));
+    let (old, new) = (facts.scene.from.driver().footprint(), facts.scene.to.driver().footprint());
     let (mut evidence, mut helps) = (Vec::new(), Vec::new());
     for key in old.taints.iter().filter(|key| !new.taints.contains(key)) {
         let is_tainted = |node: &&Node| node.spec.taints.iter().any(|taint| taint.key.as_ref() == *key);

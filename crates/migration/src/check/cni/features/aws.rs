@@ -7,7 +7,8 @@ use snapshot::model::Kind;
 use super::Feature;
 use crate::check::Scene;
 use crate::check::finding::{Severity, Subject};
-use crate::cni::network::{agent, calico, is_yes, subject, variable};
+use crate::cni::calico;
+use crate::cni::network::{agent, is_yes, subject, variable};
 use crate::cni::support::Cni;
 
 pub(super) const FEATURES: &[Feature] = &[

@@ -10,7 +10,8 @@ use super::Feature;
 use super::pods_with_annotation;
 use crate::check::Scene;
 use crate::check::finding::{Severity, Subject};
-use crate::cni::network::{calico, subject};
+use crate::cni::calico;
+use crate::cni::network::subject;
 use crate::cni::support::Cni;
 
 pub(super) const FEATURES: &[Feature] = &[
@@ -36,7 +37,7 @@ pub(super) const FEATURES: &[Feature] = &[
         code: "feature-wireguard",
         severity: Severity::Blocks,
         find: |scene| {
-            if super::encrypts(scene) {
+            if scene.to.driver().encrypts(scene.snapshot) {
                 return Vec::new();
             }
             ["wireguardEnabled", "wireguardEnabledV6"]

@@ -5,7 +5,7 @@
 use super::Feature;
 use crate::check::Scene;
 use crate::check::finding::Severity;
-use crate::cni::network::flannel;
+use crate::cni::flannel;
 use crate::cni::support::Cni;
 
 pub(super) const FEATURES: &[Feature] = &[Feature {
@@ -14,8 +14,8 @@ pub(super) const FEATURES: &[Feature] = &[Feature {
     find: |scene: &Scene<'_>| {
         let encrypting = flannel::read(scene.snapshot)
             .filter(|flannel| matches!(flannel.backend(), "wireguard" | "ipsec"))
-            .filter(|_| !super::encrypts(scene));
-        let subject = |flannel: flannel::Flannel| {
+            .filter(|_| !scene.to.driver().encrypts(scene.snapshot));
+        let subject = |flannel: flannel::Settings| {
             let backend = format!("Backend.Type: {}", flannel.backend());
             flannel.source.detail(backend)
         };

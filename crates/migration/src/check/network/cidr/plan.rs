@@ -9,8 +9,8 @@ use types::text::quote::shell_word;
 
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::calico;
 use crate::cni::cidr::{Claims, Clash, Plan, Usage, free};
-use crate::cni::network::calico;
 use crate::cni::support::Cni;
 use snapshot::Range;
 

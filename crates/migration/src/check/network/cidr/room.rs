@@ -12,24 +12,16 @@ use super::super::surge::added_nodes;
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::cni::cidr::{self, Claims, Usage};
-use crate::cni::network::{calico, cilium};
 use crate::cni::support::Cni;
+use crate::cni::{calico, cilium};
 use snapshot::Range;
-
-/// How many addresses of a node's range are for no pod: the first and the last one, that of the node's router and, of Cilium, that of its health probe.
-const fn reserved_addresses(cni: Cni) -> u128 {
-    match cni {
-        Cni::Cilium => 4,
-        Cni::Antrea | Cni::Flannel | Cni::Canal | Cni::Calico | Cni::AwsVpcCni => 3,
-    }
-}
 
 const WHY: &str = "A node without a range starts no pod, and on a node whose range is full the next pod waits for an address for ever.";
 
 /// Ranges that are too small, by how bad that is.
 pub(super) fn too_small(scene: &Scene<'_>, claims: &Claims) -> Vec<Finding> {
     let (mut full, mut tight) = match scene.to {
-        Cni::Cilium if !takes_node_cidrs(scene) => cluster_pools(scene, claims),
+        Cni::Cilium if !scene.to.driver().has_node_cidrs(scene.snapshot) => cluster_pools(scene, claims),
         Cni::Calico if !calico::is_host_local(scene.snapshot) => (pools(scene), Vec::new()),
         Cni::Cilium | Cni::Calico | Cni::Antrea | Cni::Flannel | Cni::Canal => node_cidrs(scene, claims),
         Cni::AwsVpcCni => return Vec::new(),
@@ -46,11 +38,6 @@ pub(super) fn too_small(scene: &Scene<'_>, claims: &Claims) -> Vec<Finding> {
         .into_iter()
         .flatten()
         .collect()
-}
-
-/// Cilium gives each node the pod CIDR of its Node.
-fn takes_node_cidrs(scene: &Scene<'_>) -> bool {
-    cilium::setting(scene.snapshot, "ipam").is_some_and(|ipam| ipam.value == "kubernetes")
 }
 
 /// How many addresses are in a range of this length.
@@ -73,7 +60,7 @@ fn count_pods<'s>(scene: &Scene<'s>) -> HashMap<&'s str, [u128; 2]> {
 /// Compares a node's range with its pods, in words.
 fn judge_node(scene: &Scene<'_>, now: u128, node: &Node, range: (bool, u8)) -> Option<(Severity, Subject)> {
     let (is_v6, length) = range;
-    let usable = size(is_v6, length).saturating_sub(reserved_addresses(scene.to));
+    let usable = size(is_v6, length).saturating_sub(scene.to.driver().reserved_addresses());
     let most = node.status.allocatable.get("pods").and_then(|text| text.parse().ok()).unwrap_or(0_u128);
     let subject = |pods: String| {
         Subject::from_meta(Kind::NODE, &node.metadata)
@@ -192,7 +179,7 @@ fn fix(scene: &Scene<'_>, claims: &Claims) -> String {
     let free = cidr::free(&claims.all, &[], is_v6, if is_v6 { 104 } else { 16 });
     let free = free.map_or_else(|| "RANGE".to_owned(), |(range, _)| range.to_string());
     match scene.to {
-        Cni::Cilium if takes_node_cidrs(scene) => NODE_CIDRS.into(),
+        Cni::Cilium if scene.to.driver().has_node_cidrs(scene.snapshot) => NODE_CIDRS.into(),
         Cni::Cilium => format!(
             "Where there are too few ranges, add one to the end of Cilium's list, such as {free}, which nothing in this snapshot uses: ipam.operator.clusterPoolIPv4PodCIDRList (Helm), and restart cilium-operator. Where a node's range is too small, install Cilium with ipam.operator.clusterPoolIPv4MaskSize=24 or less (IPv6: clusterPoolIPv6MaskSize): it cannot change once nodes have ranges. Or lower maxPods in kubelet's configuration."
         ),

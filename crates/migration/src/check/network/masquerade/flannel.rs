@@ -8,7 +8,8 @@ use snapshot::model::{Kind, Workload};
 use super::{WHY, uncovered_ranges};
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
-use crate::cni::network::{agent, flannel, is_yes};
+use crate::cni::flannel;
+use crate::cni::network::{agent, is_yes};
 use crate::cni::support::Cni;
 use snapshot::Range;
 

@@ -7,7 +7,7 @@ use snapshot::model::{Kind, Node, Pod, Workload};
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::cni::support::Cni;
-use crate::workload::{OWN_TAINTS, START_TAINT_CILIUM, container_of, is_ready, platform};
+use crate::workload::{OWN_TAINTS, START_TAINT_CILIUM, is_ready, platform};
 
 /// Start-up taints that stay. Where every node that takes pods bears one, no pod that waits for it finds a node. Elsewhere it is one that stays only if the
 /// node's network is ready: the node is starting before. The taint may be that of an earlier CNI, which this migration does not know as its own.
@@ -52,7 +52,7 @@ fn is_past_start(scene: &Scene<'_>, node: &Node, key: &str) -> bool {
         let condition = "CrossfadeReady";
         return is_true(node, condition) || is_left_out && node.condition(condition).is_none();
     }
-    let agent = container_of(Cni::Cilium);
+    let agent = Cni::Cilium.driver().agent_container();
     let runs_agent = |daemon_set: &Workload| {
         daemon_set.spec.template.spec.containers.iter().any(|container| container.name.as_ref() == agent)
     };

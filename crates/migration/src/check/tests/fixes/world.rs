@@ -8,7 +8,6 @@ use crate::check::finding::Finding;
 use crate::check::run;
 use crate::check::tests::nearest::snapshot;
 use crate::cni::support::{Cni, Strategy};
-use crate::cni::values::rules;
 use crate::config;
 
 /// A cluster, the settings file, and the migration that is planned.
@@ -224,7 +223,7 @@ impl World {
 
     /// Renders a value of a chart into the cluster.
     fn value(&mut self, set: &str, value: &str) {
-        let rule = rules(self.to).iter().find(|rule| rule.set == set);
+        let rule = self.to.driver().rules().iter().find(|rule| rule.set == set);
         let other = match set {
             "tunnelPort" => "tunnel-port",
             "tunnelProtocol" => "tunnel-protocol",

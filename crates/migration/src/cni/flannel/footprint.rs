@@ -2,8 +2,8 @@
 //!
 //! *Source*: flannel-io/flannel: Documentation/kube-flannel.yml at v0.12.0, v0.18.1, v0.25.5 and v0.28.9; chart/kube-flannel.
 
-use super::Part::{Agent, Right, Setting};
-use super::{
+use crate::cni::footprint::Part::{Agent, Right, Setting};
+use crate::cni::footprint::{
     ACCOUNT, CLUSTER_ROLE, CLUSTER_ROLE_BINDING, CONFIG_MAP, DAEMON_SET, Footprint, Place, Row, SYSTEM, row,
 };
 
@@ -34,7 +34,7 @@ const ROWS: &[Row] = &[
 ];
 
 /// Annotations of Nodes, but for the overwrites, which people set.
-pub(super) const ANNOTATIONS: (&str, &[&str]) = (
+pub(in crate::cni) const ANNOTATIONS: (&str, &[&str]) = (
     "flannel.alpha.coreos.com/",
     &[
         "kube-subnet-manager",
@@ -47,7 +47,7 @@ pub(super) const ANNOTATIONS: (&str, &[&str]) = (
         "node-public-ipv6",
     ],
 );
-pub(super) const REASON: &str = "FlannelIsUp";
+pub(in crate::cni) const REASON: &str = "FlannelIsUp";
 
 pub(super) const FOOTPRINT: Footprint = Footprint {
     rows: &[ROWS],

@@ -2,8 +2,8 @@
 //!
 //! *Source*: antrea-io/antrea: build/charts/antrea/conf/antrea-agent.conf; build/images/scripts/install_cni_chaining.
 
-use super::{Expectation, Rule};
 use crate::check::finding::Severity::{Blocks, Risk};
+use crate::cni::values::{Expectation, Rule};
 use Expectation::{Any, Not, OneOf};
 
 const OFF: Expectation = OneOf(&["false"]);

@@ -2,10 +2,10 @@
 //!
 //! *Source*: projectcalico/calico: manifests and charts at v3.28.1 and v3.32.1; tigera/operator: pkg/render at v1.34.3 and v1.42.3.
 
-use super::Part::{Agent, Controller, Managed, PodNetwork, Right, Setting, Webhook};
-use super::{
-    ACCOUNT, API_SERVICE, Api, BUDGET, CLUSTER_ROLE, CLUSTER_ROLE_BINDING, CONFIG_MAP, CSI_DRIVER, Class,
-    DAEMON_SET, DEPLOYMENT, Definitions, Footprint, JOB, LEASE, NETWORK_POLICY, Part, Place, ROLE,
+use crate::cni::footprint::Part::{Agent, Controller, Managed, PodNetwork, Right, Setting, Webhook};
+use crate::cni::footprint::{
+    ACCOUNT, ADMISSION, API_SERVICE, Api, BUDGET, CLUSTER_ROLE, CLUSTER_ROLE_BINDING, CONFIG_MAP, CSI_DRIVER,
+    Class, DAEMON_SET, DEPLOYMENT, Definitions, Footprint, JOB, LEASE, NETWORK_POLICY, Part, Place, ROLE,
     ROLE_BINDING, Row, SERVICE, SYSTEM, VALIDATING, api, row,
 };
 
@@ -17,18 +17,17 @@ const ADMISSION_ALPHA: &str = "admissionregistration.k8s.io/v1beta1";
 const MUTATING_POLICY: Api = api(ADMISSION_ALPHA, "MutatingAdmissionPolicy", "mutatingadmissionpolicies");
 const MUTATING_BINDING: Api =
     api(ADMISSION_ALPHA, "MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings");
-const VALIDATING_POLICY: Api =
-    api(super::ADMISSION, "ValidatingAdmissionPolicy", "validatingadmissionpolicies");
+const VALIDATING_POLICY: Api = api(ADMISSION, "ValidatingAdmissionPolicy", "validatingadmissionpolicies");
 const VALIDATING_BINDING: Api =
-    api(super::ADMISSION, "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings");
+    api(ADMISSION, "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings");
 
 /// The namespace of the optional API server.
-pub(super) const SERVER_NAMESPACE: &str = "calico-apiserver";
-pub(super) const SERVER_SECRETS: (Place, &[&str]) =
+pub(in crate::cni) const SERVER_NAMESPACE: &str = "calico-apiserver";
+pub(in crate::cni) const SERVER_SECRETS: (Place, &[&str]) =
     (Place::In(&[SERVER_NAMESPACE]), &["calico-apiserver-certs"]);
 
 /// What Canal has, too.
-pub(super) const SHARED: &[Row] = &[
+pub(in crate::cni) const SHARED: &[Row] = &[
     row(PodNetwork, DEPLOYMENT, SYSTEM, &["calico-kube-controllers"]),
     row(Setting, BUDGET, SYSTEM, &["calico-kube-controllers"]),
     row(Right, ACCOUNT, SYSTEM, &["calico-cni-plugin", "calico-kube-controllers"]),
@@ -223,7 +222,7 @@ const fn definitions(group: &'static str, class: Class, plurals: &'static [&'sta
 }
 
 /// Stored in one of two groups: which, the definitions of the cluster say.
-pub(super) const DEFINITIONS: &[Definitions] = &[
+pub(in crate::cni) const DEFINITIONS: &[Definitions] = &[
     definitions("crd.projectcalico.org", Class::Configuration, CONFIGURATION),
     definitions("projectcalico.org", Class::Configuration, CONFIGURATION),
     definitions("crd.projectcalico.org", Class::State, STATE),
@@ -240,7 +239,7 @@ const OF_OPERATOR: &[Definitions] = &[
 ];
 
 /// Annotations of Nodes, but for those that people set, too: ASNumber and RouteReflectorClusterID.
-pub(super) const ANNOTATIONS: (&str, &[&str]) = (
+pub(in crate::cni) const ANNOTATIONS: (&str, &[&str]) = (
     "projectcalico.org/",
     &[
         "IPv4Address",
@@ -258,7 +257,7 @@ pub(super) const ANNOTATIONS: (&str, &[&str]) = (
         "Interfaces",
     ],
 );
-pub(super) const REASONS: [&str; 2] = ["CalicoIsUp", "CalicoIsDown"];
+pub(in crate::cni) const REASONS: [&str; 2] = ["CalicoIsUp", "CalicoIsDown"];
 
 pub(super) const FOOTPRINT: Footprint = Footprint {
     rows: &[SHARED, MANIFEST, BY_OPERATOR],

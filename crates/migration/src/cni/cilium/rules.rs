@@ -4,8 +4,8 @@
 //! keys; Documentation/cmdref/cilium-operator-generic.md (1.17) for those that the operator reads; a published migration of a production cluster, which
 //! found the watcher of unmanaged pods restarting CoreDNS for ever.
 
-use super::{Expectation, Rule};
 use crate::check::finding::Severity::{Blocks, Risk};
+use crate::cni::values::{Expectation, Rule};
 use Expectation::{Any, OneOf};
 
 const OFF: Expectation = OneOf(&["false", "disabled"]);

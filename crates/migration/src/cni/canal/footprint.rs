@@ -2,10 +2,11 @@
 //!
 //! *Source*: projectcalico/calico: manifests/canal.yaml at v3.28.1 and v3.32.1. RKE2's canal has other names, and RKE2 brings it back.
 
-use super::Part::{Agent, Right, Setting};
-use super::{
-    ACCOUNT, CLUSTER_ROLE, CLUSTER_ROLE_BINDING, CONFIG_MAP, DAEMON_SET, Footprint, Place, Row, SYSTEM,
-    calico, flannel, row,
+use crate::cni::calico::footprint as calico;
+use crate::cni::flannel::footprint as flannel;
+use crate::cni::footprint::Part::{Agent, Right, Setting};
+use crate::cni::footprint::{
+    ACCOUNT, CLUSTER_ROLE, CLUSTER_ROLE_BINDING, CONFIG_MAP, DAEMON_SET, Footprint, Place, Row, SYSTEM, row,
 };
 
 const ROWS: &[Row] = &[

@@ -2,8 +2,8 @@
 //!
 //! *Source*: Calico's documentation, "Felix configuration".
 
-use super::{Expectation, Rule};
 use crate::check::finding::Severity::{Blocks, Risk};
+use crate::cni::values::{Expectation, Rule};
 use Expectation::{Any, OneOf};
 
 pub(super) const RULES: &[Rule] = &[

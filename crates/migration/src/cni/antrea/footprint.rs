@@ -2,8 +2,8 @@
 //!
 //! *Source*: antrea-io/antrea: build/yamls and build/charts at v2.1.0 and v2.7.0; pkg/apis/resources.go.
 
-use super::Part::{Agent, ApiService, Controller, Right, Setting, Webhook};
-use super::{
+use crate::cni::footprint::Part::{Agent, ApiService, Controller, Right, Setting, Webhook};
+use crate::cni::footprint::{
     ACCOUNT, API_SERVICE, CLUSTER_ROLE, CLUSTER_ROLE_BINDING, CONFIG_MAP, Class, DAEMON_SET, DEPLOYMENT,
     Definitions, Footprint, MUTATING, Place, Row, SERVICE, SYSTEM, VALIDATING, row,
 };

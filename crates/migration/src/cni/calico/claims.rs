@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use snapshot::model::{Kind, Object, TUNNELS, Text};
 
-use super::Claims;
 use crate::check::Scene;
 use crate::check::finding::Subject;
-use crate::cni::cidr::Usage;
-use crate::cni::network::calico;
+use crate::cni::calico;
+use crate::cni::cidr::{Claims, Usage, subject};
 use snapshot::Range;
 
 pub(super) fn add_old_claims(scene: &Scene<'_>, claims: &mut Claims) {
@@ -26,7 +25,7 @@ pub(super) fn add_old_claims(scene: &Scene<'_>, claims: &mut Claims) {
     blocks(scene, Usage::OldBlock, claims);
     for node in &scene.snapshot.nodes {
         for address in TUNNELS.iter().filter_map(|key| node.metadata.annotation(key)) {
-            claims.add_address(address, Usage::OldAddress, Some(node.name()), super::subject(node));
+            claims.add_address(address, Usage::OldAddress, Some(node.name()), subject(node));
         }
     }
 }
@@ -45,7 +44,7 @@ fn is_closed(pool: &Object) -> bool {
 /// Pods have addresses of the pool, or may get some. A closed pool without a block only lets Calico know its range, as the one that keeps Calico from
 /// masquerading what its pods send to the new network.
 #[must_use]
-pub fn gives_addresses(scene: &Scene<'_>, pool: &Object) -> bool {
+pub(crate) fn gives_addresses(scene: &Scene<'_>, pool: &Object) -> bool {
     let read = |object: &Object| object.text("/spec/cidr").and_then(|text| Range::read(text).ok());
     let has_block = |range: Range| {
         let blocks = scene.snapshot.objects(Kind::IPAM_BLOCK).iter();

@@ -2,8 +2,8 @@
 //!
 //! *Source*: cilium/charts: cilium 1.16.0, 1.19.6 and 1.20.0; the operator's `resourceNames` of definitions.
 
-use super::Part::{Agent, Controller, PodNetwork, Right, Setting, Webhook};
-use super::{
+use crate::cni::footprint::Part::{Agent, Controller, PodNetwork, Right, Setting, Webhook};
+use crate::cni::footprint::{
     ACCOUNT, ADMISSION, Api, BUDGET, CLUSTER_ROLE, CLUSTER_ROLE_BINDING, CONFIG_MAP, CRON_JOB, Class,
     DAEMON_SET, DEPLOYMENT, Definitions, Footprint, INGRESS_CLASS, LEASE, Place, QUOTA, ROLE, ROLE_BINDING,
     Row, SERVICE, api, row,

@@ -2,8 +2,8 @@
 //!
 //! *Source*: aws/amazon-vpc-cni-k8s: config/master and charts at v1.18.3 and v1.23.0.
 
-use super::Part::{Agent, Controller, Right, Setting};
-use super::{
+use crate::cni::footprint::Part::{Agent, Controller, Right, Setting};
+use crate::cni::footprint::{
     ACCOUNT, CLUSTER_ROLE, CLUSTER_ROLE_BINDING, CONFIG_MAP, Class, DAEMON_SET, DEPLOYMENT, Definitions,
     Footprint, Place, Row, SYSTEM, row,
 };

@@ -1,0 +1,87 @@
+//! The Amazon VPC CNI: pods have addresses of the cloud's network, one by one.
+//!
+//! *Source*: aws/amazon-vpc-cni-k8s: README.md.
+
+mod footprint;
+
+use snapshot::model::{Kind, Snapshot};
+
+use super::cidr::Claims;
+use super::driver::Driver;
+use super::footprint::Footprint;
+use super::network::{Tunnel, agent, default_subject, is_yes, read_mtu, variable};
+use super::support::Cni;
+use crate::check::Scene;
+use crate::check::finding::Subject;
+
+/// The MTU of its pods where nothing sets it.
+const MTU: u32 = 9001;
+
+/// Whether its agent for policies is on.
+pub(super) fn has_policy_agent(snapshot: &Snapshot) -> bool {
+    let argument = "--enable-network-policy=true";
+    let node = agent(snapshot, &["aws-node"]);
+    let in_args = node.is_some_and(|node| {
+        node.spec
+            .template
+            .spec
+            .containers
+            .iter()
+            .any(|container| container.args.iter().any(|arg| arg.as_ref() == argument))
+    });
+    let map = snapshot.object(Kind::CONFIG_MAP, "amazon-vpc-cni");
+    in_args || map.and_then(|map| map.data("enable-network-policy-controller")).is_some_and(is_yes)
+}
+
+/// The Amazon VPC CNI.
+#[derive(Debug)]
+pub struct AwsVpcCni;
+
+impl Driver for AwsVpcCni {
+    fn title(&self) -> &'static str {
+        "Amazon VPC CNI"
+    }
+
+    // *Source*: the manifest of 1.20.
+    fn agent_container(&self) -> &'static str {
+        "aws-node"
+    }
+
+    fn footprint(&self) -> Footprint {
+        footprint::FOOTPRINT
+    }
+
+    // No pair leads to it.
+    fn move_tunnel(&self, tunnel: &Tunnel, port: u16) -> String {
+        Cni::Flannel.driver().move_tunnel(tunnel, port)
+    }
+
+    fn mtu(&self, snapshot: &Snapshot) -> (Option<u32>, Subject) {
+        let Some(node) = agent(snapshot, &["aws-node"]) else {
+            return (Some(MTU), default_subject(Cni::AwsVpcCni));
+        };
+        let named = ["POD_MTU", "AWS_VPC_ENI_MTU"].iter().find_map(|name| read_mtu(variable(node, name)?));
+        (Some(named.unwrap_or(MTU)), Subject::from_meta(Kind::DAEMON_SET, &node.metadata))
+    }
+
+    fn set_mtu(&self, scene: &Scene<'_>, _place: &Subject, bytes: u32) -> String {
+        let to = scene.to;
+        format!(
+            "Run: kubectl -n kube-system set env daemonset/aws-node POD_MTU={bytes}. Or, if only paths to {to} matter, leave it and accept this finding."
+        )
+    }
+
+    fn has_node_cidrs(&self, _snapshot: &Snapshot) -> bool {
+        false
+    }
+
+    fn add_old_claims(&self, _scene: &Scene<'_>, _claims: &mut Claims) {}
+
+    fn add_new_claims(&self, _scene: &Scene<'_>, claims: &mut Claims) {
+        claims.is_shared = true;
+    }
+
+    fn enforces_policies(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,201 @@
+//! What the program must know of a CNI to move a cluster from it or to it.
+
+use snapshot::model::{Kind, PodSpec, Snapshot};
+
+use super::cidr::Claims;
+use super::enforcement::Support;
+use super::footprint::Footprint;
+use super::network::{Protocol, Routers, Tunnel, routers_at};
+use super::support::Cni;
+use super::values::{Rule, Values};
+use super::{antrea, aws_vpc, calico, canal, cilium, flannel};
+use crate::check::Scene;
+use crate::check::finding::Subject;
+use crate::finish::{Inventory, Refusal};
+use crate::workload::Version;
+
+/// A CNI. The file of each has its implementation; a method with a body here says what holds for most.
+pub trait Driver: Sync {
+    /// Its name in a sentence: `Amazon VPC CNI`.
+    fn title(&self) -> &'static str;
+
+    /// The name of the container that is its agent. DaemonSets are often renamed, as in a migration with two DaemonSets of one CNI, but containers are not.
+    fn agent_container(&self) -> &'static str;
+
+    /// Whether a template is one of its agent.
+    fn is_agent(&self, spec: &PodSpec) -> bool {
+        has_container(spec, self.agent_container())
+    }
+
+    /// The containers of controllers without which its agents do not work.
+    fn controllers(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// What it has in the API.
+    fn footprint(&self) -> Footprint;
+
+    /// The kinds of objects that must be known before it is removed.
+    fn kinds_in_the_way(&self) -> &'static [Kind] {
+        &[]
+    }
+
+    /// What stands in the way of its removal.
+    fn refusals(&self, _scene: &Scene<'_>, _inventory: &Inventory) -> Vec<Refusal> {
+        Vec::new()
+    }
+
+    /// The name of its Helm chart and of the chart's repository; none if Crossfade knows no value of a chart.
+    fn chart(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Whether what has its settings is in the cluster, where Crossfade knows any.
+    fn has_settings(&self, _snapshot: &Snapshot) -> bool {
+        true
+    }
+
+    /// The settings that it needs as the CNI to move to.
+    fn rules(&self) -> &'static [Rule] {
+        &[]
+    }
+
+    /// Every value of the setting of a rule, with the object that has it; none if the CNI is not installed.
+    fn values(&self, _snapshot: &Snapshot, _rule: &Rule) -> Vec<(String, Subject)> {
+        Vec::new()
+    }
+
+    /// The workloads that read a setting for which there is no rule.
+    fn readers(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Adds the values to install it with that depend on the cluster and the migration.
+    fn add_install_values(&self, _scene: &Scene<'_>, _values: &mut Values) {}
+
+    /// The kernels that a release of it needs; none if the release is not known.
+    fn kernel(&self, _release: Option<Version>) -> Kernel {
+        // Calico's own requirement is older than any kernel that runs kubelet 1.25.
+        Kernel::from((3, 10))
+    }
+
+    /// Its tunnels: as it is set up, or by its defaults if it is not installed.
+    fn tunnels(&self, _snapshot: &Snapshot) -> Vec<Tunnel> {
+        Vec::new()
+    }
+
+    /// How its tunnel, which clashes with one of the old network, gets this port.
+    fn move_tunnel(&self, tunnel: &Tunnel, port: u16) -> String;
+
+    /// The bytes that one of its tunnels adds, where `outer` is what the nodes' family adds to 20 bytes of IPv4.
+    fn overhead(&self, protocol: Protocol, outer: u32) -> u32 {
+        match protocol {
+            Protocol::Ipip => 20,
+            Protocol::Vxlan | Protocol::Geneve => 50 + outer,
+            // For both families: Cilium's pkg/mtu/mtu.go, Antrea's pkg/agent/config, Flannel's pkg/backend/wireguard/wireguard_network.go.
+            Protocol::WireGuard => 80,
+        }
+    }
+
+    /// Whether a packet goes through all of its tunnels, one in the other, and not through one of them.
+    fn nests_tunnels(&self) -> bool {
+        false
+    }
+
+    /// The MTU that is set for its pods, and where it is or would be set.
+    fn mtu(&self, snapshot: &Snapshot) -> (Option<u32>, Subject);
+
+    /// How its pods get an MTU, which is set in this place.
+    fn set_mtu(&self, scene: &Scene<'_>, place: &Subject, bytes: u32) -> String;
+
+    /// Whether it encrypts traffic between nodes.
+    fn encrypts(&self, _snapshot: &Snapshot) -> bool {
+        false
+    }
+
+    /// Its interfaces that carry an address of the node, and that Calico does not skip by itself.
+    fn interfaces(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The positions of addresses in a node's range that are its routers', and the devices that have them.
+    fn router_positions(&self) -> &'static [(u128, &'static str)] {
+        &[]
+    }
+
+    /// The addresses of its routers.
+    fn routers<'s>(&self, snapshot: &'s Snapshot) -> Routers<'s> {
+        routers_at(snapshot, self.router_positions())
+    }
+
+    /// Whether it gives pods addresses of their Node's pod CIDR.
+    fn has_node_cidrs(&self, snapshot: &Snapshot) -> bool;
+
+    /// Adds the ranges from which it gives addresses as the old CNI.
+    fn add_old_claims(&self, scene: &Scene<'_>, claims: &mut Claims);
+
+    /// Adds the ranges from which it gives addresses as the new CNI.
+    fn add_new_claims(&self, scene: &Scene<'_>, claims: &mut Claims);
+
+    /// How many addresses of a node's range are for no pod: the first and the last one, and those of routers.
+    fn reserved_addresses(&self) -> u128 {
+        3
+    }
+
+    /// Whether it enforces every NetworkPolicy for its own pods by default.
+    fn enforces_policies(&self) -> bool {
+        true
+    }
+
+    /// The kinds of policies of its own.
+    fn own_policies(&self) -> &'static [Kind] {
+        &[]
+    }
+
+    /// What it must have to enforce policies of administrators of a kind; none if no release of it does.
+    fn support(&self, _kind: Kind) -> Option<Support> {
+        None
+    }
+
+    /// Whether it enforces policies as the new CNI before the end.
+    fn is_early(&self, _snapshot: &Snapshot) -> bool {
+        true
+    }
+}
+
+/// The kernels that a CNI needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Kernel {
+    /// Older ones are not supported.
+    pub(crate) least: Version,
+    /// Older ones are supported by some releases only, and nothing says which one is to be installed.
+    pub(crate) doubtful: Version,
+    /// Builds of Red Hat's 4.18 that are older are supported by some releases, or are not tried.
+    pub(crate) red_hat_8: u32,
+}
+
+impl From<Version> for Kernel {
+    fn from(least: Version) -> Self {
+        Self { least, doubtful: least, red_hat_8: 0 }
+    }
+}
+
+impl Cni {
+    /// What the program knows of it.
+    #[must_use]
+    pub fn driver(self) -> &'static dyn Driver {
+        match self {
+            Self::Calico => &calico::Calico,
+            Self::Flannel => &flannel::Flannel,
+            Self::Canal => &canal::Canal,
+            Self::AwsVpcCni => &aws_vpc::AwsVpcCni,
+            Self::Cilium => &cilium::Cilium,
+            Self::Antrea => &antrea::Antrea,
+        }
+    }
+}
+
+/// Whether a template has a container of this name.
+pub(super) fn has_container(spec: &PodSpec, name: &str) -> bool {
+    spec.containers.iter().any(|container| container.name.as_ref() == name)
+}
