@@ -156,8 +156,8 @@ pub(crate) fn probe(global: &Global, args: &ProbeArgs) -> Result<Answer, Failure
     let (from, to) = (args.migration.from, args.migration.to);
     let is_enforced = |kind: Kind| match kind {
         Kind::Host => false,
-        Kind::Pod(Phase::Old | Phase::BothOld) => from.driver().enforces_policies(),
-        Kind::Pod(Phase::BothNew | Phase::New) => to.driver().enforces_policies(),
+        Kind::Pod(Phase::Old | Phase::BothOld) => from.facts().enforces_policies,
+        Kind::Pod(Phase::BothNew | Phase::New) => to.facts().enforces_policies,
     };
     let comparisons = compare(&probed.baseline, &probed.measured, is_enforced);
     if let Some(file) = &args.measured {

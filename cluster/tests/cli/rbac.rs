@@ -146,7 +146,7 @@ fn finish() -> String {
     let mut names: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     let mut groups: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for cni in Cni::value_variants() {
-        let footprint = cni.driver().footprint();
+        let footprint = cni.facts().footprint;
         for target in footprint.targets(&["kube-system".to_owned()].into()) {
             names
                 .entry((target.group().to_owned(), target.plural.clone()))

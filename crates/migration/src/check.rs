@@ -23,6 +23,7 @@ use crate::cni::support::{Cni, Strategy};
 use crate::config::Config;
 use finding::Finding;
 
+pub(crate) use cni::features::pods_with_annotation;
 pub(crate) use cni::join::restart_reason;
 pub(crate) use network::services::{SERVICES_BRIDGED, bridged_services, services};
 pub use run::{codes, run};

@@ -328,9 +328,9 @@ impl Plan {
     pub fn must_deny(&self, phase: Phase) -> bool {
         let is_accepted = self.unenforced.iter().any(|kind| *kind == *Kind::NETWORK_POLICY.name());
         match phase {
-            Phase::Old => self.from.driver().enforces_policies(),
-            Phase::BothOld => self.from.driver().enforces_policies() && !is_accepted,
-            Phase::BothNew | Phase::New => self.to.driver().enforces_policies() && !is_accepted,
+            Phase::Old => self.from.facts().enforces_policies,
+            Phase::BothOld => self.from.facts().enforces_policies && !is_accepted,
+            Phase::BothNew | Phase::New => self.to.facts().enforces_policies && !is_accepted,
         }
     }
 

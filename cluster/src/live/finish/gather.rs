@@ -89,7 +89,7 @@ async fn look(
     targets: BTreeSet<Target>,
     mut inventory: Inventory,
 ) -> Result<Inventory, Failure> {
-    let footprint = scene.from.driver().footprint();
+    let footprint = scene.from.facts().footprint;
     for target in targets {
         let what = format!("read {target}");
         caller.turn().await;

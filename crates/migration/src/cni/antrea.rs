@@ -9,9 +9,8 @@ use serde_json::Value;
 use snapshot::model::{Kind, Object, Snapshot};
 
 use super::cidr::{Claims, Usage};
-use super::driver::{Driver, Kernel};
+use super::driver::{Driver, Facts, Kernel};
 use super::enforcement::{Support, Switch};
-use super::footprint::Footprint;
 use super::network::{Protocol, Setting, Tunnel, default_subject, read_mtu, read_yaml, scalar_text, subject};
 use super::support::Cni;
 use super::values::{Rule, named_value};
@@ -60,44 +59,34 @@ pub fn value(snapshot: &Snapshot, pointer: &str, default: &str) -> String {
 #[derive(Debug)]
 pub struct Antrea;
 
-impl Driver for Antrea {
-    fn title(&self) -> &'static str {
-        "Antrea"
-    }
-
+const FACTS: Facts = Facts {
+    title: "Antrea",
     // *Source*: the chart of 2.4.
-    fn agent_container(&self) -> &'static str {
-        "antrea-agent"
-    }
-
+    agent_container: "antrea-agent",
     // *Source*: the same.
-    fn controllers(&self) -> &'static [&'static str] {
-        &["antrea-controller"]
-    }
+    controllers: &["antrea-controller"],
+    footprint: footprint::FOOTPRINT,
+    chart: Some("antrea"),
+    rules: rules::RULES,
+    readers: rules::AGENTS,
+    interfaces: &["antrea-gw0", "antrea-egress0"],
+    router_positions: &[(1, "antrea-gw0")],
+    own_policies: &[Kind::ANTREA_NETWORK_POLICY, Kind::ANTREA_CLUSTER_NETWORK_POLICY],
+    ..Facts::COMMON
+};
 
-    fn footprint(&self) -> Footprint {
-        footprint::FOOTPRINT
-    }
-
-    fn chart(&self) -> Option<&'static str> {
-        Some("antrea")
+impl Driver for Antrea {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     fn has_settings(&self, snapshot: &Snapshot) -> bool {
         config(snapshot).is_some()
     }
 
-    fn rules(&self) -> &'static [Rule] {
-        rules::RULES
-    }
-
     fn values(&self, snapshot: &Snapshot, rule: &Rule) -> Vec<(String, Subject)> {
         let Some(config) = config(snapshot) else { return Vec::new() };
         vec![named_value(rule, subject(Kind::CONFIG_MAP, config), &value(snapshot, rule.key, rule.absent))]
-    }
-
-    fn readers(&self) -> &'static [&'static str] {
-        rules::AGENTS
     }
 
     // For the built-in module of Open vSwitch. *Source*: Antrea, "Getting started".
@@ -167,14 +156,6 @@ impl Driver for Antrea {
         value(snapshot, "/trafficEncryptionMode", "none") != "none"
     }
 
-    fn interfaces(&self) -> &'static [&'static str] {
-        &["antrea-gw0", "antrea-egress0"]
-    }
-
-    fn router_positions(&self) -> &'static [(u128, &'static str)] {
-        &[(1, "antrea-gw0")]
-    }
-
     fn has_node_cidrs(&self, _snapshot: &Snapshot) -> bool {
         true
     }
@@ -185,10 +166,6 @@ impl Driver for Antrea {
 
     fn add_new_claims(&self, scene: &Scene<'_>, claims: &mut Claims) {
         claims.add_node_cidrs(scene, Usage::NewNode);
-    }
-
-    fn own_policies(&self) -> &'static [Kind] {
-        &[Kind::ANTREA_NETWORK_POLICY, Kind::ANTREA_CLUSTER_NETWORK_POLICY]
     }
 
     // *Source*: Antrea, "AdminNetworkPolicy API Support in Antrea" (1.13) and "ClusterNetworkPolicy API Support in Antrea" (2.7);

@@ -2,13 +2,13 @@
 //!
 //! *Source*: aws/amazon-vpc-cni-k8s: README.md.
 
+mod features;
 mod footprint;
 
 use snapshot::model::{Kind, Snapshot};
 
 use super::cidr::Claims;
-use super::driver::Driver;
-use super::footprint::Footprint;
+use super::driver::{Driver, Facts};
 use super::network::{Tunnel, agent, default_subject, is_yes, read_mtu, variable};
 use super::support::Cni;
 use crate::check::Scene;
@@ -37,18 +37,19 @@ pub(super) fn has_policy_agent(snapshot: &Snapshot) -> bool {
 #[derive(Debug)]
 pub struct AwsVpcCni;
 
-impl Driver for AwsVpcCni {
-    fn title(&self) -> &'static str {
-        "Amazon VPC CNI"
-    }
-
+const FACTS: Facts = Facts {
+    title: "Amazon VPC CNI",
     // *Source*: the manifest of 1.20.
-    fn agent_container(&self) -> &'static str {
-        "aws-node"
-    }
+    agent_container: "aws-node",
+    footprint: footprint::FOOTPRINT,
+    enforces_policies: false,
+    features: &[(Cni::AwsVpcCni, features::FEATURES)],
+    ..Facts::COMMON
+};
 
-    fn footprint(&self) -> Footprint {
-        footprint::FOOTPRINT
+impl Driver for AwsVpcCni {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     // No pair leads to it.
@@ -79,9 +80,5 @@ impl Driver for AwsVpcCni {
 
     fn add_new_claims(&self, _scene: &Scene<'_>, claims: &mut Claims) {
         claims.is_shared = true;
-    }
-
-    fn enforces_policies(&self) -> bool {
-        false
     }
 }

@@ -4,15 +4,16 @@
 //! the one called `default`.
 
 pub(super) mod claims;
+mod features;
 pub(super) mod footprint;
 mod rules;
 
 use snapshot::model::{Kind, Object, PodSpec, Snapshot, Workload};
 
 use super::cidr::{Claims, Usage};
-use super::driver::{Driver, has_container};
+use super::driver::{Driver, Facts, has_container};
 use super::enforcement::Support;
-use super::footprint::{Footprint, Part};
+use super::footprint::Part;
 use super::network::{
     Protocol, Setting, Tunnel, agent, default_subject, is_yes, read_mtu, scalar_text, subject, variable,
 };
@@ -162,29 +163,28 @@ pub(super) fn set_mtu(scene: &Scene<'_>, place: &Subject, bytes: u32, map: &str,
 #[derive(Debug)]
 pub struct Calico;
 
-impl Driver for Calico {
-    fn title(&self) -> &'static str {
-        "Calico"
-    }
-
+pub(super) const FACTS: Facts = Facts {
+    title: "Calico",
     // *Source*: the manifest of 3.30.
-    fn agent_container(&self) -> &'static str {
-        "calico-node"
+    agent_container: "calico-node",
+    // *Source*: the same.
+    controllers: &["calico-kube-controllers", "calico-typha"],
+    footprint: footprint::FOOTPRINT,
+    rules: rules::RULES,
+    own_policies: &[Kind::CALICO_NETWORK_POLICY, Kind::CALICO_GLOBAL_NETWORK_POLICY],
+    features: &[(Cni::Calico, features::FEATURES)],
+    ..Facts::COMMON
+};
+
+impl Driver for Calico {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     // Canal's DaemonSet has the container of Flannel's agent, too.
     fn is_agent(&self, spec: &PodSpec) -> bool {
-        has_container(spec, self.agent_container())
-            && !has_container(spec, Cni::Flannel.driver().agent_container())
-    }
-
-    // *Source*: the same.
-    fn controllers(&self) -> &'static [&'static str] {
-        &["calico-kube-controllers", "calico-typha"]
-    }
-
-    fn footprint(&self) -> Footprint {
-        footprint::FOOTPRINT
+        has_container(spec, FACTS.agent_container)
+            && !has_container(spec, super::flannel::FACTS.agent_container)
     }
 
     fn refusals(&self, scene: &Scene<'_>, inventory: &Inventory) -> Vec<Refusal> {
@@ -235,10 +235,6 @@ impl Driver for Calico {
 
     fn has_settings(&self, snapshot: &Snapshot) -> bool {
         node(snapshot).is_some()
-    }
-
-    fn rules(&self) -> &'static [Rule] {
-        rules::RULES
     }
 
     fn values(&self, snapshot: &Snapshot, rule: &Rule) -> Vec<(String, Subject)> {
@@ -347,10 +343,6 @@ impl Driver for Calico {
             claims.add(pool.text("/spec/cidr").unwrap_or_default(), used, None, source);
         }
         claims::blocks(scene, Usage::NewNode, claims);
-    }
-
-    fn own_policies(&self) -> &'static [Kind] {
-        &[Kind::CALICO_NETWORK_POLICY, Kind::CALICO_GLOBAL_NETWORK_POLICY]
     }
 
     // *Source*: Calico's release notes of 3.29; its pull request 9464, which is in 3.30; its issue 10745, by which ClusterNetworkPolicy replaces both of the

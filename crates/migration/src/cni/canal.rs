@@ -5,9 +5,8 @@ mod footprint;
 use snapshot::model::{Kind, PodSpec, Snapshot};
 
 use super::cidr::{Claims, Usage};
-use super::driver::{Driver, has_container};
+use super::driver::{Driver, Facts, has_container};
 use super::enforcement::Support;
-use super::footprint::Footprint;
 use super::network::{Tunnel, read_mtu, subject};
 use super::support::Cni;
 use super::{calico, flannel};
@@ -19,23 +18,24 @@ use crate::finish::{Inventory, Refusal};
 #[derive(Debug)]
 pub struct Canal;
 
-impl Driver for Canal {
-    fn title(&self) -> &'static str {
-        "Canal"
-    }
+const FACTS: Facts = Facts {
+    title: "Canal",
+    agent_container: calico::FACTS.agent_container,
+    footprint: footprint::FOOTPRINT,
+    router_positions: &[(0, "flannel.1")],
+    own_policies: calico::FACTS.own_policies,
+    features: &[calico::FACTS.features[0], flannel::FACTS.features[0]],
+    ..Facts::COMMON
+};
 
-    fn agent_container(&self) -> &'static str {
-        Cni::Calico.driver().agent_container()
+impl Driver for Canal {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     // *Source*: the manifest of Calico 3.30.
     fn is_agent(&self, spec: &PodSpec) -> bool {
-        has_container(spec, self.agent_container())
-            && has_container(spec, Cni::Flannel.driver().agent_container())
-    }
-
-    fn footprint(&self) -> Footprint {
-        footprint::FOOTPRINT
+        has_container(spec, FACTS.agent_container) && has_container(spec, flannel::FACTS.agent_container)
     }
 
     fn refusals(&self, scene: &Scene<'_>, _inventory: &Inventory) -> Vec<Refusal> {
@@ -62,10 +62,6 @@ impl Driver for Canal {
         calico::set_mtu(scene, place, bytes, "canal-config", "canal")
     }
 
-    fn router_positions(&self) -> &'static [(u128, &'static str)] {
-        &[(0, "flannel.1")]
-    }
-
     fn has_node_cidrs(&self, _snapshot: &Snapshot) -> bool {
         true
     }
@@ -76,10 +72,6 @@ impl Driver for Canal {
 
     fn add_new_claims(&self, scene: &Scene<'_>, claims: &mut Claims) {
         claims.add_node_cidrs(scene, Usage::NewNode);
-    }
-
-    fn own_policies(&self) -> &'static [Kind] {
-        Cni::Calico.driver().own_policies()
     }
 
     fn support(&self, kind: Kind) -> Option<Support> {

@@ -10,9 +10,9 @@ use std::collections::BTreeSet;
 use snapshot::model::{Kind, Node, Object, Selector, Snapshot};
 
 use super::cidr::{Claims, Usage};
-use super::driver::{Driver, Kernel};
+use super::driver::{Driver, Facts, Kernel};
 use super::enforcement::{Support, Switch};
-use super::footprint::{Footprint, Part};
+use super::footprint::Part;
 use super::network::{Protocol, Routers, Setting, Tunnel, default_subject, is_yes, read_mtu, subject};
 use super::support::{Cni, Strategy};
 use super::values::{Rule, SOCKET_LB, Values, named_value};
@@ -144,27 +144,30 @@ const RHEL_8_10: u32 = 553;
 #[derive(Debug)]
 pub struct Cilium;
 
-impl Driver for Cilium {
-    fn title(&self) -> &'static str {
-        "Cilium"
-    }
-
+const FACTS: Facts = Facts {
+    title: "Cilium",
     // *Source*: the chart of 1.18.
-    fn agent_container(&self) -> &'static str {
-        "cilium-agent"
-    }
-
+    agent_container: "cilium-agent",
     // *Source*: the same.
-    fn controllers(&self) -> &'static [&'static str] {
-        &["cilium-operator"]
-    }
+    controllers: &["cilium-operator"],
+    footprint: footprint::FOOTPRINT,
+    kinds_in_the_way: &[Kind::INGRESS, Kind::GATEWAY, Kind::SERVICE],
+    chart: Some("cilium"),
+    rules: rules::RULES,
+    readers: rules::AGENTS,
+    nests_tunnels: true,
+    // The other end of `cilium_host`, `cilium_net`, has no address that Calico takes. *Source*: cilium/cilium: pkg/datapath/loader/base.go gives the
+    // router's addresses to `cilium_host` alone.
+    interfaces: &["cilium_host"],
+    // Its health probe has one.
+    reserved_addresses: 4,
+    own_policies: &[Kind::CILIUM_NETWORK_POLICY, Kind::CILIUM_CLUSTERWIDE_NETWORK_POLICY],
+    ..Facts::COMMON
+};
 
-    fn footprint(&self) -> Footprint {
-        footprint::FOOTPRINT
-    }
-
-    fn kinds_in_the_way(&self) -> &'static [Kind] {
-        &[Kind::INGRESS, Kind::GATEWAY, Kind::SERVICE]
+impl Driver for Cilium {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     // Ingresses and Gateways that it serves, and what its operator does to Nodes without an agent.
@@ -205,16 +208,8 @@ impl Driver for Cilium {
         all
     }
 
-    fn chart(&self) -> Option<&'static str> {
-        Some("cilium")
-    }
-
     fn has_settings(&self, snapshot: &Snapshot) -> bool {
         config(snapshot).is_some()
-    }
-
-    fn rules(&self) -> &'static [Rule] {
-        rules::RULES
     }
 
     fn values(&self, snapshot: &Snapshot, rule: &Rule) -> Vec<(String, Subject)> {
@@ -230,10 +225,6 @@ impl Driver for Cilium {
                 .map(|(object, value)| named_value(rule, subject(Kind::CILIUM_NODE_CONFIG, object), value)),
         );
         all
-    }
-
-    fn readers(&self) -> &'static [&'static str] {
-        rules::AGENTS
     }
 
     fn add_install_values(&self, scene: &Scene<'_>, values: &mut Values) {
@@ -295,10 +286,6 @@ impl Driver for Cilium {
         )
     }
 
-    fn nests_tunnels(&self) -> bool {
-        true
-    }
-
     fn mtu(&self, snapshot: &Snapshot) -> (Option<u32>, Subject) {
         let set = setting(snapshot, "mtu").and_then(|setting| read_mtu(&setting.value));
         let source = config(snapshot).map(|config| subject(Kind::CONFIG_MAP, config));
@@ -314,12 +301,6 @@ impl Driver for Cilium {
     fn encrypts(&self, snapshot: &Snapshot) -> bool {
         let is_on = |key: &str| setting(snapshot, key).is_some_and(|set| is_yes(&set.value));
         is_on("enable-wireguard") || is_on("enable-ipsec")
-    }
-
-    // The other end of `cilium_host`, `cilium_net`, has no address that Calico takes. *Source*: cilium/cilium: pkg/datapath/loader/base.go gives the
-    // router's addresses to `cilium_host` alone.
-    fn interfaces(&self) -> &'static [&'static str] {
-        &["cilium_host"]
     }
 
     fn routers<'s>(&self, snapshot: &'s Snapshot) -> Routers<'s> {
@@ -398,15 +379,6 @@ impl Driver for Cilium {
                 );
             }
         }
-    }
-
-    // Its health probe has one.
-    fn reserved_addresses(&self) -> u128 {
-        4
-    }
-
-    fn own_policies(&self) -> &'static [Kind] {
-        &[Kind::CILIUM_NETWORK_POLICY, Kind::CILIUM_CLUSTERWIDE_NETWORK_POLICY]
     }
 
     // *Source*: Cilium's issue 23380, which was closed with ClusterNetworkPolicy; Cilium, "Network Policy" of Kubernetes (1.20).

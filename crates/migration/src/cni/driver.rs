@@ -10,34 +10,96 @@ use super::support::Cni;
 use super::values::{Rule, Values};
 use super::{antrea, aws_vpc, calico, canal, cilium, flannel};
 use crate::check::Scene;
-use crate::check::finding::Subject;
+use crate::check::finding::{Severity, Subject};
 use crate::finish::{Inventory, Refusal};
 use crate::workload::Version;
 
+/// A feature of an old CNI, and how it shows.
+#[derive(Debug)]
+pub struct Feature {
+    pub(crate) code: &'static str,
+    pub(crate) severity: Severity,
+    /// The objects that use it; none if no object does.
+    pub(crate) find: fn(&Scene<'_>) -> Vec<Subject>,
+    pub(crate) what: &'static str,
+    pub(crate) why: &'static str,
+    /// What to do where the new CNI is one of these.
+    pub(crate) fixes: &'static [(Cni, &'static str)],
+    /// What to do where it is another one.
+    pub(crate) fix: &'static str,
+}
+
+impl Feature {
+    /// What to do, by the CNI to move to.
+    pub(crate) fn fix(&self, to: Cni) -> &'static str {
+        self.fixes.iter().find(|(cni, _)| *cni == to).map_or(self.fix, |(_, fix)| fix)
+    }
+}
+
+/// What holds of a CNI in every cluster.
+#[derive(Debug)]
+pub struct Facts {
+    /// Its name in a sentence: `Amazon VPC CNI`.
+    pub title: &'static str,
+    /// The name of the container that is its agent. DaemonSets are often renamed, as in a migration with two DaemonSets of one CNI, but containers are not.
+    pub agent_container: &'static str,
+    /// The containers of controllers without which its agents do not work.
+    pub controllers: &'static [&'static str],
+    /// What it has in the API.
+    pub footprint: Footprint,
+    /// The kinds of objects that must be known before it is removed.
+    pub kinds_in_the_way: &'static [Kind],
+    /// The name of its Helm chart and of the chart's repository; none if Crossfade knows no value of a chart.
+    pub chart: Option<&'static str>,
+    /// The settings that it needs as the CNI to move to.
+    pub rules: &'static [Rule],
+    /// The workloads that read a setting for which there is no rule.
+    pub readers: &'static [&'static str],
+    /// Whether a packet goes through all of its tunnels, one in the other, and not through one of them.
+    pub nests_tunnels: bool,
+    /// Its interfaces that carry an address of the node, and that Calico does not skip by itself.
+    pub interfaces: &'static [&'static str],
+    /// The positions of addresses in a node's range that are its routers', and the devices that have them.
+    pub router_positions: &'static [(u128, &'static str)],
+    /// How many addresses of a node's range are for no pod: the first and the last one, and those of routers.
+    pub reserved_addresses: u128,
+    /// Whether it enforces every NetworkPolicy for its own pods by default.
+    pub enforces_policies: bool,
+    /// The kinds of policies of its own.
+    pub own_policies: &'static [Kind],
+    /// Its features that a new CNI may lack, by the CNI that has them.
+    pub features: &'static [(Cni, &'static [Feature])],
+}
+
+impl Facts {
+    /// What holds of most CNIs.
+    pub const COMMON: Self = Self {
+        title: "",
+        agent_container: "",
+        controllers: &[],
+        footprint: Footprint::NOTHING,
+        kinds_in_the_way: &[],
+        chart: None,
+        rules: &[],
+        readers: &[],
+        nests_tunnels: false,
+        interfaces: &[],
+        router_positions: &[],
+        reserved_addresses: 3,
+        enforces_policies: true,
+        own_policies: &[],
+        features: &[],
+    };
+}
+
 /// A CNI. The file of each has its implementation; a method with a body here says what holds for most.
 pub trait Driver: Sync {
-    /// Its name in a sentence: `Amazon VPC CNI`.
-    fn title(&self) -> &'static str;
-
-    /// The name of the container that is its agent. DaemonSets are often renamed, as in a migration with two DaemonSets of one CNI, but containers are not.
-    fn agent_container(&self) -> &'static str;
+    /// What holds of it in every cluster.
+    fn facts(&self) -> &'static Facts;
 
     /// Whether a template is one of its agent.
     fn is_agent(&self, spec: &PodSpec) -> bool {
-        has_container(spec, self.agent_container())
-    }
-
-    /// The containers of controllers without which its agents do not work.
-    fn controllers(&self) -> &'static [&'static str] {
-        &[]
-    }
-
-    /// What it has in the API.
-    fn footprint(&self) -> Footprint;
-
-    /// The kinds of objects that must be known before it is removed.
-    fn kinds_in_the_way(&self) -> &'static [Kind] {
-        &[]
+        has_container(spec, self.facts().agent_container)
     }
 
     /// What stands in the way of its removal.
@@ -45,29 +107,14 @@ pub trait Driver: Sync {
         Vec::new()
     }
 
-    /// The name of its Helm chart and of the chart's repository; none if Crossfade knows no value of a chart.
-    fn chart(&self) -> Option<&'static str> {
-        None
-    }
-
     /// Whether what has its settings is in the cluster, where Crossfade knows any.
     fn has_settings(&self, _snapshot: &Snapshot) -> bool {
         true
     }
 
-    /// The settings that it needs as the CNI to move to.
-    fn rules(&self) -> &'static [Rule] {
-        &[]
-    }
-
     /// Every value of the setting of a rule, with the object that has it; none if the CNI is not installed.
     fn values(&self, _snapshot: &Snapshot, _rule: &Rule) -> Vec<(String, Subject)> {
         Vec::new()
-    }
-
-    /// The workloads that read a setting for which there is no rule.
-    fn readers(&self) -> &'static [&'static str] {
-        &[]
     }
 
     /// Adds the values to install it with that depend on the cluster and the migration.
@@ -97,11 +144,6 @@ pub trait Driver: Sync {
         }
     }
 
-    /// Whether a packet goes through all of its tunnels, one in the other, and not through one of them.
-    fn nests_tunnels(&self) -> bool {
-        false
-    }
-
     /// The MTU that is set for its pods, and where it is or would be set.
     fn mtu(&self, snapshot: &Snapshot) -> (Option<u32>, Subject);
 
@@ -113,19 +155,9 @@ pub trait Driver: Sync {
         false
     }
 
-    /// Its interfaces that carry an address of the node, and that Calico does not skip by itself.
-    fn interfaces(&self) -> &'static [&'static str] {
-        &[]
-    }
-
-    /// The positions of addresses in a node's range that are its routers', and the devices that have them.
-    fn router_positions(&self) -> &'static [(u128, &'static str)] {
-        &[]
-    }
-
     /// The addresses of its routers.
     fn routers<'s>(&self, snapshot: &'s Snapshot) -> Routers<'s> {
-        routers_at(snapshot, self.router_positions())
+        routers_at(snapshot, self.facts().router_positions)
     }
 
     /// Whether it gives pods addresses of their Node's pod CIDR.
@@ -136,21 +168,6 @@ pub trait Driver: Sync {
 
     /// Adds the ranges from which it gives addresses as the new CNI.
     fn add_new_claims(&self, scene: &Scene<'_>, claims: &mut Claims);
-
-    /// How many addresses of a node's range are for no pod: the first and the last one, and those of routers.
-    fn reserved_addresses(&self) -> u128 {
-        3
-    }
-
-    /// Whether it enforces every NetworkPolicy for its own pods by default.
-    fn enforces_policies(&self) -> bool {
-        true
-    }
-
-    /// The kinds of policies of its own.
-    fn own_policies(&self) -> &'static [Kind] {
-        &[]
-    }
 
     /// What it must have to enforce policies of administrators of a kind; none if no release of it does.
     fn support(&self, _kind: Kind) -> Option<Support> {
@@ -181,6 +198,12 @@ impl From<Version> for Kernel {
 }
 
 impl Cni {
+    /// What holds of it in every cluster.
+    #[must_use]
+    pub fn facts(self) -> &'static Facts {
+        self.driver().facts()
+    }
+
     /// What the program knows of it.
     #[must_use]
     pub fn driver(self) -> &'static dyn Driver {

@@ -98,14 +98,14 @@ impl Phase {
 /// new one does not.
 #[must_use]
 pub fn enforces(scene: &Scene<'_>, cni: Cni, kind: Kind) -> bool {
-    let has_kind = cni.driver().own_policies().contains(&kind);
+    let has_kind = cni.facts().own_policies.contains(&kind);
     match kind {
         Kind::NETWORK_POLICY => {
             let is_set = || {
                 aws_vpc::has_policy_agent(scene.snapshot)
                     || calico::policy_engine(scene.snapshot, cni).is_some()
             };
-            cni.driver().enforces_policies() || (cni == Cni::AwsVpcCni && is_set())
+            cni.facts().enforces_policies || (cni == Cni::AwsVpcCni && is_set())
         }
         Kind::ADMIN_NETWORK_POLICY
         | Kind::BASELINE_ADMIN_NETWORK_POLICY
@@ -311,7 +311,7 @@ mod tests {
     fn cluster_network_policies_hold_only_where_a_release_and_a_setting_say_so() {
         use Cni::{Antrea, Calico, Cilium, Flannel};
         let agent = |cni: Cni, tag: &str| {
-            let name = cni.driver().agent_container();
+            let name = cni.facts().agent_container;
             let containers = json!([{"name": name, "image": format!("registry/{name}:{tag}")}]);
             object(
                 Kind::DAEMON_SET,
@@ -352,7 +352,7 @@ mod tests {
 
     /// The agent of a CNI.
     fn agent_of(cni: Cni, tag: &str) -> (Kind, serde_json::Value) {
-        let name = cni.driver().agent_container();
+        let name = cni.facts().agent_container;
         let containers = json!([{"name": name, "image": format!("registry/{name}:{tag}"),
             "env": [{"name": "CALICO_NETWORKING_BACKEND", "value": "none"}]}]);
         object(

@@ -2,14 +2,14 @@
 //!
 //! *Source*: flannel-io/flannel: Documentation/configuration.md, Documentation/backends.md.
 
+mod features;
 pub(super) mod footprint;
 
 use serde_json::Value;
 use snapshot::model::{Kind, Object, PodSpec, Snapshot};
 
 use super::cidr::{Claim, Claims, Usage};
-use super::driver::{Driver, has_container};
-use super::footprint::Footprint;
+use super::driver::{Driver, Facts, has_container};
 use super::network::{Protocol, Tunnel, default_subject, read_yaml, subject};
 use super::support::Cni;
 use crate::check::Scene;
@@ -127,24 +127,26 @@ pub(super) fn add_old_claims(scene: &Scene<'_>, claims: &mut Claims) {
 #[derive(Debug)]
 pub struct Flannel;
 
-impl Driver for Flannel {
-    fn title(&self) -> &'static str {
-        "Flannel"
-    }
-
+pub(super) const FACTS: Facts = Facts {
+    title: "Flannel",
     // *Source*: the manifest of 0.27.
-    fn agent_container(&self) -> &'static str {
-        "kube-flannel"
+    agent_container: "kube-flannel",
+    footprint: footprint::FOOTPRINT,
+    router_positions: &[(0, "flannel.1"), (1, "cni0")],
+    enforces_policies: false,
+    features: &[(Cni::Flannel, features::FEATURES)],
+    ..Facts::COMMON
+};
+
+impl Driver for Flannel {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     // Canal has the container of Calico's agent, too.
     fn is_agent(&self, spec: &PodSpec) -> bool {
-        has_container(spec, self.agent_container())
-            && !has_container(spec, Cni::Calico.driver().agent_container())
-    }
-
-    fn footprint(&self) -> Footprint {
-        footprint::FOOTPRINT
+        has_container(spec, FACTS.agent_container)
+            && !has_container(spec, super::calico::FACTS.agent_container)
     }
 
     fn tunnels(&self, snapshot: &Snapshot) -> Vec<Tunnel> {
@@ -165,10 +167,6 @@ impl Driver for Flannel {
         format!("Set Backend.MTU to {bytes} in net-conf.json of {place}, then restart Flannel's DaemonSet.")
     }
 
-    fn router_positions(&self) -> &'static [(u128, &'static str)] {
-        &[(0, "flannel.1"), (1, "cni0")]
-    }
-
     fn has_node_cidrs(&self, _snapshot: &Snapshot) -> bool {
         true
     }
@@ -179,9 +177,5 @@ impl Driver for Flannel {
 
     fn add_new_claims(&self, scene: &Scene<'_>, claims: &mut Claims) {
         claims.add_node_cidrs(scene, Usage::NewNode);
-    }
-
-    fn enforces_policies(&self) -> bool {
-        false
     }
 }

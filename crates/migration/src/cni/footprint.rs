@@ -170,6 +170,17 @@ pub const DEFINITION: Api =
 pub(super) const SYSTEM: Place = Place::In(&["kube-system"]);
 
 impl Footprint {
+    /// That of a CNI that has nothing there.
+    pub(super) const NOTHING: Self = Self {
+        rows: &[],
+        definitions: &[],
+        secrets: &[],
+        namespaces: &[],
+        annotations: &[],
+        reasons: &[],
+        taints: &[],
+    };
+
     /// Every name that an object of it may have, where its agents are in these namespaces.
     #[must_use]
     pub fn targets(&self, namespaces: &BTreeSet<String>) -> BTreeSet<Target> {

@@ -117,7 +117,7 @@ pub(super) fn named_value(rule: &Rule, object: Subject, value: &str) -> (String,
 /// The rule with this code, of a CNI to move to.
 #[must_use]
 pub fn rule(to: Cni, code: &str) -> Option<&'static Rule> {
-    to.driver().rules().iter().find(|rule| rule.code == code)
+    to.facts().rules.iter().find(|rule| rule.code == code)
 }
 
 #[cfg(test)]
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn rules_accept_the_value_that_they_tell_to_set() {
         let mut seen = 0;
-        for rule in Cni::value_variants().iter().flat_map(|cni| cni.driver().rules()) {
+        for rule in Cni::value_variants().iter().flat_map(|cni| cni.facts().rules) {
             for expected in rule.expected {
                 seen += 1;
                 assert!(expected.first().is_none_or(|value| expected.accepts(value)), "{}", rule.key);

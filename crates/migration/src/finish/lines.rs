@@ -563,8 +563,8 @@ fn remove(facts: &Facts<'_>) -> Line {
 fn absence(facts: &Facts<'_>, is_removed: bool) -> Line {
     let name = LineName::Absence;
     let Facts { scene, inventory, .. } = facts;
-    let footprint = scene.from.driver().footprint();
-    let new = scene.to.driver().footprint();
+    let footprint = scene.from.facts().footprint;
+    let new = scene.to.facts().footprint;
     let mut evidence = removal::remaining(inventory);
     let mut helps = Vec::new();
     if !is_removed && !evidence.is_empty() {
@@ -623,7 +623,7 @@ fn absence(facts: &Facts<'_>, is_removed: bool) -> Line {
 
 /// Definitions in the old CNI's groups that neither CNI's table has: of an older release, or of another product.
 fn unknown_definitions(scene: &Scene<'_>) -> Vec<String> {
-    let (old, new) = (scene.from.driver().footprint(), scene.to.driver().footprint());
+    let (old, new) = (scene.from.facts().footprint, scene.to.facts().footprint);
     let groups: Vec<&str> = old.definitions.iter().copied().flatten().map(|row| row.group).collect();
     let is_in_group = |name: &str| {
         let rest = |group: &&str| name.strip_suffix(*group).is_some_and(|rest| rest.ends_with('.'));

@@ -127,9 +127,9 @@ impl Record {
 /// has, too.
 #[must_use]
 pub fn candidates(scene: &Scene<'_>, namespaces: &BTreeSet<String>) -> BTreeSet<Target> {
-    let shared = scene.to.driver().footprint().targets(&namespaces_of(scene, scene.to));
+    let shared = scene.to.facts().footprint.targets(&namespaces_of(scene, scene.to));
     let shared: BTreeSet<_> = shared.iter().map(Target::key).collect();
-    let all = scene.from.driver().footprint().targets(namespaces).into_iter();
+    let all = scene.from.facts().footprint.targets(namespaces).into_iter();
     all.filter(|target| !shared.contains(&target.key()) && !is_absent(scene.snapshot, target)).collect()
 }
 
@@ -307,13 +307,13 @@ impl FinishPlan {
         }
         // A plan names what may be deleted: nothing but what the CNI has by this program's own tables.
         let namespaces = plan.delete.iter().filter_map(|pin| pin.target.namespace.clone()).collect();
-        let known = plan.from.driver().footprint().targets(&namespaces);
+        let known = plan.from.facts().footprint.targets(&namespaces);
         let is_resource = |target: &Target| {
             target.part == Part::Resource
                 && plan
                     .from
-                    .driver()
-                    .footprint()
+                    .facts()
+                    .footprint
                     .class(&format!("{}.{}", target.plural, target.group()))
                     .is_some()
         };

@@ -30,7 +30,7 @@ pub(super) fn refusals(scene: &Scene<'_>, inventory: &Inventory, plan: &FinishPl
 /// Kinds that were not read: that none of their objects stands in the way is not known.
 fn unknown_kinds(scene: &Scene<'_>) -> Vec<Refusal> {
     let mut kinds = vec![Kind::DAEMON_SET, Kind::CUSTOM_RESOURCE_DEFINITION];
-    kinds.extend(scene.from.driver().kinds_in_the_way());
+    kinds.extend(scene.from.facts().kinds_in_the_way);
     let refusal = |kind: Kind| Refusal {
         what: format!("{}: they are not known", kind.resource()),
         help: "read them with the rights in deploy/cluster/rbac-viewer.yaml".into(),

@@ -19,7 +19,7 @@ use crate::cni::support::Cni;
 
 /// Objects of a CNI with their UIDs, as the API server has them.
 fn targets(all: &[(&str, Part)]) -> Vec<(Target, Value)> {
-    let known = Cni::Calico.driver().footprint().targets(&["kube-system".to_owned()].into());
+    let known = Cni::Calico.facts().footprint.targets(&["kube-system".to_owned()].into());
     let find = |(title, part): &(&str, Part)| {
         let target = known.iter().find(|target| target.to_string() == *title && target.part == *part);
         let target = target.unwrap_or_else(|| panic!("{title} is not in the footprint")).clone();
@@ -683,7 +683,7 @@ fn what_the_new_cni_has_too_stays() {
 /// Whatever the policies are, their finalizers need the controller.
 #[test]
 fn the_settings_of_a_controller_of_users_policies_stay() {
-    let settings = Cni::AwsVpcCni.driver().footprint().targets(&BTreeSet::new()).into_iter();
+    let settings = Cni::AwsVpcCni.facts().footprint.targets(&BTreeSet::new()).into_iter();
     let settings = settings.filter(|target| target.to_string() == "ConfigMap/kube-system/amazon-vpc-cni");
     let settings: Vec<Target> = settings.collect();
     for (value, stays) in [("true", true), ("false", false)] {

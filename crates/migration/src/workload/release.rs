@@ -20,7 +20,7 @@ pub fn version(text: &str) -> Option<Version> {
 pub fn tag<'a>(scene: &Scene<'a>, cni: Cni) -> Option<&'a str> {
     let containers = &agents(scene, cni).first()?.daemon_set.spec.template.spec.containers;
     image_tag(
-        &containers.iter().find(|container| container.name.as_ref() == cni.driver().agent_container())?.image,
+        &containers.iter().find(|container| container.name.as_ref() == cni.facts().agent_container)?.image,
     )
 }
 

@@ -1,10 +1,5 @@
 //! Features of the old CNI that are in use, and that the new one lacks or has in another form.
 
-mod aws;
-mod calico;
-mod flannel;
-mod hosts;
-
 use std::collections::BTreeSet;
 
 use snapshot::model::{Kind, Meta, Pod, Workload};
@@ -12,6 +7,7 @@ use snapshot::model::{Kind, Meta, Pod, Workload};
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
+use crate::cni::driver::Feature;
 use crate::cni::network::is_yes;
 use crate::cni::support::Cni;
 use crate::cni::{calico as felix, cilium};
@@ -56,35 +52,16 @@ pub(in crate::check) const CHECK: Check = Check {
     run,
 };
 
-/// A feature, and how it shows.
-struct Feature {
-    code: &'static str,
-    severity: Severity,
-    /// The objects that use it; none if no object does.
-    find: fn(&Scene<'_>) -> Vec<Subject>,
-    what: &'static str,
-    why: &'static str,
-    /// What to do, by the CNI to move to.
-    fix: fn(Cni) -> &'static str,
-}
-
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    let calicos: &[Feature] = if scene.to == Cni::Calico { &[] } else { calico::FEATURES };
-    let (own, more): (&[Feature], &[Feature]) = match scene.from {
-        Cni::Calico => (calicos, &[]),
-        Cni::Canal => (calicos, flannel::FEATURES),
-        Cni::Flannel => (flannel::FEATURES, &[]),
-        Cni::AwsVpcCni => (aws::FEATURES, &[]),
-        Cni::Cilium | Cni::Antrea => (&[], &[]),
-    };
     let feature_finding = |feature: &Feature| {
         let objects = (feature.find)(scene);
-        let Feature { code, severity, what, why, fix, .. } = feature;
-        let finding = || Finding::new(code, *severity, *what, *why, fix(scene.to));
+        let Feature { code, severity, what, why, .. } = feature;
+        let finding = || Finding::new(code, *severity, *what, *why, feature.fix(scene.to));
         (!objects.is_empty()).then(|| finding().with_objects(objects))
     };
-    own.iter()
-        .chain(more)
+    let lists = scene.from.facts().features.iter().filter(|(cni, _)| *cni != scene.to);
+    lists
+        .flat_map(|(_, features)| *features)
         .filter_map(feature_finding)
         .chain(bandwidth(scene))
         .chain(kube_proxy(scene))
@@ -156,7 +133,7 @@ fn is_parked(scene: &Scene<'_>, daemon_set: &Workload) -> bool {
 }
 
 /// The owners of the pods, and the namespaces, that have an annotation of this kind.
-fn pods_with_annotation(scene: &Scene<'_>, is_meant: impl Fn(&str) -> bool) -> Vec<Subject> {
+pub(crate) fn pods_with_annotation(scene: &Scene<'_>, is_meant: impl Fn(&str) -> bool) -> Vec<Subject> {
     let key = |meta: &Meta| meta.annotations.keys().find(|key| is_meant(key)).map(ToString::to_string);
     let pods = scene.snapshot.pods.iter().filter(|pod| !pod.metadata.annotations.is_empty());
     let pods = pods.filter_map(|pod| Some(owner(pod).detail(key(&pod.metadata)?)));

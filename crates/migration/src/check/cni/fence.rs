@@ -194,7 +194,7 @@ fn homeless(scene: &Scene<'_>) -> Option<Finding> {
     let is_controller = |deployment: &&Workload| {
         let mut names =
             deployment.spec.template.spec.containers.iter().map(|container| container.name.as_ref());
-        names.any(|name| [scene.from, scene.to].iter().any(|cni| cni.driver().controllers().contains(&name)))
+        names.any(|name| [scene.from, scene.to].iter().any(|cni| cni.facts().controllers.contains(&name)))
     };
     let nodes: Vec<_> = scene
         .snapshot

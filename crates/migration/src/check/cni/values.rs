@@ -73,7 +73,7 @@ fn wrong_value_finding(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
     let now = row.now.as_deref().unwrap_or_default();
     let what = format!(
         "{}'s setting {key} is {now:?}, and the stage {stage} needs {}.",
-        scene.to.driver().title(),
+        scene.to.facts().title,
         expectation.words()
     );
     let value = rule.chart(values::required_value(scene, rule, stage).unwrap_or(rule.absent));
@@ -117,11 +117,8 @@ fn severity(scene: &Scene<'_>, row: &Row) -> Severity {
 /// What the next stage that needs other settings changes.
 fn change(scene: &Scene<'_>, rows: &[Row], next: Stage) -> Option<Finding> {
     let (lines, command) = upgrade(scene, rows, next)?;
-    let what = format!(
-        "For the stage {next}, settings of {} change: {}.",
-        scene.to.driver().title(),
-        lines.join("; ")
-    );
+    let what =
+        format!("For the stage {next}, settings of {} change: {}.", scene.to.facts().title, lines.join("; "));
     let why = "Each stage needs settings of its own. Set too early, they cut pods of the old network off; forgotten, they leave the cluster without policies or with a slower data plane.";
     let fix = format!(
         "When the stage {next} begins, and not before: {command}. Then set transition.phase to {next} in the settings file and check again."
@@ -130,7 +127,7 @@ fn change(scene: &Scene<'_>, rows: &[Row], next: Stage) -> Option<Finding> {
 }
 
 fn find_not_installed(scene: &Scene<'_>, stage: Stage) -> Option<Finding> {
-    let to = scene.to.driver().title();
+    let to = scene.to.facts().title;
     let severity = if stage == Stage::Install { Severity::Note } else { Severity::Blocks };
     let what = format!("{to} is not installed, so its settings were not checked.");
     let why = "The moment of its installation is the riskiest one of the whole migration. The settings below let the new CNI do nothing to pods until Crossfade asks it to.";
@@ -194,7 +191,7 @@ mod tests {
     #[test]
     fn every_rule_has_its_code_declared() {
         let mut seen = 0;
-        for rule in Cni::value_variants().iter().flat_map(|cni| cni.driver().rules()) {
+        for rule in Cni::value_variants().iter().flat_map(|cni| cni.facts().rules) {
             seen += 1;
             assert!(CHECK.codes.contains(&(rule.code, rule.meaning)), "{}", rule.code);
         }

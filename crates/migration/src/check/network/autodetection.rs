@@ -40,7 +40,7 @@ enum Method {
 }
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    let names = scene.to.driver().interfaces();
+    let names = scene.to.facts().interfaces;
     if scene.from != Cni::Calico || names.is_empty() || calico::is_policy_only(scene.snapshot) {
         return Vec::new();
     }

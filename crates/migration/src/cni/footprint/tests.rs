@@ -4,8 +4,8 @@ use clap::ValueEnum as _;
 
 fn named(cni: Cni, namespaces: &[&str]) -> BTreeSet<String> {
     let namespaces = namespaces.iter().map(|name| (*name).to_owned()).collect();
-    cni.driver()
-        .footprint()
+    cni.facts()
+        .footprint
         .targets(&namespaces)
         .iter()
         .map(|target| format!("{} {target}", target.resource()))
@@ -135,7 +135,7 @@ fn each_footprint_has_its_agent_and_its_definitions() {
     ] {
         let namespaces = [namespace.to_owned()].into();
         let targets: BTreeSet<String> =
-            cni.driver().footprint().targets(&namespaces).iter().map(ToString::to_string).collect();
+            cni.facts().footprint.targets(&namespaces).iter().map(ToString::to_string).collect();
         for name in names {
             assert!(targets.contains(*name), "{cni}: {name}");
         }
@@ -146,7 +146,7 @@ fn each_footprint_has_its_agent_and_its_definitions() {
 /// Where its aggregated API stayed without the definitions behind it, no namespace of the cluster could be deleted.
 #[test]
 fn canal_has_the_optional_api_server_of_calico() {
-    let targets = Cni::Canal.driver().footprint().targets(&BTreeSet::new());
+    let targets = Cni::Canal.facts().footprint.targets(&BTreeSet::new());
     let titles: BTreeSet<String> = targets.iter().map(ToString::to_string).collect();
     for title in [
         "APIService/v3.projectcalico.org",
@@ -163,7 +163,7 @@ fn canal_has_the_optional_api_server_of_calico() {
 #[test]
 fn an_object_has_one_place_in_the_order() {
     for cni in Cni::value_variants() {
-        let targets = cni.driver().footprint().targets(&["kube-system".to_owned()].into());
+        let targets = cni.facts().footprint.targets(&["kube-system".to_owned()].into());
         let keys: BTreeSet<_> = targets.iter().map(Target::key).collect();
         assert_eq!(keys.len(), targets.len(), "{cni}");
     }
@@ -181,7 +181,7 @@ fn what_users_write_is_told_from_state() {
         (Cni::Cilium, "ciliumnodes.cilium.io", Some(Class::State)),
         (Cni::Cilium, "tracingpolicies.cilium.io", None),
     ] {
-        assert_eq!(cni.driver().footprint().class(name), class, "{cni} {name}");
+        assert_eq!(cni.facts().footprint.class(name), class, "{cni} {name}");
     }
 }
 
@@ -195,16 +195,16 @@ fn annotations_of_people_are_not_the_cnis() {
         (Cni::Antrea, "node.antrea.io/max-egress-ips", false),
         (Cni::AwsVpcCni, "k8s.amazonaws.com/eniConfig", false),
     ] {
-        assert_eq!(cni.driver().footprint().annotates(key), is, "{key}");
+        assert_eq!(cni.facts().footprint.annotates(key), is, "{key}");
     }
 }
 
 #[test]
 fn secrets_are_named_where_the_agents_are() {
-    let commands = Cni::Cilium.driver().footprint().secret_commands(&["networking".to_owned()].into());
+    let commands = Cni::Cilium.facts().footprint.secret_commands(&["networking".to_owned()].into());
     assert!(
         commands[0].starts_with("kubectl -n networking delete secret --ignore-not-found cilium-ca "),
         "{commands:?}"
     );
-    assert!(Cni::Flannel.driver().footprint().secret_commands(&BTreeSet::new()).is_empty());
+    assert!(Cni::Flannel.facts().footprint.secret_commands(&BTreeSet::new()).is_empty());
 }

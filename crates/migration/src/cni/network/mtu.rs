@@ -44,7 +44,7 @@ fn overhead(snapshot: &Snapshot, cni: Cni) -> u32 {
     let outer = if addresses.peek().is_some() && addresses.all(is_v6) { 20 } else { 0 };
     let driver = cni.driver();
     let all = driver.tunnels(snapshot).into_iter().map(|tunnel| driver.overhead(tunnel.protocol, outer));
-    if driver.nests_tunnels() { all.sum() } else { all.max().unwrap_or(0) }
+    if cni.facts().nests_tunnels { all.sum() } else { all.max().unwrap_or(0) }
 }
 
 /// A number of bytes; 0 and words such as `auto` mean that it is not set.

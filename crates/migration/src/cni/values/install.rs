@@ -35,7 +35,7 @@ pub fn command(scene: &Scene<'_>, sets: &[(&str, &str)]) -> String {
     let flags: String = sets.iter().map(|(key, value)| format!(" --set {key}={value}")).collect();
     let version = version(scene).map(|version| format!(" --version {version}")).unwrap_or_default();
     let restarts = readers(scene.to, sets).into_iter().collect::<Vec<_>>().join(" ");
-    if let Some(chart) = scene.to.driver().chart() {
+    if let Some(chart) = scene.to.facts().chart {
         return format!(
             "helm upgrade {chart} {chart}/{chart} --namespace kube-system{version} --reuse-values{flags} && kubectl -n kube-system rollout restart {restarts}"
         );
@@ -49,8 +49,8 @@ pub fn command(scene: &Scene<'_>, sets: &[(&str, &str)]) -> String {
 
 /// The workloads that read any of these values. One without a rule, such as that of the socket load balancer, is read by the agents alone.
 fn readers(to: Cni, sets: &[(&str, &str)]) -> BTreeSet<&'static str> {
-    let agents = to.driver().readers();
-    let rule = |set: &str| to.driver().rules().iter().find(|rule| rule.set == set);
+    let agents = to.facts().readers;
+    let rule = |set: &str| to.facts().rules.iter().find(|rule| rule.set == set);
     sets.iter().flat_map(|(set, _)| rule(set).map_or(agents, |rule| rule.readers)).copied().collect()
 }
 
@@ -68,7 +68,7 @@ fn json(value: &str) -> String {
 
 /// The release that is installed, by the tag of the agent's image: the chart has the same number.
 fn version(scene: &Scene<'_>) -> Option<String> {
-    let tag = workload::tag(scene, scene.to).filter(|_| scene.to.driver().chart().is_some())?;
+    let tag = workload::tag(scene, scene.to).filter(|_| scene.to.facts().chart.is_some())?;
     let number = tag.strip_prefix('v')?;
     number
         .split('.')
@@ -79,13 +79,13 @@ fn version(scene: &Scene<'_>) -> Option<String> {
 /// The Helm values to install the new CNI with, as a file. None for a CNI whose values Crossfade does not know.
 #[must_use]
 pub fn manifest(scene: &Scene<'_>) -> Option<String> {
-    let driver = scene.to.driver();
-    driver.chart()?;
+    let facts = scene.to.facts();
+    facts.chart?;
     let required =
-        driver.rules().iter().filter_map(|rule| Some((rule, required_value(scene, rule, Stage::Install)?)));
+        facts.rules.iter().filter_map(|rule| Some((rule, required_value(scene, rule, Stage::Install)?)));
     let mut values: Values =
         required.map(|(rule, value)| (rule.set.to_owned(), quote(rule.chart(value)))).collect();
-    driver.add_install_values(scene, &mut values);
+    scene.to.driver().add_install_values(scene, &mut values);
     values.sort();
     values.dedup();
     Some(nest(&values))

@@ -39,7 +39,7 @@ pub struct Row {
 #[must_use]
 pub fn rows(scene: &Scene<'_>) -> Vec<Row> {
     let stage = scene.config.transition.phase;
-    scene.to.driver().rules().iter().map(|rule| row(scene, rule, stage)).collect()
+    scene.to.facts().rules.iter().map(|rule| row(scene, rule, stage)).collect()
 }
 
 fn row(scene: &Scene<'_>, rule: &'static Rule, stage: Stage) -> Row {

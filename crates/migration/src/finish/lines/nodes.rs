@@ -127,7 +127,7 @@ fn unhealthy_agents(scene: &Scene<'_>) -> Vec<String> {
 /// Whether the old CNI keeps pods away from Nodes. Its agents and its operator write so when the agents end, and nothing takes it back.
 pub(super) fn node_state(facts: &Facts<'_>) -> Line {
     let name = LineName::NodeState;
-    let (old, new) = (facts.scene.from.driver().footprint(), facts.scene.to.driver().footprint());
+    let (old, new) = (facts.scene.from.facts().footprint, facts.scene.to.facts().footprint);
     let (mut evidence, mut helps) = (Vec::new(), Vec::new());
     for key in old.taints.iter().filter(|key| !new.taints.contains(key)) {
         let is_tainted = |node: &&Node| node.spec.taints.iter().any(|taint| taint.key.as_ref() == *key);

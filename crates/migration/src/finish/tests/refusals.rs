@@ -102,7 +102,7 @@ fn what_cilium_serves_is_not_fenced_off() {
 /// The operator lives for as long as the soak, and taints each node whose agent is away.
 #[test]
 fn an_operator_that_would_taint_every_node_is_refused_first() {
-    let known = Cni::Cilium.driver().footprint().targets(&["kube-system".to_owned()].into());
+    let known = Cni::Cilium.facts().footprint.targets(&["kube-system".to_owned()].into());
     let operator =
         known.into_iter().find(|target| target.to_string() == "Deployment/kube-system/cilium-operator");
     let operator = operator.expect("it is in the footprint");

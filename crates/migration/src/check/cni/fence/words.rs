@@ -17,7 +17,7 @@ pub(super) fn old_absent(cni: Cni) -> Finding {
     Finding::new(
         "agent-old-absent",
         Severity::Risk,
-        format!("No DaemonSet has the container {} of {cni}.", cni.driver().agent_container()),
+        format!("No DaemonSet has the container {} of {cni}.", cni.facts().agent_container),
         "Either --from names another CNI than the cluster runs, or the agent does not run as a DaemonSet, as in k3s. Then it was not checked on which nodes the agent runs.",
         "Correct --from, or name the DaemonSet: agents: {old: [{namespace: NAMESPACE, name: NAME}]} in the settings file.",
     )
@@ -27,7 +27,7 @@ pub(super) fn new_absent(cni: Cni) -> Finding {
     Finding::new(
         "agent-new-absent",
         Severity::Note,
-        format!("{cni} is not installed: no DaemonSet has the container {}.", cni.driver().agent_container()),
+        format!("{cni} is not installed: no DaemonSet has the container {}.", cni.facts().agent_container),
         "Its selectors, tolerations and settings are checked only once its objects are in the cluster.",
         format!(
             "Install {cni} with the values of the finding values-not-installed, then check again before the first node moves."

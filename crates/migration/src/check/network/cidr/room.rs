@@ -60,7 +60,7 @@ fn count_pods<'s>(scene: &Scene<'s>) -> HashMap<&'s str, [u128; 2]> {
 /// Compares a node's range with its pods, in words.
 fn judge_node(scene: &Scene<'_>, now: u128, node: &Node, range: (bool, u8)) -> Option<(Severity, Subject)> {
     let (is_v6, length) = range;
-    let usable = size(is_v6, length).saturating_sub(scene.to.driver().reserved_addresses());
+    let usable = size(is_v6, length).saturating_sub(scene.to.facts().reserved_addresses);
     let most = node.status.allocatable.get("pods").and_then(|text| text.parse().ok()).unwrap_or(0_u128);
     let subject = |pods: String| {
         Subject::from_meta(Kind::NODE, &node.metadata)

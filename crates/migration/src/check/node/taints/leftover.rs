@@ -52,7 +52,7 @@ fn is_past_start(scene: &Scene<'_>, node: &Node, key: &str) -> bool {
         let condition = "CrossfadeReady";
         return is_true(node, condition) || is_left_out && node.condition(condition).is_none();
     }
-    let agent = Cni::Cilium.driver().agent_container();
+    let agent = Cni::Cilium.facts().agent_container;
     let runs_agent = |daemon_set: &Workload| {
         daemon_set.spec.template.spec.containers.iter().any(|container| container.name.as_ref() == agent)
     };

@@ -223,7 +223,7 @@ impl World {
 
     /// Renders a value of a chart into the cluster.
     fn value(&mut self, set: &str, value: &str) {
-        let rule = self.to.driver().rules().iter().find(|rule| rule.set == set);
+        let rule = self.to.facts().rules.iter().find(|rule| rule.set == set);
         let other = match set {
             "tunnelPort" => "tunnel-port",
             "tunnelProtocol" => "tunnel-protocol",

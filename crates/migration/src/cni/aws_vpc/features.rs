@@ -4,10 +4,10 @@
 
 use snapshot::model::Kind;
 
-use super::Feature;
-use crate::check::Scene;
 use crate::check::finding::{Severity, Subject};
+use crate::check::{Scene, pods_with_annotation};
 use crate::cni::calico;
+use crate::cni::driver::Feature;
 use crate::cni::network::{agent, is_yes, subject, variable};
 use crate::cni::support::Cni;
 
@@ -23,7 +23,8 @@ pub(super) const FEATURES: &[Feature] = &[
         },
         what: "Pods get addresses of other subnets, with other security groups, by ENIConfigs.",
         why: "The new network does not read ENIConfigs. Its pods leave with the address and the security groups of the node, so firewalls that expect the pods' subnets drop them.",
-        fix: |_| "List who allows the subnets of these ENIConfigs (databases, on-premises firewalls), and add the subnets of the nodes there before the first pod moves. Then accept this finding with a waiver.",
+        fixes: &[],
+        fix: "List who allows the subnets of these ENIConfigs (databases, on-premises firewalls), and add the subnets of the nodes there before the first pod moves. Then accept this finding with a waiver.",
     },
     Feature {
         code: "feature-aws-security-groups",
@@ -33,13 +34,14 @@ pub(super) const FEATURES: &[Feature] = &[
             let pods = if on.is_empty() {
                 Vec::new()
             } else {
-                super::pods_with_annotation(scene, |key| key == "vpc.amazonaws.com/pod-eni")
+                pods_with_annotation(scene, |key| key == "vpc.amazonaws.com/pod-eni")
             };
             on.into_iter().chain(pods).collect()
         },
         what: "Pods have security groups of their own (SecurityGroupPolicy).",
         why: "On the new network these pods have the security groups of their node. What only their own groups allow stops, and what their own groups forbid is open.",
-        fix: |_| "Give the nodes of these pods a security group that allows what the pods need, and write network policies for what it must not allow. Or keep these pods on nodes that stay with the old network. Then accept this finding with a waiver for each owner.",
+        fixes: &[],
+        fix: "Give the nodes of these pods a security group that allows what the pods need, and write network policies for what it must not allow. Or keep these pods on nodes that stay with the old network. Then accept this finding with a waiver for each owner.",
     },
     Feature {
         code: "feature-policy-engine",
@@ -50,14 +52,11 @@ pub(super) const FEATURES: &[Feature] = &[
         },
         what: "Calico enforces the network policies of pods that the Amazon VPC CNI attaches.",
         why: "Its agent knows pods by the names of the old network's interfaces. No policy of Calico's holds for a pod that has moved, and what Calico's agent leaves in the node's firewall drops the traffic of pods that have not.",
-        fix: |to| match to {
-            Cni::Calico => {
-                "Calico runs for policies alone (CALICO_NETWORKING_BACKEND: none), so there is no network to move to. Install Calico with a network of its own first (Calico's documentation, \"Install Calico with Calico networking on EKS\"), and try that on a copy of the cluster."
-            }
-            Cni::Flannel | Cni::Canal | Cni::AwsVpcCni | Cni::Cilium | Cni::Antrea => {
-                "Keep Calico's agent until the last pod has moved, and compare what the policies mean: kubectl crossfade policies convert --from aws-vpc. Reboot each node after Calico is deleted, or replace it. Then accept this finding with a waiver."
-            }
-        },
+        fixes: &[(
+            Cni::Calico,
+            "Calico runs for policies alone (CALICO_NETWORKING_BACKEND: none), so there is no network to move to. Install Calico with a network of its own first (Calico's documentation, \"Install Calico with Calico networking on EKS\"), and try that on a copy of the cluster.",
+        )],
+        fix: "Keep Calico's agent until the last pod has moved, and compare what the policies mean: kubectl crossfade policies convert --from aws-vpc. Reboot each node after Calico is deleted, or replace it. Then accept this finding with a waiver.",
     },
 ];
 

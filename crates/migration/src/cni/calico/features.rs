@@ -3,14 +3,15 @@
 //! *Source*: Calico's documentation: "Configure BGP peering", "Encrypt in-cluster pod traffic", "Enable the eBPF data plane", "Protect hosts", "Use a
 //! specific IP address with a pod", "Add a floating IP to a pod", "Assign IP addresses based on topology", IPReservation.
 
+mod hosts;
+
 use ipnetwork::IpNetwork;
 use snapshot::model::{Kind, Object};
 
-use super::Feature;
-use super::pods_with_annotation;
-use crate::check::Scene;
 use crate::check::finding::{Severity, Subject};
+use crate::check::{Scene, pods_with_annotation};
 use crate::cni::calico;
+use crate::cni::driver::Feature;
 use crate::cni::network::subject;
 use crate::cni::support::Cni;
 
@@ -21,17 +22,17 @@ pub(super) const FEATURES: &[Feature] = &[
         find: bgp,
         what: "Calico tells routers outside the cluster, by BGP, where pods or Services are.",
         why: "Routers do not learn the new pod range, so nothing outside reaches pods of the new network. When Calico goes, the routes to Services go, too. Cilium does not test migrations of clusters with BGP.",
-        fix: |to| match to {
-            Cni::Cilium => {
-                "Set up Cilium's BGP control plane (Helm: bgpControlPlane.enabled=true, with a CiliumBGPClusterConfig for each of these peers) with another AS number or port than Calico's BIRD has on the node, and see the routes on the router before the first node moves. Then accept this finding with a waiver."
-            }
-            Cni::Antrea => {
-                "Set up a BGPPolicy of Antrea (feature gate BGPPolicy, alpha) for these peers with another port than Calico's BIRD has on the node, or announce the new range by static routes. Then accept this finding with a waiver."
-            }
-            Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => {
-                "Announce the new pod range and the Services to these peers by another speaker before the first node moves. Then accept this finding with a waiver."
-            }
-        },
+        fixes: &[
+            (
+                Cni::Cilium,
+                "Set up Cilium's BGP control plane (Helm: bgpControlPlane.enabled=true, with a CiliumBGPClusterConfig for each of these peers) with another AS number or port than Calico's BIRD has on the node, and see the routes on the router before the first node moves. Then accept this finding with a waiver.",
+            ),
+            (
+                Cni::Antrea,
+                "Set up a BGPPolicy of Antrea (feature gate BGPPolicy, alpha) for these peers with another port than Calico's BIRD has on the node, or announce the new range by static routes. Then accept this finding with a waiver.",
+            ),
+        ],
+        fix: "Announce the new pod range and the Services to these peers by another speaker before the first node moves. Then accept this finding with a waiver.",
     },
     Feature {
         code: "feature-wireguard",
@@ -47,17 +48,17 @@ pub(super) const FEATURES: &[Feature] = &[
         },
         what: "Calico encrypts traffic between nodes with WireGuard, and the new CNI does not encrypt.",
         why: "Traffic of every pod that moves is in clear text on the wire, in silence.",
-        fix: |to| match to {
-            Cni::Cilium => {
-                "Install Cilium with the Helm values encryption.enabled=true and encryption.type=wireguard. It uses UDP port 51871, Calico 51820, so both can be on a node."
-            }
-            Cni::Antrea => {
-                "Install Antrea with the Helm values trafficEncryptionMode=wireGuard and wireGuard.port=51830: its default port is Calico's."
-            }
-            Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => {
-                "Encrypt by other means, or accept this finding with a waiver."
-            }
-        },
+        fixes: &[
+            (
+                Cni::Cilium,
+                "Install Cilium with the Helm values encryption.enabled=true and encryption.type=wireguard. It uses UDP port 51871, Calico 51820, so both can be on a node.",
+            ),
+            (
+                Cni::Antrea,
+                "Install Antrea with the Helm values trafficEncryptionMode=wireGuard and wireGuard.port=51830: its default port is Calico's.",
+            ),
+        ],
+        fix: "Encrypt by other means, or accept this finding with a waiver.",
     },
     Feature {
         code: "feature-ebpf",
@@ -65,7 +66,8 @@ pub(super) const FEATURES: &[Feature] = &[
         find: |scene| calico::find_enabled(scene.snapshot, "bpfEnabled"),
         what: "Calico's eBPF data plane is on.",
         why: "Its programs sit on the node's interfaces and sockets, before every route and rule of the new CNI, and kube-proxy is off or cleaned away. Two owners of these hooks cut each other's pods off.",
-        fix: |_| "Go back to the standard data plane first. 1. Run kube-proxy on all nodes. 2. kubectl patch felixconfigurations.crd.projectcalico.org default --type merge -p '{\"spec\":{\"bpfEnabled\":false}}' (with the operator: spec.calicoNetwork.linuxDataplane: Iptables in the Installation). 3. Reboot the nodes one by one, or make sure that no tc filter of Calico is left.",
+        fixes: &[],
+        fix: "Go back to the standard data plane first. 1. Run kube-proxy on all nodes. 2. kubectl patch felixconfigurations.crd.projectcalico.org default --type merge -p '{\"spec\":{\"bpfEnabled\":false}}' (with the operator: spec.calicoNetwork.linuxDataplane: Iptables in the Installation). 3. Reboot the nodes one by one, or make sure that no tc filter of Calico is left.",
     },
     Feature {
         code: "feature-egress-gateway",
@@ -78,25 +80,26 @@ pub(super) const FEATURES: &[Feature] = &[
         },
         what: "Traffic leaves the cluster through Calico's egress gateways.",
         why: "Pods of the new network leave with the address of their node. Partners that allow the gateways' addresses refuse them.",
-        fix: |to| match to {
-            Cni::Cilium => {
-                "Write a CiliumEgressGatewayPolicy for each of these namespaces, and switch Cilium's egress gateway on after the migration: it needs kube-proxy's replacement. Until then, let the partners allow the nodes' addresses. Then accept this finding with a waiver."
-            }
-            Cni::Antrea => {
-                "Write an Egress of Antrea for each of these namespaces, with addresses that the partners allow. Then accept this finding with a waiver."
-            }
-            Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => {
-                "Let the partners allow the nodes' addresses. Then accept this finding with a waiver."
-            }
-        },
+        fixes: &[
+            (
+                Cni::Cilium,
+                "Write a CiliumEgressGatewayPolicy for each of these namespaces, and switch Cilium's egress gateway on after the migration: it needs kube-proxy's replacement. Until then, let the partners allow the nodes' addresses. Then accept this finding with a waiver.",
+            ),
+            (
+                Cni::Antrea,
+                "Write an Egress of Antrea for each of these namespaces, with addresses that the partners allow. Then accept this finding with a waiver.",
+            ),
+        ],
+        fix: "Let the partners allow the nodes' addresses. Then accept this finding with a waiver.",
     },
     Feature {
         code: "feature-host-endpoints",
         severity: Severity::Blocks,
-        find: super::hosts::find_protected_hosts,
+        find: hosts::find_protected_hosts,
         what: "HostEndpoints let Calico's policies protect the nodes themselves.",
         why: "Calico drops what their policies do not allow, tunnels of the new network included; only its failsafe ports (SSH, DHCP, BGP, etcd, 6443) are always open. After Calico, nothing protects the nodes, and other CNIs have no failsafe ports: the same rules may lock all clients out.",
-        fix: |_| "Allow the new network's tunnel and health ports (finding tunnel-ports) in the policies of these HostEndpoints before the new CNI is installed. Protect the nodes by other means, such as security groups or nftables, before Calico goes. Then accept this finding with a waiver.",
+        fixes: &[],
+        fix: "Allow the new network's tunnel and health ports (finding tunnel-ports) in the policies of these HostEndpoints before the new CNI is installed. Protect the nodes by other means, such as security groups or nftables, before Calico goes. Then accept this finding with a waiver.",
     },
     Feature {
         code: "feature-fixed-addresses",
@@ -108,14 +111,11 @@ pub(super) const FEATURES: &[Feature] = &[
         },
         what: "Pods ask Calico for fixed addresses.",
         why: "The new network ignores the annotation. The pods get other addresses, and clients that know the old ones do not find them.",
-        fix: |to| match to {
-            Cni::Antrea => {
-                "Let clients use a Service instead of the address. Where the address must be fixed, use Antrea's IPPools (feature gate AntreaIPAM, alpha, addresses of the new range). Then accept this finding with a waiver for each owner."
-            }
-            Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni | Cni::Cilium => {
-                "Let clients use a Service instead of the address, and remove the annotation. Then accept this finding with a waiver for each owner that is left."
-            }
-        },
+        fixes: &[(
+            Cni::Antrea,
+            "Let clients use a Service instead of the address. Where the address must be fixed, use Antrea's IPPools (feature gate AntreaIPAM, alpha, addresses of the new range). Then accept this finding with a waiver for each owner.",
+        )],
+        fix: "Let clients use a Service instead of the address, and remove the annotation. Then accept this finding with a waiver for each owner that is left.",
     },
     Feature {
         code: "feature-floating-ips",
@@ -123,7 +123,8 @@ pub(super) const FEATURES: &[Feature] = &[
         find: |scene| pods_with_annotation(scene, |key| key == "cni.projectcalico.org/floatingIPs"),
         what: "Pods have floating addresses of Calico.",
         why: "The addresses lead nowhere once the pods have the new network.",
-        fix: |_| "Replace each floating address by a Service of type LoadBalancer, or with externalIPs, and move the clients before the pods. Then accept this finding with a waiver for each owner.",
+        fixes: &[],
+        fix: "Replace each floating address by a Service of type LoadBalancer, or with externalIPs, and move the clients before the pods. Then accept this finding with a waiver for each owner.",
     },
     Feature {
         code: "feature-pool-selection",
@@ -131,14 +132,11 @@ pub(super) const FEATURES: &[Feature] = &[
         find: pools,
         what: "Pods, namespaces or nodes choose the pool that their addresses come from.",
         why: "The new network has other pools. Firewalls that tell tenants or zones apart by these ranges see all pods in one range.",
-        fix: |to| match to {
-            Cni::Cilium => {
-                "If the ranges matter outside the cluster, install Cilium with ipam.mode=multi-pool and a CiliumPodIPPool for each of them, and annotate the namespaces with ipam.cilium.io/ip-pool. Else accept this finding with a waiver."
-            }
-            Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni | Cni::Antrea => {
-                "If the ranges matter outside the cluster, change the rules there first. Then accept this finding with a waiver."
-            }
-        },
+        fixes: &[(
+            Cni::Cilium,
+            "If the ranges matter outside the cluster, install Cilium with ipam.mode=multi-pool and a CiliumPodIPPool for each of them, and annotate the namespaces with ipam.cilium.io/ip-pool. Else accept this finding with a waiver.",
+        )],
+        fix: "If the ranges matter outside the cluster, change the rules there first. Then accept this finding with a waiver.",
     },
     Feature {
         code: "feature-ip-reservations",
@@ -153,7 +151,8 @@ pub(super) const FEATURES: &[Feature] = &[
         },
         what: "IPReservations keep Calico from giving some addresses to pods.",
         why: "The new network does not read them. If its range has such an address, a pod gets it.",
-        fix: |_| "Name the addresses as cidrs.reserved in the settings file, so that check finds them in the new range.",
+        fixes: &[],
+        fix: "Name the addresses as cidrs.reserved in the settings file, so that check finds them in the new range.",
     },
 ];
 

@@ -2,9 +2,9 @@
 //!
 //! *Source*: flannel-io/flannel: Documentation/backends.md (`wireguard`, `ipsec`).
 
-use super::Feature;
 use crate::check::Scene;
 use crate::check::finding::Severity;
+use crate::cni::driver::Feature;
 use crate::cni::flannel;
 use crate::cni::support::Cni;
 
@@ -23,18 +23,19 @@ pub(super) const FEATURES: &[Feature] = &[Feature {
     },
     what: "Flannel encrypts traffic between nodes, and the new CNI does not encrypt.",
     why: "Traffic of every pod that moves is in clear text on the wire, in silence.",
-    fix: |to| match to {
-        Cni::Cilium => {
-            "Install Cilium with the Helm values encryption.enabled=true and encryption.type=wireguard. It uses UDP port 51871, Flannel 51820, so both can be on a node."
-        }
-        Cni::Antrea => {
-            "Install Antrea with the Helm values trafficEncryptionMode=wireGuard and wireGuard.port=51830: its default port is Flannel's."
-        }
-        Cni::Calico => {
-            "Let Calico encrypt before its first pod, on a port that is not Flannel's: kubectl patch felixconfigurations.crd.projectcalico.org default --type merge -p '{\"spec\":{\"wireguardEnabled\":true,\"wireguardListeningPort\":51830}}'"
-        }
-        Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => {
-            "Encrypt by other means, or accept this finding with a waiver."
-        }
-    },
+    fixes: &[
+        (
+            Cni::Cilium,
+            "Install Cilium with the Helm values encryption.enabled=true and encryption.type=wireguard. It uses UDP port 51871, Flannel 51820, so both can be on a node.",
+        ),
+        (
+            Cni::Antrea,
+            "Install Antrea with the Helm values trafficEncryptionMode=wireGuard and wireGuard.port=51830: its default port is Flannel's.",
+        ),
+        (
+            Cni::Calico,
+            "Let Calico encrypt before its first pod, on a port that is not Flannel's: kubectl patch felixconfigurations.crd.projectcalico.org default --type merge -p '{\"spec\":{\"wireguardEnabled\":true,\"wireguardListeningPort\":51830}}'",
+        ),
+    ],
+    fix: "Encrypt by other means, or accept this finding with a waiver.",
 }];
