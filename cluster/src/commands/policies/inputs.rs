@@ -4,11 +4,8 @@ use migration::check::Scene;
 use migration::cni::cidr::{self, Usage};
 use migration::cni::enforcement::{cluster_policies, enforces};
 use migration::cni::support::{Cni, Strategy};
-use migration::cni::{calico, cilium};
 use migration::config::Config;
-use migration::workload::release;
 use netpol::convert::CONVERTED_FROM;
-use netpol::engines::cilium::Settings;
 use netpol::engines::kubernetes::Blocks;
 use netpol::gather::{ADMIN, Engine, Reference, cluster};
 use netpol::world::Cluster;
@@ -21,9 +18,6 @@ use types::command::problem::Problem;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::commands::source;
-
-/// The first release of Cilium that reads ranges of ports.
-const PORT_RANGES: (u32, u32) = (1, 16);
 
 /// The settings and the snapshot.
 pub(in crate::commands) struct PolicyInputs {
@@ -69,27 +63,13 @@ impl PolicyInputs {
     /// # Errors
     /// No CNI does.
     pub(super) fn engine(&self, cni: Cni) -> Result<Engine, Failure> {
-        // The API leaves to the CNI what an ipBlock matches; these go by addresses, whatever has them.
-        let blocks = Blocks { pods: true, nodes: true, names_of_cluster: false };
-        match cni {
-            Cni::Calico | Cni::Canal => Ok(Engine::Calico),
-            Cni::Antrea => Ok(Engine::Antrea),
-            Cni::AwsVpcCni if calico::policy_engine(&self.snapshot, cni).is_some() => Ok(Engine::Calico),
-            Cni::AwsVpcCni => Ok(Engine::Kubernetes(blocks)),
-            Cni::Cilium => {
-                let mode = cilium::setting(&self.snapshot, "policy-cidr-match-mode");
-                let version = release(&self.scene(), cni);
-                Ok(Engine::Cilium(Settings {
-                    ranges_match_nodes: mode.is_some_and(|mode| mode.value.contains("nodes")),
-                    has_port_ranges: version.is_none_or(|release| release >= PORT_RANGES),
-                }))
-            }
-            Cni::Flannel => {
-                let problem = Problem::new("flannel enforces no network policies, so there is no meaning that could stay the same")
-                    .fix("name a CNI that enforces policies; check says which policies begin to hold after the migration");
-                Err(Failure::from_problem(Exit::Usage, problem))
-            }
-        }
+        cni.driver().engine(&self.scene()).ok_or_else(|| {
+            let problem = Problem::new(format!(
+                "{cni} enforces no network policies, so there is no meaning that could stay the same"
+            ));
+            let fix = "name a CNI that enforces policies; check says which policies begin to hold after the migration";
+            Failure::from_problem(Exit::Usage, problem.fix(fix))
+        })
     }
 
     /// Who enforces ClusterNetworkPolicies of Kubernetes where this CNI is, with what they mean by the API itself. `by` is what enforces the CNI's own

@@ -5,6 +5,7 @@
 mod footprint;
 mod rules;
 
+use netpol::gather::Engine;
 use serde_json::Value;
 use snapshot::model::{Kind, Object, Snapshot};
 
@@ -166,6 +167,10 @@ impl Driver for Antrea {
 
     fn add_new_claims(&self, scene: &Scene<'_>, claims: &mut Claims) {
         claims.add_node_cidrs(scene, Usage::NewNode);
+    }
+
+    fn engine(&self, _scene: &Scene<'_>) -> Option<Engine> {
+        Some(Engine::Antrea)
     }
 
     // *Source*: Antrea, "AdminNetworkPolicy API Support in Antrea" (1.13) and "ClusterNetworkPolicy API Support in Antrea" (2.7);

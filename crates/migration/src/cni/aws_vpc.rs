@@ -5,10 +5,12 @@
 mod features;
 mod footprint;
 
+use netpol::gather::Engine;
 use snapshot::model::{Kind, Snapshot};
 
+use super::calico;
 use super::cidr::Claims;
-use super::driver::{Driver, Facts};
+use super::driver::{ADDRESSES, Driver, Facts};
 use super::network::{Tunnel, agent, default_subject, is_yes, read_mtu, variable};
 use super::support::Cni;
 use crate::check::Scene;
@@ -80,5 +82,13 @@ impl Driver for AwsVpcCni {
 
     fn add_new_claims(&self, _scene: &Scene<'_>, claims: &mut Claims) {
         claims.is_shared = true;
+    }
+
+    // Calico may enforce policies for it: its agent says so.
+    fn engine(&self, scene: &Scene<'_>) -> Option<Engine> {
+        match calico::policy_engine(scene.snapshot, Cni::AwsVpcCni) {
+            Some(_) => Some(Engine::Calico),
+            None => Some(Engine::Kubernetes(ADDRESSES)),
+        }
     }
 }

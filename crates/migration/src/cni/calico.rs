@@ -8,6 +8,7 @@ mod features;
 pub(super) mod footprint;
 mod rules;
 
+use netpol::gather::Engine;
 use snapshot::model::{Kind, Object, PodSpec, Snapshot, Workload};
 
 use super::cidr::{Claims, Usage};
@@ -343,6 +344,10 @@ impl Driver for Calico {
             claims.add(pool.text("/spec/cidr").unwrap_or_default(), used, None, source);
         }
         claims::blocks(scene, Usage::NewNode, claims);
+    }
+
+    fn engine(&self, _scene: &Scene<'_>) -> Option<Engine> {
+        Some(Engine::Calico)
     }
 
     // *Source*: Calico's release notes of 3.29; its pull request 9464, which is in 3.30; its issue 10745, by which ClusterNetworkPolicy replaces both of the

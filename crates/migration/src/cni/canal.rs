@@ -2,6 +2,7 @@
 
 mod footprint;
 
+use netpol::gather::Engine;
 use snapshot::model::{Kind, PodSpec, Snapshot};
 
 use super::cidr::{Claims, Usage};
@@ -72,6 +73,10 @@ impl Driver for Canal {
 
     fn add_new_claims(&self, scene: &Scene<'_>, claims: &mut Claims) {
         claims.add_node_cidrs(scene, Usage::NewNode);
+    }
+
+    fn engine(&self, _scene: &Scene<'_>) -> Option<Engine> {
+        Some(Engine::Calico)
     }
 
     fn support(&self, kind: Kind) -> Option<Support> {

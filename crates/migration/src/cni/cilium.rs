@@ -7,6 +7,8 @@ mod rules;
 
 use std::collections::BTreeSet;
 
+use netpol::gather::Engine;
+use snapshot::Range;
 use snapshot::model::{Kind, Node, Object, Selector, Snapshot};
 
 use super::cidr::{Claims, Usage};
@@ -19,7 +21,7 @@ use super::values::{Rule, SOCKET_LB, Values, named_value};
 use crate::check::Scene;
 use crate::check::finding::Subject;
 use crate::finish::{Inventory, Refusal};
-use crate::workload::{START_TAINT_CILIUM, Version};
+use crate::workload::{START_TAINT_CILIUM, Version, release};
 
 /// The ConfigMap; none if Cilium is not installed.
 #[must_use]
@@ -135,6 +137,8 @@ pub fn overlay(snapshot: &Snapshot) -> Option<Overlay> {
 /// *Source*: cilium/cilium: operator/pkg/gateway-api and operator/pkg/model/translation/ingress.
 const SERVED: [&str; 2] = ["cilium-gateway-", "cilium-ingress-"];
 
+/// The first release that reads ranges of ports.
+const PORT_RANGES: Version = (1, 16);
 /// The first kernel of RHEL 8.6. *Source*: Red Hat, "Red Hat Enterprise Linux Release Dates".
 const RHEL_8_6: u32 = 372;
 /// The first kernel of RHEL 8.10. *Source*: the same.
@@ -334,6 +338,13 @@ impl Driver for Cilium {
         claims.add_node_cidrs(scene, Usage::OldBlock);
     }
 
+    fn set_range(&self, range: Range) -> String {
+        let key = if range.is_v6() { "clusterPoolIPv6PodCIDRList" } else { "clusterPoolIPv4PodCIDRList" };
+        format!(
+            "ipam.operator.{key}={{{range}}} (Helm); if pods of Cilium exist already, its range cannot change, and Cilium must be removed and installed again"
+        )
+    }
+
     // Cilium takes node CIDRs from its own pools, from Kubernetes, or addresses from the cloud. *Source*: its documentation, "IP Address Management".
     fn add_new_claims(&self, scene: &Scene<'_>, claims: &mut Claims) {
         let config = config(scene.snapshot);
@@ -379,6 +390,14 @@ impl Driver for Cilium {
                 );
             }
         }
+    }
+
+    fn engine(&self, scene: &Scene<'_>) -> Option<Engine> {
+        let mode = setting(scene.snapshot, "policy-cidr-match-mode");
+        Some(Engine::Cilium(netpol::engines::cilium::Settings {
+            ranges_match_nodes: mode.is_some_and(|mode| mode.value.contains("nodes")),
+            has_port_ranges: release(scene, Cni::Cilium).is_none_or(|release| release >= PORT_RANGES),
+        }))
     }
 
     // *Source*: Cilium's issue 23380, which was closed with ClusterNetworkPolicy; Cilium, "Network Policy" of Kubernetes (1.20).

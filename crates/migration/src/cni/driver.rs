@@ -1,5 +1,8 @@
 //! What the program must know of a CNI to move a cluster from it or to it.
 
+use netpol::engines::kubernetes::Blocks;
+use netpol::gather::Engine;
+use snapshot::Range;
 use snapshot::model::{Kind, PodSpec, Snapshot};
 
 use super::cidr::Claims;
@@ -92,6 +95,9 @@ impl Facts {
     };
 }
 
+/// The API leaves to the CNI what an `ipBlock` matches; these go by addresses, whatever has them.
+pub const ADDRESSES: Blocks = Blocks { pods: true, nodes: true, names_of_cluster: false };
+
 /// A CNI. The file of each has its implementation; a method with a body here says what holds for most.
 pub trait Driver: Sync {
     /// What holds of it in every cluster.
@@ -163,11 +169,21 @@ pub trait Driver: Sync {
     /// Whether it gives pods addresses of their Node's pod CIDR.
     fn has_node_cidrs(&self, snapshot: &Snapshot) -> bool;
 
+    /// What to set so that it gives addresses of a range.
+    fn set_range(&self, _range: Range) -> String {
+        "its own settings".into()
+    }
+
     /// Adds the ranges from which it gives addresses as the old CNI.
     fn add_old_claims(&self, scene: &Scene<'_>, claims: &mut Claims);
 
     /// Adds the ranges from which it gives addresses as the new CNI.
     fn add_new_claims(&self, scene: &Scene<'_>, claims: &mut Claims);
+
+    /// What enforces policies for its pods; none if nothing does.
+    fn engine(&self, _scene: &Scene<'_>) -> Option<Engine> {
+        Some(Engine::Kubernetes(ADDRESSES))
+    }
 
     /// What it must have to enforce policies of administrators of a kind; none if no release of it does.
     fn support(&self, _kind: Kind) -> Option<Support> {

@@ -167,13 +167,9 @@ impl Support {
 /// Why it does not, or why the snapshot does not say that it does.
 pub fn cluster_policies(scene: &Scene<'_>, cni: Cni) -> Result<(), String> {
     let Some(support) = cni.driver().support(Kind::KUBERNETES_CLUSTER_NETWORK_POLICY) else {
-        return Err(match cni {
-            Cni::AwsVpcCni => {
-                "its own kind of this name is of the group networking.k8s.aws, and it reads no other"
-            }
-            Cni::Flannel | Cni::Calico | Cni::Canal | Cni::Cilium | Cni::Antrea => "it enforces no policies",
-        }
-        .into());
+        let has_own_kind = cni == Cni::AwsVpcCni;
+        let own_kind = "its own kind of this name is of the group networking.k8s.aws, and it reads no other";
+        return Err(if has_own_kind { own_kind } else { "it enforces no policies" }.into());
     };
     let first = support.first;
     match release(scene, cni) {

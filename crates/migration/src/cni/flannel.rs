@@ -5,6 +5,7 @@
 mod features;
 pub(super) mod footprint;
 
+use netpol::gather::Engine;
 use serde_json::Value;
 use snapshot::model::{Kind, Object, PodSpec, Snapshot};
 
@@ -177,5 +178,9 @@ impl Driver for Flannel {
 
     fn add_new_claims(&self, scene: &Scene<'_>, claims: &mut Claims) {
         claims.add_node_cidrs(scene, Usage::NewNode);
+    }
+
+    fn engine(&self, _scene: &Scene<'_>) -> Option<Engine> {
+        None
     }
 }

@@ -309,9 +309,9 @@ fn steps_of_values(scene: &Scene<'_>, changes: &[Change]) -> String {
         format!("{}. {}", number + 1, command(scene, &[(change.set, change.value)]))
     };
     let steps: Vec<String> = changes.iter().enumerate().map(step).collect();
-    let file = match scene.to {
-        Cni::Cilium | Cni::Antrea => ". --values FILE writes all of them as a file of Helm values",
-        Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => "",
+    let file = match scene.to.facts().chart {
+        Some(_) => ". --values FILE writes all of them as a file of Helm values",
+        None => "",
     };
     let Scene { from, to, .. } = scene;
     let flows = if changes.iter().any(|change| change.key == ENFORCEMENT) {

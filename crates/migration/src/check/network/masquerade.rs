@@ -74,54 +74,51 @@ fn read(all: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<Range> {
 /// README, `AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS`, `AWS_VPC_K8S_CNI_EXTERNALSNAT`.
 fn find_old(scene: &Scene<'_>, new: &[Range], severity: Severity) -> Option<Finding> {
     let to = scene.to;
-    let (missing, subject, fix): (Vec<String>, Subject, String) = match scene.from {
-        Cni::Calico => {
-            let pools = scene.snapshot.objects(Kind::IP_POOL);
-            let pool = pools.iter().find(|pool| pool.is_true("/spec/natOutgoing"))?;
-            let missing =
-                uncovered_ranges(new, &read(pools.iter().filter_map(|pool| pool.text("/spec/cidr"))));
-            let manifests: Vec<String> =
-                missing.iter().enumerate().map(|(index, range)| reserved_pool(index, range)).collect();
-            let fix = format!(
-                "Give Calico a disabled pool with the range; no pod gets an address of it: calicoctl apply -f - with\n```\n{}```",
-                manifests.join("---\n")
-            );
-            (missing, subject(Kind::IP_POOL, pool), fix)
+    let (missing, subject, fix): (Vec<String>, Subject, String) = if scene.from == Cni::Calico {
+        let pools = scene.snapshot.objects(Kind::IP_POOL);
+        let pool = pools.iter().find(|pool| pool.is_true("/spec/natOutgoing"))?;
+        let missing = uncovered_ranges(new, &read(pools.iter().filter_map(|pool| pool.text("/spec/cidr"))));
+        let manifests: Vec<String> =
+            missing.iter().enumerate().map(|(index, range)| reserved_pool(index, range)).collect();
+        let fix = format!(
+            "Give Calico a disabled pool with the range; no pod gets an address of it: calicoctl apply -f - with\n```\n{}```",
+            manifests.join("---\n")
+        );
+        (missing, subject(Kind::IP_POOL, pool), fix)
+    } else if scene.from == Cni::AwsVpcCni {
+        let node = agent(scene.snapshot, &["aws-node"])?;
+        if variable(node, "AWS_VPC_K8S_CNI_EXTERNALSNAT").is_some_and(is_yes) {
+            return None;
         }
-        Cni::AwsVpcCni => {
-            let node = agent(scene.snapshot, &["aws-node"])?;
-            if variable(node, "AWS_VPC_K8S_CNI_EXTERNALSNAT").is_some_and(is_yes) {
-                return None;
-            }
-            let now = variable(node, "AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS").unwrap_or_default();
-            let missing = uncovered_ranges(
-                new,
-                &read(
-                    now.split(',').chain(
-                        scene
-                            .config
-                            .cidrs
-                            .nodes
-                            .iter()
-                            .map(ToString::to_string)
-                            .collect::<Vec<_>>()
-                            .iter()
-                            .map(String::as_str),
-                    ),
+        let now = variable(node, "AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS").unwrap_or_default();
+        let missing = uncovered_ranges(
+            new,
+            &read(
+                now.split(',').chain(
+                    scene
+                        .config
+                        .cidrs
+                        .nodes
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect::<Vec<_>>()
+                        .iter()
+                        .map(String::as_str),
                 ),
-            );
-            let all: Vec<&str> = now
-                .split(',')
-                .filter(|item| !item.is_empty())
-                .chain(missing.iter().map(String::as_str))
-                .collect();
-            let fix = format!(
-                "Run: kubectl -n kube-system set env daemonset/aws-node AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS={} (with EKS add-ons: the same key in the add-on's configuration values).",
-                shell_word(&all.join(","))
-            );
-            (missing, Subject::from_meta(Kind::DAEMON_SET, &node.metadata), fix)
-        }
-        Cni::Flannel | Cni::Canal | Cni::Cilium | Cni::Antrea => return None,
+            ),
+        );
+        let all: Vec<&str> = now
+            .split(',')
+            .filter(|item| !item.is_empty())
+            .chain(missing.iter().map(String::as_str))
+            .collect();
+        let fix = format!(
+            "Run: kubectl -n kube-system set env daemonset/aws-node AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS={} (with EKS add-ons: the same key in the add-on's configuration values).",
+            shell_word(&all.join(","))
+        );
+        (missing, Subject::from_meta(Kind::DAEMON_SET, &node.metadata), fix)
+    } else {
+        return None;
     };
     if missing.is_empty() {
         return None;

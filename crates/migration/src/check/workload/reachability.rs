@@ -73,12 +73,7 @@ fn distant_provider(scene: &Scene<'_>) -> Option<&'static str> {
             .any(|workload| workload.name() == "konnectivity-agent")
     };
     let is_gke = || nodes.iter().any(|node| node.metadata.label(GKE_POOL).is_some());
-    match scene.from {
-        Cni::AwsVpcCni => Some("EKS"),
-        Cni::Calico | Cni::Flannel | Cni::Canal | Cni::Cilium | Cni::Antrea => {
-            (is_gke() && !has_tunnel()).then_some("GKE")
-        }
-    }
+    if scene.from == Cni::AwsVpcCni { Some("EKS") } else { (is_gke() && !has_tunnel()).then_some("GKE") }
 }
 
 fn callees<'a>(scene: &Scene<'a>) -> Vec<Callee<'a>> {

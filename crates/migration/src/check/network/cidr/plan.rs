@@ -122,15 +122,7 @@ fn new_range(clashes: &[Clash<'_>], claims: &Claims, scene: &Scene<'_>) -> Optio
     let range = clash.new.range;
     let usual = if range.is_v6() { 104 } else { 16 };
     let (free_range, _) = free(&claims.all, &[], range.is_v6(), range.length().max(usual))?;
-    let how = match scene.to {
-        Cni::Cilium => {
-            let key = if range.is_v6() { "clusterPoolIPv6PodCIDRList" } else { "clusterPoolIPv4PodCIDRList" };
-            format!(
-                "ipam.operator.{key}={{{free_range}}} (Helm); if pods of Cilium exist already, its range cannot change, and Cilium must be removed and installed again"
-            )
-        }
-        Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni | Cni::Antrea => "its own settings".into(),
-    };
+    let how = scene.to.driver().set_range(free_range);
     Some(format!(
         "Install the new CNI with a range that nothing in this snapshot uses, such as {free_range}: {how}. Make sure that nothing outside the cluster uses it either."
     ))

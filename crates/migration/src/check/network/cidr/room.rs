@@ -20,11 +20,14 @@ const WHY: &str = "A node without a range starts no pod, and on a node whose ran
 
 /// Ranges that are too small, by how bad that is.
 pub(super) fn too_small(scene: &Scene<'_>, claims: &Claims) -> Vec<Finding> {
-    let (mut full, mut tight) = match scene.to {
-        Cni::Cilium if !scene.to.driver().has_node_cidrs(scene.snapshot) => cluster_pools(scene, claims),
-        Cni::Calico if !calico::is_host_local(scene.snapshot) => (pools(scene), Vec::new()),
-        Cni::Cilium | Cni::Calico | Cni::Antrea | Cni::Flannel | Cni::Canal => node_cidrs(scene, claims),
-        Cni::AwsVpcCni => return Vec::new(),
+    let (mut full, mut tight) = if scene.to.driver().has_node_cidrs(scene.snapshot) {
+        node_cidrs(scene, claims)
+    } else if scene.to == Cni::Cilium {
+        cluster_pools(scene, claims)
+    } else if scene.to == Cni::Calico {
+        (pools(scene), Vec::new())
+    } else {
+        return Vec::new();
     };
     let finding = |severity, what: &str, objects: &mut Vec<Subject>| {
         let objects = std::mem::take(objects);
@@ -178,16 +181,18 @@ fn fix(scene: &Scene<'_>, claims: &Claims) -> String {
         claims.all.iter().filter(|claim| claim.usage == Usage::NewPool).all(|claim| claim.range.is_v6());
     let free = cidr::free(&claims.all, &[], is_v6, if is_v6 { 104 } else { 16 });
     let free = free.map_or_else(|| "RANGE".to_owned(), |(range, _)| range.to_string());
-    match scene.to {
-        Cni::Cilium if scene.to.driver().has_node_cidrs(scene.snapshot) => NODE_CIDRS.into(),
-        Cni::Cilium => format!(
+    let has_node_cidrs = scene.to.driver().has_node_cidrs(scene.snapshot);
+    if scene.to == Cni::Cilium && !has_node_cidrs {
+        return format!(
             "Where there are too few ranges, add one to the end of Cilium's list, such as {free}, which nothing in this snapshot uses: ipam.operator.clusterPoolIPv4PodCIDRList (Helm), and restart cilium-operator. Where a node's range is too small, install Cilium with ipam.operator.clusterPoolIPv4MaskSize=24 or less (IPv6: clusterPoolIPv6MaskSize): it cannot change once nodes have ranges. Or lower maxPods in kubelet's configuration."
-        ),
-        Cni::Calico => format!(
-            "Create another IPPool for pods, such as {free}, which nothing in this snapshot uses: calicoctl apply -f pool.yaml."
-        ),
-        Cni::Antrea | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => NODE_CIDRS.into(),
+        );
     }
+    if scene.to == Cni::Calico {
+        return format!(
+            "Create another IPPool for pods, such as {free}, which nothing in this snapshot uses: calicoctl apply -f pool.yaml."
+        );
+    }
+    NODE_CIDRS.into()
 }
 
 const NODE_CIDRS: &str = "Lower maxPods in kubelet's configuration to what the node's range has, or set --node-cidr-mask-size of kube-controller-manager to a smaller number and move by rotation (--strategy rotation): only new nodes get ranges of the new size.";
