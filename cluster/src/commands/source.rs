@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use migration::check;
 use migration::cni::support::Cni;
 use migration::config::Config;
-use netpol::engines::cilium::Settings;
-use netpol::engines::kubernetes::Blocks;
-use netpol::gather::{CLUSTER_KINDS, Engine};
+use netpol::gather::CLUSTER_KINDS;
 use snapshot::model::{ALL_KINDS, IllegibleObject, Kind, Snapshot};
 use types::command::exit::Exit;
 use types::command::problem::Problem;
@@ -73,32 +71,8 @@ fn read_snapshot_file(global: &Global) -> Result<Snapshot, Failure> {
 
 /// The kinds without which it is unknown what policies mean, as these CNIs enforce them: the policies, what they go by, and what says how a CNI is set.
 pub(super) fn policy_kinds(from: Cni, to: Cni) -> BTreeSet<Kind> {
-    let kinds_of = |cni: Cni| -> (&[Kind], &[Kind]) {
-        match cni {
-            Cni::Calico | Cni::Canal => {
-                (Engine::Calico.kinds(), &[Kind::CUSTOM_RESOURCE_DEFINITION, Kind::IP_POOL])
-            }
-            Cni::Antrea => (Engine::Antrea.kinds(), &[]),
-            Cni::Cilium => (
-                Engine::Cilium(Settings { ranges_match_nodes: false, has_port_ranges: false }).kinds(),
-                &[Kind::CONFIG_MAP, Kind::DAEMON_SET, Kind::CILIUM_NODE, Kind::CILIUM_POD_IP_POOL],
-            ),
-            // Calico may enforce policies for the Amazon VPC CNI: its agent says so.
-            Cni::AwsVpcCni if cni == from => {
-                (Engine::Calico.kinds(), &[Kind::DAEMON_SET, Kind::CUSTOM_RESOURCE_DEFINITION])
-            }
-            Cni::AwsVpcCni => {
-                (Engine::Kubernetes(Blocks { pods: true, nodes: true, names_of_cluster: false }).kinds(), &[])
-            }
-            Cni::Flannel => (&[], &[]),
-        }
-    };
-    let both = [kinds_of(from), kinds_of(to)];
-    both.iter()
-        .flat_map(|(policies, settings)| policies.iter().chain(*settings))
-        .chain(&CLUSTER_KINDS)
-        .copied()
-        .collect()
+    let both = [from, to].map(|cni| cni.facts().policy_kinds);
+    both.into_iter().flatten().copied().flatten().chain(&CLUSTER_KINDS).copied().collect()
 }
 
 /// The manifest with the rights.

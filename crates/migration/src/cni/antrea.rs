@@ -73,6 +73,7 @@ const FACTS: Facts = Facts {
     interfaces: &["antrea-gw0", "antrea-egress0"],
     router_positions: &[(1, "antrea-gw0")],
     own_policies: &[Kind::ANTREA_NETWORK_POLICY, Kind::ANTREA_CLUSTER_NETWORK_POLICY],
+    policy_kinds: &[Engine::Antrea.kinds()],
     ..Facts::COMMON
 };
 

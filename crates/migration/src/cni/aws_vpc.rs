@@ -45,6 +45,8 @@ const FACTS: Facts = Facts {
     agent_container: "aws-node",
     footprint: footprint::FOOTPRINT,
     enforces_policies: false,
+    // Calico may enforce policies for it: its agent says so.
+    policy_kinds: &[Engine::Calico.kinds(), &[Kind::DAEMON_SET, Kind::CUSTOM_RESOURCE_DEFINITION]],
     features: &[(Cni::AwsVpcCni, features::FEATURES)],
     ..Facts::COMMON
 };

@@ -173,6 +173,7 @@ pub(super) const FACTS: Facts = Facts {
     footprint: footprint::FOOTPRINT,
     rules: rules::RULES,
     own_policies: &[Kind::CALICO_NETWORK_POLICY, Kind::CALICO_GLOBAL_NETWORK_POLICY],
+    policy_kinds: &[Engine::Calico.kinds(), &[Kind::CUSTOM_RESOURCE_DEFINITION, Kind::IP_POOL]],
     features: &[(Cni::Calico, features::FEATURES)],
     ..Facts::COMMON
 };

@@ -25,6 +25,7 @@ const FACTS: Facts = Facts {
     footprint: footprint::FOOTPRINT,
     router_positions: &[(0, "flannel.1")],
     own_policies: calico::FACTS.own_policies,
+    policy_kinds: calico::FACTS.policy_kinds,
     features: &[calico::FACTS.features[0], flannel::FACTS.features[0]],
     ..Facts::COMMON
 };

@@ -7,6 +7,7 @@ mod rules;
 
 use std::collections::BTreeSet;
 
+use netpol::engines::cilium::Settings as PolicySettings;
 use netpol::gather::Engine;
 use snapshot::Range;
 use snapshot::model::{Kind, Node, Object, Selector, Snapshot};
@@ -166,6 +167,10 @@ const FACTS: Facts = Facts {
     // Its health probe has one.
     reserved_addresses: 4,
     own_policies: &[Kind::CILIUM_NETWORK_POLICY, Kind::CILIUM_CLUSTERWIDE_NETWORK_POLICY],
+    policy_kinds: &[
+        Engine::Cilium(PolicySettings { ranges_match_nodes: false, has_port_ranges: false }).kinds(),
+        &[Kind::CONFIG_MAP, Kind::DAEMON_SET, Kind::CILIUM_NODE, Kind::CILIUM_POD_IP_POOL],
+    ],
     ..Facts::COMMON
 };
 
@@ -394,7 +399,7 @@ impl Driver for Cilium {
 
     fn engine(&self, scene: &Scene<'_>) -> Option<Engine> {
         let mode = setting(scene.snapshot, "policy-cidr-match-mode");
-        Some(Engine::Cilium(netpol::engines::cilium::Settings {
+        Some(Engine::Cilium(PolicySettings {
             ranges_match_nodes: mode.is_some_and(|mode| mode.value.contains("nodes")),
             has_port_ranges: release(scene, Cni::Cilium).is_none_or(|release| release >= PORT_RANGES),
         }))

@@ -70,6 +70,8 @@ pub struct Facts {
     pub enforces_policies: bool,
     /// The kinds of policies of its own.
     pub own_policies: &'static [Kind],
+    /// The kinds without which it is unknown what policies mean to it: the policies, what they go by, and what says how it is set.
+    pub policy_kinds: &'static [&'static [Kind]],
     /// Its features that a new CNI may lack, by the CNI that has them.
     pub features: &'static [(Cni, &'static [Feature])],
 }
@@ -91,6 +93,7 @@ impl Facts {
         reserved_addresses: 3,
         enforces_policies: true,
         own_policies: &[],
+        policy_kinds: &[Engine::Kubernetes(ADDRESSES).kinds()],
         features: &[],
     };
 }
@@ -237,4 +240,21 @@ impl Cni {
 /// Whether a template has a container of this name.
 pub(super) fn has_container(spec: &PodSpec, name: &str) -> bool {
     spec.containers.iter().any(|container| container.name.as_ref() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum as _;
+
+    use super::*;
+
+    #[test]
+    fn each_cni_has_a_title_an_agent_and_objects() {
+        for cni in Cni::value_variants() {
+            let facts = cni.facts();
+            assert!(!facts.title.is_empty() && !facts.agent_container.is_empty(), "{cni}");
+            assert!(!facts.footprint.rows.is_empty(), "{cni}");
+            assert_eq!(facts.policy_kinds.is_empty(), *cni == Cni::Flannel, "{cni}");
+        }
+    }
 }

@@ -135,6 +135,7 @@ pub(super) const FACTS: Facts = Facts {
     footprint: footprint::FOOTPRINT,
     router_positions: &[(0, "flannel.1"), (1, "cni0")],
     enforces_policies: false,
+    policy_kinds: &[],
     features: &[(Cni::Flannel, features::FEATURES)],
     ..Facts::COMMON
 };
