@@ -189,7 +189,7 @@ fn show(text: &mut Page, line: &Line) {
         "{} {}  {:<9}  {}  {}  {pod}{}{}",
         line.container_id,
         line.ifname,
-        line.life.as_str(),
+        line.life.into_str(),
         age_text(line.age()),
         parts.join(","),
         failing.unwrap_or_default(),

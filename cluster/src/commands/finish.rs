@@ -251,7 +251,7 @@ impl Report for FinishReport {
         let mut document = Document::new(format!("Finish: {} goes, {} stays", self.from, self.to));
         let row = |line: &Line| {
             let evidence = line.evidence.join("; ");
-            vec![line.line.to_string(), line.state.word().to_owned(), evidence, line.help.clone()]
+            vec![line.line.to_string(), line.state.into_str().to_owned(), evidence, line.help.clone()]
         };
         document.table(
             vec!["LINE", "STATE", "WHAT SHOWS IT", "WHAT HELPS"],
@@ -294,7 +294,7 @@ impl Report for FinishReport {
     fn problems(&self) -> Vec<Problem> {
         let next = lines::next(&self.lines).filter(|line| !matches!(line.state, LineState::Ready));
         let problem = |line: &Line| {
-            let what = format!("{} {}: {}", line.line, line.state.word(), line.evidence.join("; "));
+            let what = format!("{} {}: {}", line.line, line.state.into_str(), line.evidence.join("; "));
             Problem::new(what).with_place(format!("the line {}", line.line)).fix(line.help.clone())
         };
         next.map(problem).into_iter().collect()

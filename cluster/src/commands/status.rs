@@ -86,7 +86,7 @@ pub(super) fn describe(document: &mut Document, status: &Status) {
             let pool = if counts.pool.is_empty() { "-".to_owned() } else { counts.pool.to_string() };
             let numbers = [counts.old, counts.permitted, counts.gone, counts.arriving, counts.proven];
             let numbers = numbers.iter().map(ToString::to_string);
-            let names = [pool, counts.method.as_str().to_owned()].into_iter();
+            let names = [pool, counts.method.into_str().to_owned()].into_iter();
             names.chain(numbers).chain([counts.describe_images()]).collect()
         };
         document.heading("Pools");

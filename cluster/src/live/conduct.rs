@@ -440,7 +440,7 @@ async fn preview_decision(
     let decided = step(&view);
     let mut now = status(&view, &decided.waits).with_holder(holder.map(|(holder, _)| holder));
     for gate in now.gates.iter_mut().filter(|gate| unknown.contains(gate.name.as_str())) {
-        gate.color = Color::Unknown.as_str();
+        gate.color = Color::Unknown.into_str();
     }
     Ok((now, decided))
 }

@@ -123,7 +123,7 @@ fn planned(document: &mut Document, report: &Report) {
         document.text("The plan cannot be read.");
         return;
     };
-    let pass = |pass: &PassSummary| format!(" -> {} ({})", pass.to, pass.way.as_str());
+    let pass = |pass: &PassSummary| format!(" -> {} ({})", pass.to, pass.way.into_str());
     let passes: String = plan.passes.iter().map(pass).collect();
     let first = plan.passes.first().map_or_else(String::new, |pass| pass.from.to_string());
     let is_its = |plan_hash: &str| plan_hash == plan.hash;
@@ -448,7 +448,7 @@ fn probes(document: &mut Document, report: &Report) {
     if !report.gates.is_empty() {
         document.heading("Gates");
         let rows = report.gates.iter().map(|(name, gate)| {
-            vec![name.clone(), gate.color.as_str().into(), gate.time.clone(), gate.why.clone()]
+            vec![name.clone(), gate.color.into_str().into(), gate.time.clone(), gate.why.clone()]
         });
         table(document, vec!["GATE", "WAS", "AT", "WHY"], rows);
     }

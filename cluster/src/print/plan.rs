@@ -64,7 +64,7 @@ pub(crate) fn add(document: &mut Document, plan: &Plan, shown: &PlanView<'_>) {
         plan.left_out.len()
     ));
     let pass = |(_, phase, way): (Phase, Phase, Way)| {
-        let way = if plan.ways.is_empty() { String::new() } else { format!(" ({})", way.as_str()) };
+        let way = if plan.ways.is_empty() { String::new() } else { format!(" ({})", way.into_str()) };
         format!(" -> {phase}{way}")
     };
     let passes: String = plan.steps().map(pass).collect();
@@ -157,7 +157,7 @@ fn pools(document: &mut Document, plan: &Plan) {
             or(&pool.name, "(none)"),
             pool.nodes.to_string(),
             zones.join(" "),
-            pool.method.as_str().to_owned(),
+            pool.method.into_str().to_owned(),
         ]
     };
     document.table(vec!["POOL", "NODES", "ZONES", "METHOD"], plan.pools.iter().map(row).collect());
@@ -217,7 +217,7 @@ fn pods_of_passes(document: &mut Document, all: &[PassPods]) {
     let row = |pass: &PassPods| {
         let restarts = pass.restarts.iter().map(|(reason, count)| format!("{count}: {reason}"));
         let restarts: Vec<String> = restarts.collect();
-        vec![pass.to.to_string(), pass.way.as_str().to_owned(), pass.pods.to_string(), restarts.join("; ")]
+        vec![pass.to.to_string(), pass.way.into_str().to_owned(), pass.pods.to_string(), restarts.join("; ")]
     };
     document.heading("Pods of each pass");
     document.table(vec!["TO", "WAY", "PODS", "RESTARTED INSTEAD"], all.iter().map(row).collect());
@@ -226,7 +226,8 @@ fn pods_of_passes(document: &mut Document, all: &[PassPods]) {
 fn pods(document: &mut Document, plan: &Plan, classes: &[Class]) {
     document.heading("Pods that need a decision");
     let joined = plan.steps().filter(|(_, _, way)| matches!(way, Way::Join | Way::Leave));
-    let joined: Vec<String> = joined.map(|(_, phase, way)| format!("{} to {phase}", way.as_str())).collect();
+    let joined: Vec<String> =
+        joined.map(|(_, phase, way)| format!("{} to {phase}", way.into_str())).collect();
     if !joined.is_empty() {
         document.text(format!(
             "Pods need no decision in these passes, on nodes that let networks join and leave pods: {}.",

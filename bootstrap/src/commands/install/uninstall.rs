@@ -145,7 +145,7 @@ fn refuse_attached(attachments: &Attachments) -> Result<(), Failure> {
     }
     let drain = "drain the node and let the runtime remove its sandboxes, or sweep, first";
     let lines = ours.iter().map(|line| {
-        let (key, life) = (format!("{} {}", line.container_id, line.ifname), line.life.as_str());
+        let (key, life) = (format!("{} {}", line.container_id, line.ifname), line.life.into_str());
         Problem::new(format!("{key} is {life}")).with_place(format!("attachment {key}")).fix(drain)
     });
     let damaged = attachments.damaged.iter().map(|damaged| {

@@ -125,7 +125,7 @@ impl MoveReport {
 impl Row {
     fn new(candidate: &Candidate, outcome: Option<&MoveOutcome>) -> Self {
         let stays = match candidate.fate {
-            PodDisposition::Stays(why) => Some(why.as_str()),
+            PodDisposition::Stays(why) => Some(why.into_str()),
             PodDisposition::Evicted
             | PodDisposition::Deleted
             | PodDisposition::Restarted
@@ -134,7 +134,7 @@ impl Row {
             | PodDisposition::Ends => None,
         };
         let reason = match outcome {
-            Some(MoveOutcome::Left(why, _)) => Some(why.as_str()),
+            Some(MoveOutcome::Left(why, _)) => Some(why.into_str()),
             Some(MoveOutcome::Back(_) | MoveOutcome::Changed | MoveOutcome::Gone | MoveOutcome::Skipped)
             | None => None,
         };

@@ -97,7 +97,7 @@ impl Live {
             let parts = line.networks.iter().map(|part| format!("{} on {}", part.name, part.ifname));
             let parts = parts.collect::<Vec<_>>().join(", ");
             let _ =
-                writeln!(text, "now: {}/{} is {} to {parts}", self.namespace, self.pod, line.life.as_str());
+                writeln!(text, "now: {}/{} is {} to {parts}", self.namespace, self.pod, line.life.into_str());
         }
     }
 }

@@ -158,7 +158,7 @@ pub(in crate::live) fn last_verdict(
     let is_fresh = timestamp.duration_until(wall).unsigned_abs() <= lasts;
     let colon = if why.is_empty() { "" } else { ": " };
     let why: String = why.chars().take(WORDS).collect();
-    let text = format!("{} at {timestamp:.0}{colon}{why}", is.as_str());
+    let text = format!("{} at {timestamp:.0}{colon}{why}", is.into_str());
     if is_fresh {
         (Some(*is), text)
     } else {

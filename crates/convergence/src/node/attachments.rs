@@ -71,9 +71,10 @@ pub struct Line {
 }
 
 /// How far an attachment's life has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, strum::IntoStaticStr)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "kebab-case", const_into_str)]
 pub enum Life {
     /// The attachment's ADD is running, or was killed.
     Attaching,
@@ -134,17 +135,6 @@ impl Line {
 }
 
 impl Life {
-    /// The word that `attachments` prints.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Attaching => "attaching",
-            Self::Attached => "attached",
-            Self::Detaching => "detaching",
-            Self::Inventory => "inventory",
-        }
-    }
-
     /// How far the life of a recorded attachment has come.
     #[must_use]
     pub fn from_record(record: &Attachment) -> Self {

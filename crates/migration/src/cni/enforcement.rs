@@ -11,9 +11,10 @@ use crate::cni::{antrea, aws_vpc, calico, cilium};
 use crate::workload::{Version, release};
 
 /// A phase of a node's pods, and the end, when the old CNI is gone and the new one has the settings of the stage `finish`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, strum::IntoStaticStr)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", const_into_str)]
 pub enum Phase {
     /// Pods have the old network.
     Old,
@@ -77,18 +78,6 @@ pub const KINDS: [Kind; 10] = [
 impl Phase {
     /// All phases, in order.
     pub const ALL: [Self; 5] = [Self::Old, Self::BothOld, Self::BothNew, Self::New, Self::Finished];
-
-    /// Its name, as in policies of Crossfade.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Old => "old",
-            Self::BothOld => "both-old",
-            Self::BothNew => "both-new",
-            Self::New => "new",
-            Self::Finished => "finished",
-        }
-    }
 }
 
 /// Whether a CNI enforces policies of a kind for its own pods.

@@ -42,7 +42,7 @@ pub(super) fn default_subject(cni: Cni) -> Subject {
     Subject {
         kind: "Default".into(),
         namespace: String::new(),
-        name: cni.name().into(),
+        name: cni.into_str().into(),
         detail: String::new(),
     }
 }

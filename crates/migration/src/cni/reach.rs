@@ -41,9 +41,10 @@ pub fn find_cut(living: &BTreeSet<Phase>) -> Option<(Phase, Phase)> {
 }
 
 /// How a running pod comes from one phase to another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", const_into_str)]
 pub enum Way {
     /// A second network joins it; its primary stays.
     Join,
@@ -53,19 +54,6 @@ pub enum Way {
     Restart,
     /// It is restarted on another node: its own is replaced by one of a new image.
     Replace,
-}
-
-impl Way {
-    /// `join`, `leave`, `restart` or `replace`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Join => "join",
-            Self::Leave => "leave",
-            Self::Restart => "restart",
-            Self::Replace => "replace",
-        }
-    }
 }
 
 /// How a pod comes from one phase to another on a node where these networks join and leave running pods.

@@ -1,15 +1,26 @@
 //! The supported CNIs, strategies and pairs of CNIs.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 /// A CNI that a cluster can be moved from or to.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    clap::ValueEnum,
+    strum::Display,
+    strum::IntoStaticStr,
 )]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", const_into_str)]
 pub enum Cni {
     /// Calico.
     Calico,
@@ -20,6 +31,7 @@ pub enum Cni {
     /// The Amazon VPC CNI.
     #[serde(rename = "aws-vpc")]
     #[value(name = "aws-vpc", alias = "aws-vpc-cni")]
+    #[strum(serialize = "aws-vpc")]
     AwsVpcCni,
     /// Cilium.
     Cilium,
@@ -28,9 +40,10 @@ pub enum Cni {
 }
 
 /// How a cluster is moved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, strum::Display)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Strategy {
     /// Each node passes through a phase in which its pods have both networks.
     Double,
@@ -41,9 +54,24 @@ pub enum Strategy {
 }
 
 /// A part of a migration in which the new CNI needs settings of its own.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::IntoStaticStr,
+)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", const_into_str)]
 pub enum Stage {
     /// The new CNI is installed beside the old one, and no pod has it.
     #[default]
@@ -67,53 +95,6 @@ impl Stage {
             Self::Finish => None,
         }
     }
-
-    /// Its name in settings and reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Install => "install",
-            Self::Migrate => "migrate",
-            Self::Finish => "finish",
-        }
-    }
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl Cni {
-    /// Its name in options, settings and profiles.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Calico => "calico",
-            Self::Flannel => "flannel",
-            Self::Canal => "canal",
-            Self::AwsVpcCni => "aws-vpc",
-            Self::Cilium => "cilium",
-            Self::Antrea => "antrea",
-        }
-    }
-}
-
-impl fmt::Display for Strategy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Double => "double",
-            Self::Bridge => "bridge",
-            Self::Rotation => "rotation",
-        })
-    }
-}
-
-impl fmt::Display for Cni {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
 }
 
 #[cfg(test)]
@@ -124,12 +105,12 @@ mod tests {
     #[test]
     fn each_cni_is_called_by_the_name_of_its_profile() {
         for cni in Cni::value_variants() {
-            assert!(types::profile::Profiles::built_in().find(cni.name()).is_some(), "{cni}");
+            assert!(types::profile::Profiles::built_in().find(cni.into_str()).is_some(), "{cni}");
             assert_eq!(
                 cni.to_possible_value().map(|value| value.get_name().to_owned()).as_deref(),
-                Some(cni.name())
+                Some(cni.into_str())
             );
-            assert_eq!(serde_json::to_string(cni).expect("JSON"), format!("{:?}", cni.name()));
+            assert_eq!(serde_json::to_string(cni).expect("JSON"), format!("{:?}", cni.into_str()));
         }
     }
 }

@@ -28,9 +28,12 @@ pub struct Probe {
 }
 
 /// A gate that goes by what agents see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, strum::IntoStaticStr,
+)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", const_into_str)]
 pub enum ProbeGate {
     /// Packets pass between all pods and nodes that reach each other in the plan's phases.
     Packets,
@@ -47,18 +50,6 @@ pub enum ProbeGate {
 impl ProbeGate {
     pub const ALL: [Self; 5] =
         [Self::Packets, Self::Forwarding, Self::DnsQueries, Self::ApiServerToPods, Self::Enforcement];
-
-    /// Its name in settings, plans and reports.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Packets => "packets",
-            Self::Forwarding => "forwarding",
-            Self::DnsQueries => "dns-queries",
-            Self::ApiServerToPods => "api-server-to-pods",
-            Self::Enforcement => "enforcement",
-        }
-    }
 }
 
 impl Default for Probe {
@@ -92,7 +83,7 @@ impl Probe {
         let mut gates = BTreeSet::new();
         match self.gates.iter().find(|gate| !gates.insert(**gate)) {
             Some(twice) => {
-                Err(format!("probe.gates: expected each gate once, found {} again", twice.as_str()))
+                Err(format!("probe.gates: expected each gate once, found {} again", twice.into_str()))
             }
             None => Ok(()),
         }

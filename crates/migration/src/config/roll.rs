@@ -96,10 +96,11 @@ pub enum Bridge {
 }
 
 /// How the nodes of a pool move.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(rename = "NodeMethod"))]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", const_into_str)]
 pub enum Method {
     /// Cordon, flip, evict, prove, uncordon.
     #[default]
@@ -117,19 +118,6 @@ pub enum Method {
 }
 
 impl Method {
-    /// Its name in settings and plans.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Drain => "drain",
-            Self::Churn => "churn",
-            Self::Permit => "permit",
-            Self::Karpenter => "karpenter",
-            Self::ClusterApi => "cluster-api",
-            Self::Follow => "follow",
-        }
-    }
-
     /// Whether other nodes take the place of these, instead of moving in place.
     #[must_use]
     pub const fn replaces(self) -> bool {
@@ -237,13 +225,13 @@ impl Roll {
     fn valid_bridge(&self, bridge: &Bridge, probe: &Probe) -> Result<(), String> {
         let is_gate = |name: &str| {
             let is_of_agents =
-                probe.has_gate(ProbeGate::Forwarding) && name == ProbeGate::Forwarding.as_str();
+                probe.has_gate(ProbeGate::Forwarding) && name == ProbeGate::Forwarding.into_str();
             is_of_agents || self.gates.iter().any(|gate| gate.name == name)
         };
         match bridge {
             Bridge::Gate(name) if !is_gate(name) => Err(format!(
                 "roll.bridge.gate: expected the name of a gate of roll.gates, or {} with that gate in probe.gates, found {name:?}",
-                ProbeGate::Forwarding.as_str()
+                ProbeGate::Forwarding.into_str()
             )),
             Bridge::Accept(reason) if reason.trim().is_empty() => {
                 Err("roll.bridge.accept: expected why it is accepted without a proof, found nothing".into())

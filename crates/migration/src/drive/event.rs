@@ -241,7 +241,7 @@ impl fmt::Display for ActRecord {
                     }));
                 }
                 words.extend(lifecycle.iter().map(|(kind, is_set)| {
-                    format!("condition {} {}", kind.as_str(), if *is_set { "set" } else { "removed" })
+                    format!("condition {} {}", kind.into_str(), if *is_set { "set" } else { "removed" })
                 }));
                 write!(f, "node {node}: {}", words.join(", "))
             }

@@ -364,7 +364,7 @@ impl Counts {
 
 fn gate_status(view: &View<'_>, name: &str) -> Gate {
     let verdict = view.verdict(name);
-    let color = verdict.map_or(Color::Unknown, |verdict| verdict.color).as_str();
+    let color = verdict.map_or(Color::Unknown, |verdict| verdict.color).into_str();
     let why = verdict.map_or_else(|| "it was not asked lately".into(), |verdict| verdict.why.clone());
     Gate { name: name.to_owned(), color, why }
 }

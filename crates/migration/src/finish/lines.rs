@@ -60,9 +60,10 @@ pub enum LineName {
 }
 
 /// How a line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, strum::IntoStaticStr)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "FinishLineState"))]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", const_into_str)]
 pub enum LineState {
     /// It is done.
     Done,
@@ -136,18 +137,6 @@ impl fmt::Display for LineName {
             Self::Absence => "absence",
             Self::Leave => "leave",
         })
-    }
-}
-
-impl LineState {
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Ready => "ready",
-            Self::Waits => "waits",
-            Self::Refused => "refused",
-        }
     }
 }
 

@@ -86,7 +86,7 @@ pub fn managers(
     let running = inventory.objects.iter().filter(|(target, _)| runs(target));
     let mut all: Vec<ManagedObject> =
         running.flat_map(|(target, object)| of_object(target, object)).collect();
-    let chart = format!("rke2-{}", from.name());
+    let chart = format!("rke2-{}", from.into_str());
     let charts =
         snapshot.objects(Kind::HELM_CHART).iter().filter(|chart_object| chart_object.name() == chart);
     all.extend(charts.map(|chart| ManagedObject {

@@ -69,7 +69,7 @@ pub(super) fn pipeline_problems(scene: &Scene<'_>, survey: &Survey<'_>, pools: &
             let what = format!(
                 "pool {:?} has the method {}, and only a rotation replaces nodes",
                 pool.name,
-                method.as_str()
+                method.into_str()
             );
             let fix = "plan a rotation: --strategy rotation; or choose drain or churn for the pool";
             Some(Problem::new(what).with_place("roll.methods").fix(fix))
@@ -122,7 +122,7 @@ pub(super) fn pipeline_problems(scene: &Scene<'_>, survey: &Survey<'_>, pools: &
             );
         }
         if let Some(missing) = missing {
-            let method = pool.method.as_str();
+            let method = pool.method.into_str();
             problems.push(
                 Problem::new(format!(
                     "the pool {name} has the method {method}, and none of its nodes has {missing}"
@@ -346,8 +346,8 @@ pub(super) fn unenforced_kinds(scene: &Scene<'_>, phases: &[Phase]) -> BTreeMap<
     let mut kinds: BTreeMap<Kind, Vec<&'static str>> = BTreeMap::new();
     let is_passed = |name: &str| phases.iter().any(|phase| phase.as_str() == name);
     for line in lines(scene) {
-        if line.policies > 0 && line.holds == Coverage::No && is_passed(line.phase.name()) {
-            kinds.entry(line.kind).or_default().push(line.phase.name());
+        if line.policies > 0 && line.holds == Coverage::No && is_passed(line.phase.into_str()) {
+            kinds.entry(line.kind).or_default().push(line.phase.into_str());
         }
     }
     kinds

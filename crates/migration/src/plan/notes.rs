@@ -122,7 +122,7 @@ fn controlling(pool: &Pool, survey: &Survey<'_>) -> Option<String> {
     };
     Some(format!(
         "Nodes of the control plane are replaced as well, by the method {} of pool {name:?}: {}. The run ends once all of them are. Where nothing replaces them, leave them out: roll: {{leaveOut: [{{node: {first}, reason: nothing replaces it}}]}}{in_place}.",
-        pool.method.as_str(),
+        pool.method.into_str(),
         join_names(nodes)
     ))
 }
@@ -216,7 +216,7 @@ fn restarting(plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
         (!nodes.is_empty()).then(|| {
             format!(
                 "In the pass to {to}, whose way is {}, these nodes restart their pods instead, since they let the network neither join nor leave pods that run: {}.",
-                way.as_str(),
+                way.into_str(),
                 join_names(nodes)
             )
         })

@@ -126,7 +126,7 @@ pub fn gates(config: &Config) -> Vec<Gate> {
     if !config.watched_resources.all().is_empty() {
         gates.push(built_in(watched, GateSource::Watched));
     }
-    gates.extend(config.probe.gates.iter().map(|gate| built_in(gate.as_str(), GateSource::Probe(*gate))));
+    gates.extend(config.probe.gates.iter().map(|gate| built_in(gate.into_str(), GateSource::Probe(*gate))));
     gates.extend(config.roll.gates.iter().map(|gate| Gate {
         name: gate.name.clone(),
         source: GateSource::Command(gate.command.clone()),
@@ -370,6 +370,6 @@ pub(super) fn bridge(config: &Config) -> Option<Bridge> {
     match &config.roll.bridge {
         Some(roll::Bridge::Gate(name)) => Some(Bridge::Gate(name.clone())),
         Some(roll::Bridge::Accept(reason)) => Some(Bridge::Accepted(reason.clone())),
-        None => config.probe.has_gate(forwarding).then(|| Bridge::Gate(forwarding.as_str().to_owned())),
+        None => config.probe.has_gate(forwarding).then(|| Bridge::Gate(forwarding.into_str().to_owned())),
     }
 }

@@ -142,8 +142,11 @@ pub struct Condition {
 }
 
 /// A condition of a Node's lifecycle that a run publishes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, strum::IntoStaticStr,
+)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[strum(const_into_str)]
 pub enum Lifecycle {
     /// It will be drained, or replaced.
     MaintenancePlanned,
@@ -222,9 +225,12 @@ pub struct Verdict {
 }
 
 /// How a gate is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, strum::IntoStaticStr,
+)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "kebab-case", const_into_str)]
 pub enum Color {
     /// All is well.
     Green,
@@ -275,19 +281,6 @@ pub struct RequestSums {
     pub moves: Request,
     /// Those that stay: of DaemonSets, and static ones.
     pub stays: Request,
-}
-
-impl Color {
-    /// `green`, `amber`, `red` or `unknown`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Green => "green",
-            Self::Amber => "amber",
-            Self::Red => "red",
-            Self::Unknown => "unknown",
-        }
-    }
 }
 
 impl World {
@@ -418,17 +411,6 @@ impl Node {
 impl Lifecycle {
     pub const ALL: [Self; 4] =
         [Self::MaintenancePlanned, Self::MaintenanceInProgress, Self::DrainInProgress, Self::Drained];
-
-    /// The type of the condition.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::MaintenancePlanned => "MaintenancePlanned",
-            Self::MaintenanceInProgress => "MaintenanceInProgress",
-            Self::DrainInProgress => "DrainInProgress",
-            Self::Drained => "Drained",
-        }
-    }
 }
 
 impl Census {

@@ -63,7 +63,8 @@ impl<'a> Karpenter<'a> {
 }
 
 /// Why Karpenter replaces or removes a node within the budgets of its NodePool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(const_into_str)]
 pub enum Voluntary {
     /// The node differs from its NodePool or its image.
     Drifted,
@@ -71,16 +72,6 @@ pub enum Voluntary {
     Empty,
     /// Its pods fit elsewhere or on a cheaper node.
     Underutilized,
-}
-
-impl Voluntary {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Drifted => "Drifted",
-            Self::Empty => "Empty",
-            Self::Underutilized => "Underutilized",
-        }
-    }
 }
 
 /// Whether budgets of a NodePool allow no node at any time for any of these reasons.
@@ -91,7 +82,7 @@ pub fn budgets_hold(pool: &Object, reasons: &[Voluntary]) -> bool {
         let is_none = budget["nodes"].as_str().is_some_and(|nodes| matches!(nodes, "0" | "0%"));
         is_none
             && budget.get("schedule").is_none()
-            && (named.is_empty() || named.contains(&reason.as_str().into()))
+            && (named.is_empty() || named.contains(&reason.into_str().into()))
     };
     let budgets = pool.list(BUDGETS);
     reasons.iter().all(|reason| budgets.iter().any(|budget| holds(reason, budget)))
@@ -101,7 +92,7 @@ pub fn budgets_hold(pool: &Object, reasons: &[Voluntary]) -> bool {
 /// takes no budget away that another finding has added since.
 #[must_use]
 pub fn budget_patch(pool: &Object, reasons: &[Voluntary]) -> String {
-    let reasons: Vec<&str> = reasons.iter().map(|reason| reason.as_str()).collect();
+    let reasons: Vec<&str> = reasons.iter().map(|reason| reason.into_str()).collect();
     let budget = json!({"nodes": "0", "reasons": reasons});
     if pool.list(BUDGETS).is_empty() {
         let budgets = json!([{"nodes": DEFAULT_BUDGET}, budget]);

@@ -116,7 +116,7 @@ impl History {
         }
         let way = reach::way(pod.attached?.phase, to, &node.machine.joins);
         (way != Way::Restart)
-            .then(|| ("R14", format!("it is restarted, and a {} would have been enough", way.as_str())))
+            .then(|| ("R14", format!("it is restarted, and a {} would have been enough", way.into_str())))
     }
 
     /// R3: no pod that was there before comes to be parted from it.

@@ -27,10 +27,10 @@ const MESSAGE: &str =
 fn lifecycle_patch(patch: &Patch, now: Timestamp) -> ApiRequest {
     let condition = |(kind, is_set): (&Lifecycle, &bool)| match is_set {
         true => {
-            json!({ "type": kind.as_str(), "status": "True", "reason": format!("{OWN_REASON}Roll"), "message": MESSAGE,
+            json!({ "type": kind.into_str(), "status": "True", "reason": format!("{OWN_REASON}Roll"), "message": MESSAGE,
             "lastHeartbeatTime": now, "lastTransitionTime": now })
         }
-        false => json!({ "type": kind.as_str(), "$patch": "delete" }),
+        false => json!({ "type": kind.into_str(), "$patch": "delete" }),
     };
     let conditions: Vec<Value> = patch.lifecycle.iter().map(condition).collect();
     let meta = json!({ "resourceVersion": patch.version, "uid": patch.uid });

@@ -90,7 +90,8 @@ pub enum MoveOutcome {
 }
 
 /// Why a pod was left as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case", const_into_str)]
 pub enum RemainReason {
     /// Connections use the network that is to leave it.
     Connections,
@@ -100,19 +101,6 @@ pub enum RemainReason {
     NeedsRestart,
     /// Its PodDisruptionBudgets do not let it go.
     Budget,
-}
-
-impl RemainReason {
-    /// The reason, in one word for programs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Connections => "connections",
-            Self::Failed => "failed",
-            Self::NeedsRestart => "needs-restart",
-            Self::Budget => "budget",
-        }
-    }
 }
 
 /// A pod that had its turn.
@@ -169,7 +157,7 @@ impl MoveResult {
         let failed: Vec<_> =
             remaining.iter().filter(|(_, reason)| *reason != RemainReason::NeedsRestart).collect();
         let first = failed.first().map(|(candidate, reason)| {
-            format!("pods left: {}, the first: {} ({})", failed.len(), candidate.title(), reason.as_str())
+            format!("pods left: {}, the first: {} ({})", failed.len(), candidate.title(), reason.into_str())
         });
         let stopped =
             self.stopped.as_ref().and_then(|stopped| stopped.why.first()).map(|why| why.what.clone());

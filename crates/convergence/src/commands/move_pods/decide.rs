@@ -87,7 +87,8 @@ pub enum PodDisposition {
 }
 
 /// Why a pod stays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case", const_into_str)]
 pub enum StayReason {
     /// kubelet made it from a file of the node.
     Static,
@@ -112,24 +113,6 @@ pub enum StayReason {
 }
 
 impl StayReason {
-    /// The reason, in one word for programs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Static => "static",
-            Self::Unrecorded => "unrecorded",
-            Self::Unknown => "unknown",
-            Self::Same => "same",
-            Self::Undisturbed => "undisturbed",
-            Self::EmptyDir => "empty-dir",
-            Self::OfJob => "of-job",
-            Self::Bare => "bare",
-            Self::Once => "once",
-            Self::PreStop => "pre-stop",
-            Self::NeedsRestart => "needs-restart",
-        }
-    }
-
     /// The reason for people, and what to do about it.
     #[must_use]
     pub const fn words(self) -> (&'static str, &'static str) {

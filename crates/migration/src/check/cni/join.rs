@@ -85,7 +85,7 @@ fn parse_observed(node: &Node) -> Option<NodeObservation> {
 
 /// Whether the CNI can join a pod that runs, and leave one, by its profile.
 fn joins(cni: Cni) -> bool {
-    Profiles::built_in().find(cni.name()).is_some_and(|profile| profile.join == Join::Works)
+    Profiles::built_in().find(cni.into_str()).is_some_and(|profile| profile.join == Join::Works)
 }
 
 fn find_refused(refusals: &[Refusal<'_>]) -> Option<Finding> {

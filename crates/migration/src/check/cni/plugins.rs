@@ -98,7 +98,7 @@ fn master(all: &[&Workload]) -> Option<Finding> {
 /// Owners of pods with further networks; those whose configuration calls the old CNI end with it.
 fn attachments(scene: &Scene<'_>) -> Option<Finding> {
     let types = Profiles::built_in()
-        .find(scene.from.name())
+        .find(scene.from.into_str())
         .map(|profile| profile.types.as_slice())
         .unwrap_or_default();
     let definitions = scene.snapshot.objects(Kind::NETWORK_ATTACHMENT_DEFINITION);

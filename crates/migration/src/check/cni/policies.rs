@@ -111,7 +111,7 @@ fn find_unenforced(scene: &Scene<'_>) -> Option<Finding> {
     for line in lines(scene).iter().filter(|line| enforces(scene, scene.from, line.kind)) {
         if line.holds != Coverage::Yes && policy_phases.contains(&line.phase) {
             let how = if line.holds == Coverage::Partly { "in part" } else { "not" };
-            weak.entry(line.kind).or_default().push(format!("{} ({how})", line.phase.name()));
+            weak.entry(line.kind).or_default().push(format!("{} ({how})", line.phase.into_str()));
         }
     }
     let about = |(kind, phases): (&Kind, &Vec<String>)| {

@@ -31,7 +31,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         name: scene.strategy.to_string(),
         detail: format!("with {cni}"),
     };
-    let names: Vec<&str> = all.iter().map(|cni| cni.name()).collect();
+    let names: Vec<&str> = all.iter().map(|cni| cni.into_str()).collect();
     let what = format!("With the strategy double, {} is the second network of pods.", names.join(" and "));
     let why = "Its agent routes a pod's main address to its own interface, so Crossfade adds routes to the nodes that come before the agent's. With the strategy bridge it is the only network of every pod that it attaches, and its agent, its policies and its address collection stay right.";
     let fix = "Use --strategy bridge. If nodes cannot forward between both networks, follow docs/policy.md, \"Before Calico is the second network\", and accept this finding with a waiver.";
@@ -43,7 +43,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 
 /// Whether the CNI is a pod's second network by routes of the node, by its profile.
 pub(in crate::check) fn needs_host_routes(cni: Cni) -> bool {
-    Profiles::built_in().find(cni.name()).is_some_and(|profile| profile.secondary == Secondary::HostRoute)
+    Profiles::built_in().find(cni.into_str()).is_some_and(|profile| profile.secondary == Secondary::HostRoute)
 }
 
 #[cfg(test)]

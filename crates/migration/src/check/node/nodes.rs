@@ -12,7 +12,8 @@ use crate::cni::support::Strategy;
 use crate::workload::{OUTDATED, going_mark, platform};
 
 /// The codes of [`finding`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case", const_into_str)]
 pub(in crate::check) enum Code {
     CrossfadeAbsent,
     CrossfadeSilent,
@@ -25,34 +26,18 @@ pub(in crate::check) enum Code {
     NodeUnfit,
 }
 
-impl Code {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::CrossfadeAbsent => "crossfade-absent",
-            Self::CrossfadeSilent => "crossfade-silent",
-            Self::CrossfadeStale => "crossfade-stale",
-            Self::NodeCordoned => "node-cordoned",
-            Self::NodeLeaving => "node-leaving",
-            Self::NodeNetworkUnavailable => "node-network-unavailable",
-            Self::NodeNotReady => "node-not-ready",
-            Self::NodeOutdated => "node-outdated",
-            Self::NodeUnfit => "node-unfit",
-        }
-    }
-}
-
 pub(in crate::check) const CHECK: Check = Check {
     name: "nodes",
     codes: &[
-        (Code::CrossfadeAbsent.as_str(), "no node runs Crossfade yet"),
-        (Code::CrossfadeSilent.as_str(), "some nodes run Crossfade and others do not report"),
-        (Code::CrossfadeStale.as_str(), "what a node reports is of another boot, or contradicts itself"),
-        (Code::NodeCordoned.as_str(), "a node is cordoned"),
-        (Code::NodeLeaving.as_str(), "others remove, drain or reboot a node"),
-        (Code::NodeNetworkUnavailable.as_str(), "a node says that its network is unavailable"),
-        (Code::NodeNotReady.as_str(), "a node is not Ready"),
-        (Code::NodeOutdated.as_str(), "Cluster API is going to replace a node"),
-        (Code::NodeUnfit.as_str(), "Crossfade's gate gave up on a node"),
+        (Code::CrossfadeAbsent.into_str(), "no node runs Crossfade yet"),
+        (Code::CrossfadeSilent.into_str(), "some nodes run Crossfade and others do not report"),
+        (Code::CrossfadeStale.into_str(), "what a node reports is of another boot, or contradicts itself"),
+        (Code::NodeCordoned.into_str(), "a node is cordoned"),
+        (Code::NodeLeaving.into_str(), "others remove, drain or reboot a node"),
+        (Code::NodeNetworkUnavailable.into_str(), "a node says that its network is unavailable"),
+        (Code::NodeNotReady.into_str(), "a node is not Ready"),
+        (Code::NodeOutdated.into_str(), "Cluster API is going to replace a node"),
+        (Code::NodeUnfit.into_str(), "Crossfade's gate gave up on a node"),
     ],
     needs: &[Need::Always(Kind::NODE)],
     run,
@@ -217,7 +202,7 @@ fn finding(scene: &Scene<'_>, code: Code, subjects: Vec<Subject>) -> Finding {
             format!("On each node: crossfade-bootstrap doctor. Then: kubectl taint node {} {}-", names(&subjects), types::api::taint::UNFIT_KEY),
         ),
     };
-    Finding::new(code.as_str(), severity, what, why, fix).with_objects(subjects)
+    Finding::new(code.into_str(), severity, what, why, fix).with_objects(subjects)
 }
 
 fn names(subjects: &[Subject]) -> String {

@@ -10,7 +10,8 @@ use crate::check::{Check, Need};
 use crate::workload::{Group, asks_to_stay, groups, has_empty_dir, is_bound_to_node, is_movable};
 
 /// The codes of [`finding`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case", const_into_str)]
 enum Code {
     JobRunning,
     PodEmptyDir,
@@ -22,32 +23,17 @@ enum Code {
     WorkloadSingle,
 }
 
-impl Code {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::JobRunning => "job-running",
-            Self::PodEmptyDir => "pod-empty-dir",
-            Self::PodRefusesEviction => "pod-refuses-eviction",
-            Self::PodStatic => "pod-static",
-            Self::PodStuck => "pod-stuck",
-            Self::PodWithoutOwner => "pod-without-owner",
-            Self::WorkloadNotReady => "workload-not-ready",
-            Self::WorkloadSingle => "workload-single",
-        }
-    }
-}
-
 pub(in crate::check) const CHECK: Check = Check {
     name: "evictions",
     codes: &[
-        (Code::JobRunning.as_str(), "a Job's pod starts again from the beginning when it is evicted"),
-        (Code::PodEmptyDir.as_str(), "pods lose the data of an emptyDir when they are evicted"),
-        (Code::PodRefusesEviction.as_str(), "an annotation asks not to disrupt a pod"),
-        (Code::PodStatic.as_str(), "a static pod with pod network cannot be evicted"),
-        (Code::PodStuck.as_str(), "a pod is pending or terminating already now"),
-        (Code::PodWithoutOwner.as_str(), "no controller creates a pod again when it is evicted"),
-        (Code::WorkloadNotReady.as_str(), "a workload is not ready already now"),
-        (Code::WorkloadSingle.as_str(), "a workload has one replica, so each eviction is an outage"),
+        (Code::JobRunning.into_str(), "a Job's pod starts again from the beginning when it is evicted"),
+        (Code::PodEmptyDir.into_str(), "pods lose the data of an emptyDir when they are evicted"),
+        (Code::PodRefusesEviction.into_str(), "an annotation asks not to disrupt a pod"),
+        (Code::PodStatic.into_str(), "a static pod with pod network cannot be evicted"),
+        (Code::PodStuck.into_str(), "a pod is pending or terminating already now"),
+        (Code::PodWithoutOwner.into_str(), "no controller creates a pod again when it is evicted"),
+        (Code::WorkloadNotReady.into_str(), "a workload is not ready already now"),
+        (Code::WorkloadSingle.into_str(), "a workload has one replica, so each eviction is an outage"),
     ],
     needs: &[Need::Always(Kind::POD), Need::Always(Kind::DEPLOYMENT), Need::Always(Kind::STATEFUL_SET)],
     run,
@@ -174,7 +160,7 @@ fn finding(code: Code, subjects: Vec<Subject>) -> Finding {
             format!("Where that matters, add a replica for the time of the migration: {}", spell_commands(&subjects, |subject| format!("kubectl -n {} scale {}/{} --replicas=2", subject.namespace, subject.kind.to_lowercase(), subject.name))),
         ),
     };
-    Finding::new(code.as_str(), severity, what, why, fix).with_objects(subjects)
+    Finding::new(code.into_str(), severity, what, why, fix).with_objects(subjects)
 }
 
 #[cfg(test)]

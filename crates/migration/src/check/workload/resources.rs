@@ -9,7 +9,8 @@ use crate::config::Resources;
 use crate::workload::agents;
 
 /// The codes of [`finding`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case", const_into_str)]
 enum Code {
     CleanUpAbsent,
     CleanUpNewAgent,
@@ -19,28 +20,15 @@ enum Code {
     WatchedNotReady,
 }
 
-impl Code {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::CleanUpAbsent => "clean-up-absent",
-            Self::CleanUpNewAgent => "clean-up-new-agent",
-            Self::PreflightAbsent => "preflight-absent",
-            Self::WatchedAbsent => "watched-absent",
-            Self::WatchedEmpty => "watched-empty",
-            Self::WatchedNotReady => "watched-not-ready",
-        }
-    }
-}
-
 pub(in crate::check) const CHECK: Check = Check {
     name: "resources",
     codes: &[
-        (Code::CleanUpAbsent.as_str(), "a workload that is removed at the end does not exist"),
-        (Code::CleanUpNewAgent.as_str(), "the agent of the new CNI would be removed at the end"),
-        (Code::PreflightAbsent.as_str(), "a workload that must exist does not"),
-        (Code::WatchedAbsent.as_str(), "a workload that is watched does not exist"),
-        (Code::WatchedEmpty.as_str(), "a DaemonSet that is watched selects no node"),
-        (Code::WatchedNotReady.as_str(), "a workload that is watched is not ready"),
+        (Code::CleanUpAbsent.into_str(), "a workload that is removed at the end does not exist"),
+        (Code::CleanUpNewAgent.into_str(), "the agent of the new CNI would be removed at the end"),
+        (Code::PreflightAbsent.into_str(), "a workload that must exist does not"),
+        (Code::WatchedAbsent.into_str(), "a workload that is watched does not exist"),
+        (Code::WatchedEmpty.into_str(), "a DaemonSet that is watched selects no node"),
+        (Code::WatchedNotReady.into_str(), "a workload that is watched is not ready"),
     ],
     needs: &[
         Need::Always(Kind::DAEMON_SET),
@@ -176,7 +164,7 @@ fn finding(code: Code, subjects: Vec<Subject>) -> Finding {
             format!("Repair them, or remove them from watchedResources in the settings file: {look}"),
         ),
     };
-    Finding::new(code.as_str(), severity, what, why, fix).with_objects(subjects)
+    Finding::new(code.into_str(), severity, what, why, fix).with_objects(subjects)
 }
 
 #[cfg(test)]

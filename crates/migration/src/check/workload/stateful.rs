@@ -10,7 +10,8 @@ use crate::check::{Check, Need};
 use crate::config::{Member, Method};
 
 /// The codes of [`finding`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case", const_into_str)]
 enum Code {
     FreezeNotFound,
     FreezeScaledByOthers,
@@ -18,27 +19,16 @@ enum Code {
     StatefulWithoutGroup,
 }
 
-impl Code {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::FreezeNotFound => "freeze-not-found",
-            Self::FreezeScaledByOthers => "freeze-scaled-by-others",
-            Self::FreezeTwice => "freeze-twice",
-            Self::StatefulWithoutGroup => "stateful-without-group",
-        }
-    }
-}
-
 pub(in crate::check) const CHECK: Check = Check {
     name: "stateful",
     codes: &[
-        (Code::FreezeNotFound.as_str(), "a member of a freeze group does not exist"),
+        (Code::FreezeNotFound.into_str(), "a member of a freeze group does not exist"),
         (
-            Code::FreezeScaledByOthers.as_str(),
+            Code::FreezeScaledByOthers.into_str(),
             "a member that is to be scaled to 0 has an owner or an autoscaler that scales it back",
         ),
-        (Code::FreezeTwice.as_str(), "a workload is in two freeze groups"),
-        (Code::StatefulWithoutGroup.as_str(), "a StatefulSet is in no freeze group"),
+        (Code::FreezeTwice.into_str(), "a workload is in two freeze groups"),
+        (Code::StatefulWithoutGroup.into_str(), "a StatefulSet is in no freeze group"),
     ],
     needs: &[
         Need::Always(Kind::STATEFUL_SET),
@@ -162,7 +152,7 @@ fn finding(code: Code, subjects: Vec<Subject>) -> Finding {
             )
         }
     };
-    Finding::new(code.as_str(), severity, what, why, fix).with_objects(subjects)
+    Finding::new(code.into_str(), severity, what, why, fix).with_objects(subjects)
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ fn decide_supported(scene: &Scene<'_>) -> State {
         }
         None => {
             let to: Vec<_> =
-                PAIRS.iter().filter(|pair| pair.from == scene.from).map(|pair| pair.to.name()).collect();
+                PAIRS.iter().filter(|pair| pair.from == scene.from).map(|pair| pair.to.into_str()).collect();
             let evidence = format!("{} to {} is not supported", scene.from, scene.to);
             match to.as_slice() {
                 [] => State::not_met(evidence, format!("no migration from {} is supported", scene.from)),
@@ -94,8 +94,10 @@ fn strategy(scene: &Scene<'_>) -> State {
     let profiles = Profiles::built_in();
     let refused: Vec<&str> = [scene.from, scene.to]
         .into_iter()
-        .filter(|cni| profiles.find(cni.name()).is_none_or(|profile| profile.secondary == Secondary::Refused))
-        .map(Cni::name)
+        .filter(|cni| {
+            profiles.find(cni.into_str()).is_none_or(|profile| profile.secondary == Secondary::Refused)
+        })
+        .map(|cni| cni.into_str())
         .collect();
     if refused.is_empty() {
         State::met("both work as the second network of a pod")

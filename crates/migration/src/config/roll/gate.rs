@@ -53,7 +53,7 @@ impl CommandGate {
         if !is_name(name) {
             return Err(format!("name: expected lower-case letters, digits and -, found {name:?}"));
         }
-        let own = BUILT_IN.into_iter().chain(ProbeGate::ALL.map(ProbeGate::as_str));
+        let own = BUILT_IN.into_iter().chain(ProbeGate::ALL.map(|gate| gate.into_str()));
         let own: Vec<&str> = own.collect();
         if own.contains(&name) {
             return Err(format!("name: expected another name than {}, found {name:?}", own.join(", ")));

@@ -113,7 +113,7 @@ pub fn node(json: &str, pool_labels: &[String]) -> Result<ObservedNode, String> 
 /// The conditions of its lifecycle, and whether a run published each.
 fn lifecycle(read: &model::Node) -> BTreeMap<Lifecycle, bool> {
     let find = |kind: Lifecycle| {
-        read.condition(kind.as_str()).map(|condition| (kind, condition.reason.starts_with(OWN_REASON)))
+        read.condition(kind.into_str()).map(|condition| (kind, condition.reason.starts_with(OWN_REASON)))
     };
     Lifecycle::ALL.into_iter().filter_map(find).collect()
 }

@@ -21,7 +21,7 @@ fn step(state: &str, cordon: Option<&str>) -> Step {
 /// A node takes them away by that list.
 #[test]
 fn each_condition_is_in_the_list_of_what_leaves_a_node() {
-    assert_eq!(Lifecycle::ALL.map(Lifecycle::as_str), types::api::node_keys::LIFECYCLE);
+    assert_eq!(Lifecycle::ALL.map(|cycle| cycle.into_str()), types::api::node_keys::LIFECYCLE);
 }
 
 #[test]
