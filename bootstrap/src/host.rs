@@ -6,6 +6,7 @@ pub(crate) mod command_lock;
 pub(crate) mod durable;
 pub(crate) mod events;
 pub(crate) mod mounts;
+pub(crate) mod netlink;
 pub(crate) mod program;
 pub(crate) mod root;
 pub(crate) mod shared_dir;

@@ -31,6 +31,7 @@ use self::report::CleanupReport;
 use crate::change::Executor;
 use crate::change::outcome::{Done, Outcome};
 use crate::cli::{Cleanup, Global};
+use crate::host::chroot;
 use crate::host::command_lock::CommandLock;
 use crate::host::root::Root;
 use crate::node::facts::{ConfDirChoice, NodeQuery};
@@ -48,12 +49,7 @@ const LOCK: CommandLock =
 pub(crate) fn cleanup(global: &Global, args: &Cleanup) -> Result<CleanupReport, Failure> {
     let root = Root::new(&global.root);
     let profile = find_profile(&args.profile, &global.profiles)?;
-    if global.host.is_some() {
-        kernel::is_of_node().map_err(|why| {
-            let fix = "run the pod with hostNetwork: true and the node's /proc";
-            Failure::from_problem(Exit::No, Problem::new(why).with_place("--host").fix(fix))
-        })?;
-    }
+    chroot::require_node_network(global)?;
     let node = node(global, args, &root)?;
     let journal = Journal::new(&node.dirs.layout.state_dir, &profile.name);
     let listed = args.listed.as_deref().map(read_list).transpose()?;

@@ -7,6 +7,7 @@ use nix::unistd::chroot;
 use crate::cli::Global;
 use convergence::failure::Failure;
 use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 /// Makes the directory that `--host` names the root of this process; without the option nothing happens.
 ///
@@ -30,4 +31,27 @@ pub(crate) fn enter(global: &Global) -> Result<(), Failure> {
     };
     chroot(dir).map_err(|e| failed(&e).fix("give the container the capability CAP_SYS_CHROOT"))?;
     std::env::set_current_dir(Path::new("/")).map_err(|e| failed(&e))
+}
+
+/// Refuses a pod that has the node's files and not its network: what the kernel has of the node is not in the pod's own network namespace. Without
+/// `--host` nothing is asked.
+///
+/// # Errors
+/// The namespace is another one than that of process 1, or that cannot be told.
+pub(crate) fn require_node_network(global: &Global) -> Result<(), Failure> {
+    if global.host.is_none() {
+        return Ok(());
+    }
+    is_node_network().map_err(|why| {
+        let fix = "run the pod with hostNetwork: true and the node's /proc";
+        Failure::from_problem(Exit::No, Problem::new(why).with_place("--host").fix(fix))
+    })
+}
+
+fn is_node_network() -> Result<(), String> {
+    let [own, first] = ["/proc/self/ns/net", "/proc/1/ns/net"].map(|path| {
+        std::fs::read_link(path)
+            .map_err(|why| format!("{path}: {why}; it is unknown whether this is the node's network"))
+    });
+    if own? == first? { Ok(()) } else { Err("this is not the node's own network namespace".into()) }
 }

@@ -6,24 +6,11 @@
 pub(crate) mod ipset;
 pub(crate) mod legacy;
 pub(crate) mod link;
-pub(crate) mod netlink;
 pub(crate) mod nft;
 pub(crate) mod route;
 pub(crate) mod rule;
 
 use convergence::commands::cleanup::kernel::KernelFacts;
-
-/// Refuses a network namespace that is not the node's, for a process that has the node's files from outside: what the CNI left is not in it.
-///
-/// # Errors
-/// In words: the namespace is another one than that of process 1, or that cannot be told.
-pub(crate) fn is_of_node() -> Result<(), String> {
-    let [own, first] = ["/proc/self/ns/net", "/proc/1/ns/net"].map(|path| {
-        std::fs::read_link(path)
-            .map_err(|why| format!("{path}: {why}; it is unknown whether this is the node's network"))
-    });
-    if own? == first? { Ok(()) } else { Err("this is not the node's own network namespace".into()) }
-}
 
 fn read<T: Default>(what: &str, result: std::io::Result<T>, unread: &mut Vec<String>) -> T {
     result.unwrap_or_else(|why| {

@@ -10,7 +10,7 @@ use netlink_packet_core::{NLA_F_NET_BYTEORDER, NLM_F_ACK};
 use nix::errno::Errno;
 use shim::attachment::route::rtnl::RtnlRequest;
 
-use super::netlink::{attribute, find, netfilter, text, text_attribute};
+use crate::host::netlink::{attribute, find, netfilter, text, text_attribute};
 
 const SUBSYSTEM: u16 = 6;
 const DESTROY: u16 = 3;

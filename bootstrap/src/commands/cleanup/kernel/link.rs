@@ -10,7 +10,7 @@ use ipnetwork::IpNetwork;
 use nix::errno::Errno;
 use shim::attachment::route::rtnl::RtnlRequest;
 
-use super::netlink::{attribute, attributes, find, native_u32, route, text};
+use crate::host::netlink::{attribute, attributes, find, native_u32, route, text};
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;

@@ -9,7 +9,7 @@ use convergence::commands::cleanup::kernel::NftTableFact;
 use nix::errno::Errno;
 use shim::attachment::route::rtnl::RtnlRequest;
 
-use super::netlink::{attribute, attributes, find, net_u64, netfilter, text, text_attribute};
+use crate::host::netlink::{attribute, attributes, find, net_u64, netfilter, text, text_attribute};
 
 /// `struct nfgenmsg`: family, version, resource.
 const HEADER: usize = 4;

@@ -10,7 +10,7 @@ use ipnetwork::IpNetwork;
 use nix::errno::Errno;
 
 use super::link::{ip, send};
-use super::netlink::{attribute, attributes, native_u32, route};
+use crate::host::netlink::{attribute, attributes, native_u32, route};
 
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;

@@ -9,7 +9,7 @@ use convergence::commands::cleanup::kernel::{LOCAL, RuleFact};
 use nix::errno::Errno;
 
 use super::link::{ip, send};
-use super::netlink::{attribute, attributes, native_u32, route, text};
+use crate::host::netlink::{attribute, attributes, native_u32, route, text};
 
 const RTM_NEWRULE: u16 = 32;
 const RTM_DELRULE: u16 = 33;
