@@ -1,26 +1,16 @@
-//! Records of flows: what Hubble, Calico's Whisker and conntrack write.
-//!
-//! Each of them writes a line for a flow, and no line looks like one of another's, so that files of all of them are read alike.
-
-mod calico;
-mod conntrack;
-mod hubble;
+//! Files with recorded flows, a line for each.
 
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
-use netpol::flows::{Record, Unjudged};
-use serde_json::Value;
-use snapshot::model::Text;
+use netpol::flows::Record;
+use netpol::flows::record::{EXPECTED, parse};
 use types::command::problem::Problem;
 
 use crate::input;
 
 /// Largest line, in bytes. *Source*: none; a flow of Hubble has a few thousand, with the labels of both pods.
 const MAX_LINE: u64 = 1 << 20;
-/// What a line is expected to be.
-const EXPECTED: &str = "expected a flow of Hubble (hubble observe -o jsonpb), of Whisker (jq -c '.items[]'), or of conntrack (conntrack -L -o extended)";
 
 /// Hands over all that is in files, where `-` is stdin.
 ///
@@ -63,47 +53,6 @@ fn read(mut input: impl BufRead, add: &mut dyn FnMut(Record)) -> Result<(), Stri
         }
     }
     Ok(())
-}
-
-/// The record of a line.
-///
-/// # Errors
-/// The line is none, or lacks something.
-fn parse(line: &str) -> Result<Record, String> {
-    // Whisker streams events: `data: {..}`. *Source*: projectcalico/calico, `lib/httpmachinery/pkg/apiutil/eventstream.go`.
-    let json = line.strip_prefix("data:").unwrap_or(line).trim_start();
-    if !json.starts_with('{') {
-        return conntrack::parse(line);
-    }
-    let value: Value = serde_json::from_str(json).map_err(|e| format!("no JSON: {e}; {EXPECTED}"))?;
-    let has = |key: &str| value.get(key).is_some();
-    if has("source_name") {
-        calico::parse(&value)
-    } else if ["flow", "IP"].into_iter().any(has) {
-        hubble::parse(&value)
-    } else if let Some(lost) = value.get("lost_events") {
-        Ok(hubble::parse_lost(lost))
-    } else if ["node_status", "agent_event", "debug_event"].into_iter().any(has) {
-        Ok(Record::Unjudged(Unjudged::NoPacket))
-    } else {
-        Err(EXPECTED.into())
-    }
-}
-
-/// The moment of a flow; none if the record does not have it.
-///
-/// # Errors
-/// It is no moment.
-fn moment(text: &str) -> Result<Option<Text>, String> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    text.parse().map(to_second).map_err(|e| format!("time: {text:?}: {e}"))
-}
-
-/// A moment as flows have it.
-fn to_second(time: Timestamp) -> Option<Text> {
-    Some(Timestamp::from_second(time.as_second()).ok()?.to_string().into())
 }
 
 #[cfg(test)]

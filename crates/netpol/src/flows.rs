@@ -1,9 +1,11 @@
 //! Recorded flows, and those of them that policies would deny.
 //!
-//! [`FlowTally`] finds the pods, nodes and addresses of each flow in the cluster as it is now, and counts flows that are alike; its
-//! [`judge`](FlowTally::judge) asks the policies of both ends. A flow that cannot be judged is counted with the reason, and never as allowed.
+//! [`record::parse`] reads a line of a record. [`FlowTally`] finds the pods, nodes and addresses of each flow in the cluster as it is now, and counts
+//! flows that are alike; its [`judge`](FlowTally::judge) asks the policies of both ends. A flow that cannot be judged is counted with the reason, and
+//! never as allowed.
 
 mod judge;
+pub mod record;
 mod tally;
 
 pub use self::judge::{DeniedFlow, Judgement, UnjudgedFlows};

@@ -3,8 +3,8 @@
 //! *Source*: projectcalico/calico, `whisker-backend/pkg/apis/v1/flows.go` (`FlowResponse`), `whisker-backend/pkg/handlers/v1/protoconvert.go`;
 //! `felix/collector/types/endpoint`: the record has no addresses, a pod has the `generateName` that it was made of, and a host its name.
 
-use netpol::flows::{Flow, FlowEnd, Record, Unjudged};
-use netpol::traffic::{Detail, ICMP, ICMPV6, Kind, SCTP, TCP, UDP};
+use crate::flows::{Flow, FlowEnd, Record, Unjudged};
+use crate::traffic::{Detail, ICMP, ICMPV6, Kind, SCTP, TCP, UDP};
 use serde::Deserialize;
 use serde_json::Value;
 use snapshot::model::Text;

@@ -1,4 +1,5 @@
-//! Connections that a node's kernel tracks: `conntrack -L`, `conntrack -E -o timestamp`, and `/proc/net/nf_conntrack`.
+//! Connections that a node's kernel tracks: `crossfade-bootstrap attachments --connections`, `conntrack -L`, `conntrack -E -o timestamp`, and
+//! `/proc/net/nf_conntrack`.
 //!
 //! *Source*: Linux, `net/netfilter/nf_conntrack_standalone.c`; libnetfilter_conntrack, `src/conntrack/snprintf_default.c`; man 8 `conntrack`. A line has
 //! two tuples: that of the packets in the direction in which the connection was opened, then that of the answers. The second one has the pod that a
@@ -6,9 +7,9 @@
 
 use std::net::IpAddr;
 
+use crate::flows::{Flow, FlowEnd, Record, Unjudged};
+use crate::traffic::{Detail, ICMP, ICMPV6, Kind, SCTP, TCP, UDP, UDPLITE};
 use jiff::Timestamp;
-use netpol::flows::{Flow, FlowEnd, Record, Unjudged};
-use netpol::traffic::{Detail, ICMP, ICMPV6, Kind, SCTP, TCP, UDP, UDPLITE};
 use snapshot::model::Text;
 
 use super::{EXPECTED, to_second};

@@ -5,8 +5,8 @@
 
 use std::net::IpAddr;
 
-use netpol::flows::{Flow, FlowEnd, Record, RecordedPod, Unjudged};
-use netpol::traffic::{Detail, ICMP, ICMPV6, Kind, SCTP, TCP, UDP};
+use crate::flows::{Flow, FlowEnd, Record, RecordedPod, Unjudged};
+use crate::traffic::{Detail, ICMP, ICMPV6, Kind, SCTP, TCP, UDP};
 use serde::Deserialize;
 use serde_json::Value;
 use snapshot::model::{Labels, Text};
