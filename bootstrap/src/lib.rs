@@ -72,7 +72,7 @@ fn run(global: &Global, command: &Command) -> Result<Exit, Failure> {
         Command::Install(args) => print::report(output, &install::install(global, args)?),
         Command::Uninstall(args) => print::report(output, &install::uninstall::uninstall(global, args)?),
         Command::Policy(verb) => policy::answer(global, verb)?,
-        Command::Attachments(args) => print::report(output, &attachments::attachments(global, args)?),
+        Command::Attachments(args) => attachments::answer(global, args)?,
         Command::Cleanup(args) => print::report(output, &cleanup::cleanup(global, args)?),
         Command::MovePods(args) => print::report(output, &move_pods::move_pods(global, args)?),
         Command::Graduate(args) => print::report(output, &graduate::graduate(global, args)?),

@@ -10,6 +10,7 @@ use types::json::schema::{answer_schema, stale_files};
 
 use crate::change::outcome::ChangeReport;
 use crate::commands::attachments::AttachmentsReport;
+use crate::commands::attachments::connections::ConnectionsReport;
 use crate::commands::boot::explain;
 use crate::commands::cleanup::report::CleanupReport;
 use crate::commands::graduate::report::GraduateReport;
@@ -27,6 +28,7 @@ fn schema<R: JsonSchema>() -> String {
 fn all() -> BTreeMap<&'static str, String> {
     [
         ("attachments", schema::<AttachmentsReport>()),
+        ("attachments-connections", schema::<ConnectionsReport>()),
         ("bake", schema::<bake::BakeReport>()),
         ("boot", schema::<ChangeReport>()),
         ("cleanup", schema::<CleanupReport>()),

@@ -7,11 +7,14 @@ use clap::Args;
 use super::Endpoint;
 use super::options::{DryRun, Global, HiddenTree, Host, Installation, Tree, absolute_path_parser};
 
+/// The longest record of connections: a week.
+const MAX_SECONDS: u64 = 7 * 24 * 60 * 60;
+
 /// Options of `attachments`.
 #[derive(Debug, Args)]
 #[command(
-    before_help = "Example: list the pods that are still on the old network alone\n  crossfade-bootstrap attachments --on old",
-    after_help = "Exit status: 0 done, 1 the records cannot be read, 75 --leaks needs the runtime, which does not answer, 78 a settings file cannot be used."
+    before_help = "Example: list the pods that are still on the old network alone\n  crossfade-bootstrap attachments --on old\n\nExample: record the flows of an hour for kubectl crossfade policies observe\n  crossfade-bootstrap attachments --connections --for 3600 > flows.txt",
+    after_help = "Exit status: 0 done, 1 the records or the kernel's connections cannot be read, 3 --connections in a pod without the node's network, 75 --leaks needs the runtime, which does not answer, 78 a settings file cannot be used."
 )]
 pub struct List {
     /// List only the attachments that were made in the phase PHASE (old, both-old, both-new, new), or that have the network NAME. In a phase
@@ -25,6 +28,13 @@ pub struct List {
     /// List also the ledger: attachments that ended without the confirmation of their network.
     #[arg(long)]
     pub ledger: bool,
+    /// Print instead the connections of these pods that the kernel tracks (conntrack), as lines that kubectl crossfade policies observe --flows
+    /// reads. The pods' addresses are those of the records and of the inventory. Needs CAP_NET_ADMIN.
+    #[arg(long, conflicts_with_all = ["selection", "leaks", "ledger", "root"])]
+    pub connections: bool,
+    /// Print also the connections that begin within the next SECONDS, as they come.
+    #[arg(long = "for", value_name = "SECONDS", requires = "connections", value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
+    pub seconds: Option<u64>,
     /// The runtime.
     #[command(flatten)]
     pub runtime: Endpoint,

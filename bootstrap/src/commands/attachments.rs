@@ -1,4 +1,6 @@
-//! `attachments`: the attachments of a node from records and inventory, and leaks of those that ended.
+//! `attachments`: the attachments of a node from records and inventory, leaks of those that ended, and connections of those that live.
+
+pub(crate) mod connections;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -20,7 +22,7 @@ use shim::{
 use types::command::exit::Exit;
 use types::policy::Phase;
 
-use crate::cli::{Global, List};
+use crate::cli::{Global, List, print};
 use crate::host::root::Root;
 use crate::node::attachments::sweep_candidates::judge;
 use crate::node::attachments::{self, leaks};
@@ -52,11 +54,22 @@ pub(crate) struct AttachmentsReport {
     is_part: bool,
 }
 
+/// Lists attachments, or prints their connections.
+///
+/// # Errors
+/// As those of the list, and of [`connections::print_all`].
+pub(crate) fn answer(global: &Global, args: &List) -> Result<Exit, Failure> {
+    if args.connections {
+        return connections::print_all(global, args);
+    }
+    Ok(print::report(global.output, &attachments(global, args)?))
+}
+
 /// Lists everything that is attached, or the part of it that was asked for.
 ///
 /// # Errors
 /// Bad settings; the records cannot be listed; usage if nothing is called as `--on` says; 75 if the runtime does not answer for `--leaks`.
-pub(crate) fn attachments(global: &Global, args: &List) -> Result<AttachmentsReport, Failure> {
+fn attachments(global: &Global, args: &List) -> Result<AttachmentsReport, Failure> {
     let node = if args.leaks { facts_with_runtime(global, args)? } else { facts::gather_certain(global)? };
     let mut attachments = attachments::list(&node.dirs.layout, node.policy())?;
     let leaks = if args.leaks { Some(leaks(&node, &attachments)?) } else { None };
@@ -240,6 +253,7 @@ mod tests {
             networks: Vec::new(),
             del_failing_secs: failing,
             pod_networks: Vec::new(),
+            addresses: Vec::new(),
             deleted_by: None,
         }
     }

@@ -9,8 +9,12 @@ pub(crate) mod leaks;
 pub(crate) mod sweep_candidates;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
+use ipnetwork::IpNetwork;
+use serde_json::value::RawValue;
 use shim::attachment::conflist::Conflist;
+use shim::attachment::local_cleanup;
 use shim::attachment::owner::Sides;
 use shim::attachment::plan::PodNetwork;
 use shim::host::boot::{self, Age, Moment};
@@ -84,7 +88,18 @@ fn record_line(record: &Attachment, sides: Option<&Sides<'_>>, now: &Moment) -> 
     let failing = record.del_failed.as_ref().map(|first| first.age(now));
     let pod_networks =
         sides.filter(|_| !record.torn).map(|sides| sides.pod_networks(record)).unwrap_or_default();
-    Line { del_failing_secs: failing.and_then(secs_of), pod_networks, ..line }
+    let results = record.progress.iter().filter_map(|progress| progress.result.as_deref());
+    Line {
+        del_failing_secs: failing.and_then(secs_of),
+        pod_networks,
+        addresses: results.flat_map(addresses).collect(),
+        ..line
+    }
+}
+
+/// The addresses of the result of an ADD.
+fn addresses(result: &RawValue) -> Vec<IpAddr> {
+    local_cleanup::addresses(result.get().as_bytes()).iter().map(IpNetwork::ip).collect()
 }
 
 /// The seconds of an age of this boot.
@@ -126,7 +141,8 @@ fn entry_line(entry: &Entry, policy: Option<&Policy>, now: &Moment) -> Line {
     let line = line(entry.key(), Life::Inventory, age, entry.cni_args.as_deref(), vec![part]);
     let only = PodNetwork { side, primary: true, attached: true, default_route: true, host_route: false };
     let deleted_by = Some(entry.deleted_by).filter(|deleter| *deleter != Deleter::Crossfade);
-    Line { deleted_by, pod_networks: vec![only], ..line }
+    let addresses = entry.prev_result.as_deref().map(addresses).unwrap_or_default();
+    Line { deleted_by, pod_networks: vec![only], addresses, ..line }
 }
 
 fn line(key: Key, life: Life, age: Option<Age>, args: Option<&str>, networks: Vec<Part>) -> Line {
@@ -143,6 +159,7 @@ fn line(key: Key, life: Life, age: Option<Age>, args: Option<&str>, networks: Ve
         networks,
         del_failing_secs: None,
         pod_networks: Vec::new(),
+        addresses: Vec::new(),
         deleted_by: None,
     }
 }

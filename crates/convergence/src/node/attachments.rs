@@ -6,6 +6,7 @@ pub mod leaks;
 pub mod selection;
 pub mod sweep_candidates;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -64,6 +65,9 @@ pub struct Line {
     /// The same networks as what decides whether one joins or leaves the pod while it runs; empty if too little is known.
     #[serde(skip)]
     pub pod_networks: Vec<PodNetwork>,
+    /// The addresses that the networks answered, by the results of their ADDs.
+    #[serde(skip)]
+    pub addresses: Vec<IpAddr>,
     /// Who sends the attachment's DEL, where that is not Crossfade.
     #[serde(rename = "deletedBy", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]

@@ -332,7 +332,7 @@ fn done_code(payload: &[u8]) -> io::Result<()> {
 }
 
 fn too_much_error(most: usize) -> io::Error {
-    let why = format!("more than {most} of one kind (interfaces, addresses, routes or rules)");
+    let why = format!("more than {most} of one kind (interfaces, addresses, routes, rules or connections)");
     io::Error::new(io::ErrorKind::FileTooLarge, why)
 }
 

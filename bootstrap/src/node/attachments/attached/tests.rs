@@ -217,6 +217,24 @@ fn what_cannot_be_read_is_not_zero() {
 }
 
 #[test]
+fn the_addresses_are_those_of_every_network_of_a_record_and_those_of_the_inventory() {
+    let node = Node::new();
+    let result = |address: &str| to_raw(&json!({"cniVersion": "1.0.0", "ips": [{"address": address}]}));
+    let added = |leg: usize, address: &str| Event::Added { leg, result: result(address), present: None };
+    let events = [added(0, "10.244.1.2/24"), Event::Started { leg: 1 }, added(1, "fd00::2/64")];
+    node.record("c1", &["oldnet", "newnet"], &events);
+    let inventory = json!({"version": 1, "attachments": [
+        {"containerID": "c2", "ifname": "eth0", "network": "old", "prevResult": result("10.244.1.3/24")},
+        {"containerID": "c3", "ifname": "eth0", "network": "old"},
+    ]});
+    write(node.layout().inventory(), inventory.to_string()).expect("inventory");
+    let lines = attachments::list(&node.layout(), None).expect("readable").attachments;
+    let addresses: Vec<Vec<String>> =
+        lines.iter().map(|line| line.addresses.iter().map(ToString::to_string).collect()).collect();
+    assert_eq!(addresses, [vec!["10.244.1.2", "fd00::2"], vec!["10.244.1.3"], vec![]]);
+}
+
+#[test]
 fn every_record_lies_in_a_directory_that_is_watched() {
     let node = Node::new();
     let directories = directories(&node.layout());

@@ -54,6 +54,7 @@ pub(in super::super) fn line(id: &str, sides: &[&'static str]) -> Line {
         networks: sides.iter().enumerate().map(|(at, side)| part(side, at == 0)).collect(),
         del_failing_secs: None,
         pod_networks: pod_networks(sides),
+        addresses: Vec::new(),
         deleted_by: None,
     }
 }

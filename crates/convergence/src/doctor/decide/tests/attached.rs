@@ -52,6 +52,7 @@ fn line(life: Life, age_secs: u64) -> Line {
         }],
         del_failing_secs: None,
         pod_networks: Vec::new(),
+        addresses: Vec::new(),
         deleted_by: None,
     }
 }
