@@ -157,7 +157,7 @@ reproduce-arm64: build-arm64 ## the same for those of arm64
 	@packages/reproduce --arm64
 
 .PHONY: fuzz
-fuzz: setup ## the parsers under a fuzzer, FUZZ_SECONDS=60 for each of ten targets (nightly compiler, cargo-fuzz)
+fuzz: setup ## the parsers under a fuzzer, FUZZ_SECONDS=60 for each of eleven targets (nightly compiler, cargo-fuzz)
 	tests/fuzz $(FUZZ_ARGS)
 
 .PHONY: mutants

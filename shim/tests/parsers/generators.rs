@@ -2,6 +2,7 @@
 
 mod calls;
 mod files;
+mod flows;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -17,6 +18,7 @@ pub(crate) fn inputs(name: &str) -> Inputs {
         "conf" => prop_oneof![files::conf(), files::runtime_config()].boxed(),
         "confdir" => files::confdir(),
         "error" => calls::error(),
+        "flows" => flows::flows(),
         "inventory" => files::inventory(),
         "json" => object(keys(), value()).boxed(),
         "policy" => files::policy(),

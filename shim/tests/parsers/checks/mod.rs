@@ -8,6 +8,7 @@ pub mod conf;
 pub mod confdir;
 pub mod dice;
 pub mod error;
+pub mod flows;
 pub mod history;
 pub mod inventory;
 pub mod json;
@@ -19,11 +20,12 @@ pub mod result;
 pub type Check = (&'static str, fn(&[u8]));
 
 /// Every check there is.
-pub const ALL: [Check; 10] = [
+pub const ALL: [Check; 11] = [
     ("call", call::check),
     ("conf", conf::check),
     ("confdir", confdir::check),
     ("error", error::check),
+    ("flows", flows::check),
     ("history", history::check),
     ("inventory", inventory::check),
     ("json", json::check),
