@@ -98,7 +98,7 @@ async fn ask_once(
     let answer = answer(run.as_ref().map(|(run, plan)| (run, plan)), name, node.as_ref());
     match (&answer, &node, &run) {
         (Answer::Later(_), Some(node), Some((run, plan))) => {
-            let new = request(run, plan, name, format!("{:.0}", session.clock().wall()));
+            let new = request(run, plan, name, node, format!("{:.0}", session.clock().wall()));
             if new.is_some() {
                 store.ask_permit(&node.uid, new.as_ref()).await?;
             }

@@ -77,9 +77,13 @@ pub(crate) fn add(document: &mut Document, plan: &Plan, shown: &PlanView<'_>) {
         ("restarts", format!("{} of each pod{others}", plan.restarts())),
         ("time", format!("about {}, if nothing waits", duration(shown.seconds))),
     ]);
-    if let Some(image) = plan.image {
-        let what =
-            if plan.is_final() { "final, without Crossfade".into() } else { format!("in phase {image}") };
+    if plan.image.is_some() {
+        let phases: Vec<&str> = plan.image_phases().into_iter().map(Phase::as_str).collect();
+        let what = if plan.is_final() {
+            "final, without Crossfade".into()
+        } else {
+            format!("in phase {}", phases.join(" or "))
+        };
         document.fields([("image", format!("{what}; see Pools for what replaces nodes"))]);
     }
     let columns = vec!["WAVE", "NODES", "AT ONCE", "SOAK", "FIRST"];
@@ -151,16 +155,23 @@ fn order(document: &mut Document, plan: &Plan, other_policy: &[String]) {
 fn pools(document: &mut Document, plan: &Plan) {
     document.heading("Pools");
     let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
+    // One phase of all images is said above the tables.
+    let has_images = plan.image_phases().len() > 1;
     let row = |pool: &migration::plan::Pool| {
         let zones: Vec<String> = pool.zones.iter().map(|zone| or(zone, "(none)")).collect();
-        vec![
+        let image = plan.image_phase(&pool.name).map_or("", Phase::as_str);
+        let mut row = vec![
             or(&pool.name, "(none)"),
             pool.nodes.to_string(),
             zones.join(" "),
             pool.method.into_str().to_owned(),
-        ]
+        ];
+        row.extend(has_images.then(|| image.to_owned()));
+        row
     };
-    document.table(vec!["POOL", "NODES", "ZONES", "METHOD"], plan.pools.iter().map(row).collect());
+    let mut columns = vec!["POOL", "NODES", "ZONES", "METHOD"];
+    columns.extend(has_images.then_some("IMAGE"));
+    document.table(columns, plan.pools.iter().map(row).collect());
 }
 
 fn limits(document: &mut Document, plan: &Plan) {
@@ -289,4 +300,37 @@ fn render_accepted(document: &mut Document, plan: &Plan) {
         document.text("Nothing.");
     }
     document.list(lines, SHOWN);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::print::table;
+
+    fn shown(plan: &Plan) -> String {
+        let view =
+            PlanView { hash: "", seconds: 0, pods_by_pass: &[], pods: &[], other_policy: &[], notes: &[] };
+        let mut document = Document::new("Plan");
+        add(&mut document, plan, &view);
+        table::render(&document)
+    }
+
+    #[test]
+    fn the_phase_of_the_image_is_said_once_unless_pools_differ() {
+        let text = include_str!("../../tests/fixtures/plan-rotation/plan.json");
+        let mut plan: Plan = serde_json::from_str(text).expect("a plan");
+        let same = shown(&plan);
+        assert!(same.contains("image: in phase new; see Pools") && !same.contains("IMAGE"), "{same}");
+        plan.pools[0].image = Some(Phase::BothNew);
+        let mixed = shown(&plan);
+        assert!(mixed.contains("image: in phase both-new or new; see Pools"), "{mixed}");
+        let rows: Vec<Vec<&str>> = mixed.lines().map(|line| line.split_whitespace().collect()).collect();
+        let pool = |name: &str| {
+            rows.iter().find(|cells| cells.first() == Some(&name)).and_then(|cells| cells.last())
+        };
+        assert_eq!(
+            (pool("main"), pool("spot"), pool("POOL")),
+            (Some(&"both-new"), Some(&"new"), Some(&"IMAGE"))
+        );
+    }
 }

@@ -71,6 +71,8 @@ fn schema_and_reader_agree() {
         (json!({"version": 1, "roll": {"bridge": {"accept": "b", "gate": "b"}}}), false),
         (json!({"version": 1, "roll": {"methods": {"a": "churn"}}}), true),
         (json!({"version": 1, "roll": {"methods": {"a": "surge"}}}), false),
+        (json!({"version": 1, "roll": {"image": "both-new", "images": {"a": "new"}}}), true),
+        (json!({"version": 1, "roll": {"images": {"a": "newest"}}}), false),
         (json!({"version": 1, "roll": {"unenforced": ["NetworkPolicy"]}}), true),
         (json!({"version": 1, "roll": {"unenforced": ["Pod"]}}), false),
         (json!({"version": 1, "roll": {"leaveOut": [{"node": "a", "reason": "b"}]}}), true),

@@ -16,11 +16,11 @@ mod workload;
 use std::collections::BTreeSet;
 
 use snapshot::model::{Kind, Snapshot};
-use types::policy::Phase;
 
 use crate::cni::requirements;
 use crate::cni::support::{Cni, Strategy};
 use crate::config::Config;
+use crate::plan::image;
 use finding::Finding;
 
 pub(crate) use cni::features::pods_with_annotation;
@@ -43,13 +43,11 @@ pub struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// The strategy by which pods get their networks: `double` for a rotation whose image gives them both.
+    /// The strategy by which pods get their networks: `double` for a rotation with an image that gives them both.
     #[must_use]
     pub fn network_strategy(&self) -> Strategy {
         match self.strategy {
-            Strategy::Rotation if self.config.roll.image.is_some_and(|image| image.phase() < Phase::New) => {
-                Strategy::Double
-            }
+            Strategy::Rotation if image::gives_both(self) => Strategy::Double,
             strategy => strategy,
         }
     }

@@ -5,6 +5,7 @@ pub mod canon;
 mod diff;
 mod drift;
 pub mod fix;
+pub(crate) mod image;
 pub mod notes;
 mod parts;
 pub mod pods;
@@ -16,6 +17,7 @@ mod wave_name;
 mod waves;
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use snapshot::model::{Kind, Labels, Text};
@@ -29,6 +31,7 @@ use crate::config::{ProbeGate, Waiver};
 pub use build::build;
 pub use diff::diff;
 pub use drift::{Drift, drift};
+pub use image::early_images;
 pub use notes::notes;
 pub use parts::{gates, other_policies, pod_ranges};
 pub use site::Survey;
@@ -55,7 +58,8 @@ pub struct Plan {
     pub start: Phase,
     /// The phase of each pass, in order. Every node reaches it before the next pass begins.
     pub passes: Vec<Phase>,
-    /// The phase of the image that nodes are replaced by; the pass to it replaces the nodes of pools that a pipeline rotates. None where all nodes stay.
+    /// The phase of the image that nodes are replaced by, unless their pool names another one; the pass to it replaces the nodes of pools that a pipeline
+    /// rotates. None where all nodes stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Phase>,
     /// How each pass brings pods to its phase, on nodes where networks join and leave running pods; the others restart them. Empty where every pass restarts
@@ -194,6 +198,22 @@ pub struct Pool {
     pub zones: Vec<Text>,
     /// How its nodes move.
     pub method: Method,
+    /// The phase of the image that its nodes are replaced by, where it is another one than that of the plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Phase>,
+}
+
+impl Pool {
+    /// Its name in a sentence, after `the pool`.
+    pub(crate) fn title(&self) -> &str {
+        if self.name.is_empty() { "without a name" } else { &self.name }
+    }
+
+    /// The phase of the image that its nodes are replaced by, in a plan with this one; none if they stay.
+    #[must_use]
+    pub fn image_phase(&self, image: Option<Phase>) -> Option<Phase> {
+        image.filter(|_| self.method.replaces()).map(|image| self.image.unwrap_or(image))
+    }
 }
 
 /// A gate.
@@ -375,16 +395,22 @@ impl Plan {
         self.image.is_some() && self.pools.iter().any(|pool| pool.method == Method::Permit)
     }
 
+    /// The phase of the image that the nodes of a pool are replaced by; none if they stay. Whatever holds a node to the phase of its image asks here.
+    #[must_use]
+    pub fn image_phase(&self, pool: &str) -> Option<Phase> {
+        self.pools.iter().find(|plan_pool| *plan_pool.name == *pool)?.image_phase(self.image)
+    }
+
+    /// The phases of the images of all pools that are replaced.
+    #[must_use]
+    pub fn image_phases(&self) -> BTreeSet<Phase> {
+        self.pools.iter().filter_map(|pool| pool.image_phase(self.image)).collect()
+    }
+
     /// Whether some pass replaces the nodes of a pool.
     #[must_use]
     pub fn rotates(&self, pool: &str) -> bool {
-        self.image.is_some_and(|image| self.replaces(pool, image))
-    }
-
-    /// Whether the pass to this phase replaces the nodes of a pool, instead of moving them in place.
-    #[must_use]
-    pub fn replaces(&self, pool: &str, target: Phase) -> bool {
-        self.image == Some(target) && self.method(pool).replaces()
+        self.image_phase(pool).is_some()
     }
 
     /// How the nodes of a pool move; those of a pool that the plan does not know are drained.

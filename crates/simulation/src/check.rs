@@ -133,7 +133,7 @@ impl History {
     /// that the plan names. Such a one is asked for no phase.
     fn check_policy(&mut self, flight: &Flight, index: usize, is_done: bool) {
         let node = &self.truth.nodes[index];
-        let is_in_image = is_done && self.plan.image == Some(node.machine.phase);
+        let is_in_image = is_done && self.plan.image_phase(&node.api.pool) == Some(node.machine.phase);
         let is_of_image = self.is_rotated(index) && (!self.is_planned(node) || is_in_image);
         let is_known = is_of_image || self.plan.policies.iter().any(|base| **base == *node.machine.base);
         if !is_known && !node.surprises(flight.nodes_seen) {
@@ -465,7 +465,7 @@ impl History {
         }
         self.check_policy(flight, index, true);
         // A new node is proven whatever the workloads lack: the next one to go waits for them.
-        if self.replacing().is_none() || !self.is_rotated(index) {
+        if self.replacing(&self.truth.nodes[index].api.pool).is_none() {
             self.check_owners(flight, index);
         }
     }

@@ -321,8 +321,10 @@ impl History {
         let mut why = format!("{} events; ", self.tally.events);
         let run = self.truth.run();
         why.push_str(&format!("{:?}; ", run.map(|run| (&run.state, run.pass, run.from, &run.targets))));
-        let Plan { passes, image, bridge, .. } = &*self.plan;
-        why.push_str(&format!("passes {passes:?}, image {image:?}, bridge {bridge:?}; "));
+        let Plan { passes, pools, bridge, .. } = &*self.plan;
+        let images: Vec<_> =
+            pools.iter().map(|pool| (&pool.name, pool.image_phase(self.plan.image))).collect();
+        why.push_str(&format!("passes {passes:?}, images {images:?}, bridge {bridge:?}; "));
         for (_, node) in self.truth.living_nodes() {
             let api = &node.api;
             why.push_str(&format!(

@@ -222,7 +222,8 @@ impl History {
     /// A person looks after a node that a pipeline does not take away, or that does not come.
     fn help_rotation(&mut self, index: usize, reason: Reason) {
         let now = self.now;
-        let is_new = self.replacing().is_none() || !self.is_left_behind(&self.truth.nodes[index]);
+        let node = &self.truth.nodes[index];
+        let is_new = self.replacing(&node.api.pool).is_none() || !self.is_left_behind(node);
         let node = &mut self.truth.nodes[index];
         if reason == Reason::Undisturbed {
             (node.api.is_undisturbed, node.undisturbed_by, node.released) = (false, None, now);
@@ -281,9 +282,11 @@ impl History {
 
     /// A node that a pipeline replaces is of a phase that this pass forbids.
     fn is_foreign_to_pass(&self, index: usize) -> bool {
-        let Some(run) = self.truth.run().filter(|_| self.replacing().is_some()) else { return false };
-        let phase = self.truth.nodes[index].machine.phase;
-        self.is_rotated(index) && phase != run.from && Some(phase) != run.target()
+        let node = &self.truth.nodes[index];
+        let is_replaced = self.replacing(&node.api.pool).is_some();
+        let Some(run) = self.truth.run().filter(|_| is_replaced) else { return false };
+        let phase = node.machine.phase;
+        phase != run.from && Some(phase) != run.target()
     }
 
     /// Owners of pipelines look after drains that take long.

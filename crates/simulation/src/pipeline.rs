@@ -103,10 +103,10 @@ impl Node {
 }
 
 impl History {
-    /// The phase of the image, if the run is in the pass that replaces nodes by it.
-    pub(crate) fn replacing(&self) -> Option<Phase> {
+    /// The phase of a pool's image, if the run is in the pass that replaces the pool's nodes by it.
+    pub(crate) fn replacing(&self, pool: &str) -> Option<Phase> {
         let run = self.truth.run()?;
-        let image = self.plan.image.filter(|image| run.target() == Some(*image))?;
+        let image = self.plan.image_phase(pool).filter(|image| run.target() == Some(*image))?;
         let index = self.plan.passes.iter().position(|target| *target == image)?;
         let from = index.checked_sub(1).map_or(self.plan.start, |before| self.plan.passes[before]);
         (run.from == from).then_some(image)
@@ -117,10 +117,10 @@ impl History {
         self.plan.rotates(&self.truth.nodes[index].api.pool)
     }
 
-    /// Whether a node was made from the plan's image.
+    /// Whether a node was made from the image that the plan has for its pool.
     pub(crate) fn is_of_image(&self, index: usize) -> bool {
-        let machine = &self.truth.nodes[index].machine;
-        machine.has_crossfade && self.plan.image == Some(machine.image)
+        let Node { machine, api, .. } = &self.truth.nodes[index];
+        machine.has_crossfade && self.plan.image_phase(&api.pool) == Some(machine.image)
     }
 
     /// Nodes of a pipeline's pool that are there and of an earlier image, but those that the plan leaves out.
@@ -155,8 +155,8 @@ impl History {
     pub(crate) fn run_pipeline(&mut self, pipeline: usize) {
         self.schedule_within(5 * SECOND, 20 * SECOND, Event::Pipeline(pipeline));
         let now = self.now;
-        let goes_back =
-            self.truth.run().and_then(Run::target).is_some_and(|target| Some(target) < self.plan.image);
+        let image = self.plan.image_phase(&self.truth.pipelines[pipeline].pool);
+        let goes_back = self.truth.run().and_then(Run::target).is_some_and(|target| Some(target) < image);
         let acting = &mut self.truth.pipelines[pipeline];
         if acting.idle_until > now {
             return;
@@ -179,17 +179,15 @@ impl History {
 
     /// The owner of a pipeline gives it the new image, once the run holds the nodes of its pool.
     pub(crate) fn give_image(&mut self) {
-        let is_past = self
-            .truth
-            .run()
-            .is_some_and(|run| Some(run.from) >= self.plan.image && run.target() >= self.plan.image);
-        if is_past {
-            self.truth.pipelines.iter_mut().for_each(|acting| acting.has_image = true);
-        }
-        if self.replacing().is_none() {
-            return;
-        }
         for pipeline in 0..self.truth.pipelines.len() {
+            let pool = self.truth.pipelines[pipeline].pool.clone();
+            let image = self.plan.image_phase(&pool);
+            let is_past =
+                self.truth.run().is_some_and(|run| Some(run.from) >= image && run.target() >= image);
+            self.truth.pipelines[pipeline].has_image |= is_past;
+            if self.replacing(&pool).is_none() {
+                continue;
+            }
             let skipped = self.truth.run().map(|run| run.skipped.clone()).unwrap_or_default();
             let is_kept = |node: &Node| {
                 let is_marked = node.api.step.is_some() || node.api.is_going || !node.api.is_ready;
@@ -200,7 +198,6 @@ impl History {
             let is_followed = matches!(acting.method, Method::Follow | Method::ClusterApi);
             if (is_held || is_followed) && !acting.has_image {
                 acting.has_image = true;
-                let pool = acting.pool.clone();
                 self.note(|_| format!("the pipeline of pool {pool} gets the new image"));
             }
         }

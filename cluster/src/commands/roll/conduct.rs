@@ -6,7 +6,7 @@ use migration::drive::decisions::DecisionTimes;
 use migration::drive::event::{Event, but};
 use migration::drive::status::{Status, line};
 use migration::drive::{DriveEnd, EndReason};
-use migration::plan::{Drift, Plan, canon, drift};
+use migration::plan::{Drift, Plan, canon, drift, early_images};
 use migration::roll::run::UnenforcedPolicies;
 use migration::roll::step::End;
 use serde::Serialize;
@@ -77,14 +77,20 @@ fn require_covered(
     let migration = Migration { from: plan.from, to: plan.to, strategy: plan.strategy };
     let snapshot = source::snapshot(global, Some(&migration))?;
     let Migration { from, to, strategy } = migration;
-    let drift = drift(plan, &Scene { snapshot: &snapshot, config, from, to, strategy });
-    uncovered(drift, plan, options.is_resumed)
+    let scene = Scene { snapshot: &snapshot, config, from, to, strategy };
+    uncovered(drift(plan, &scene), early_images(plan, &scene), plan, options.is_resumed)
 }
 
-/// What keeps the run from going on, or which policies do not keep one that has begun.
-fn uncovered(drift: Drift, plan: &Plan, is_resumed: bool) -> Result<Vec<UnenforcedPolicies>, Failure> {
+/// What keeps the run from going on, or which policies do not keep one that has begun. In a run that has begun, nodes of an image are what it has brought.
+fn uncovered(
+    drift: Drift,
+    early_images: Vec<Problem>,
+    plan: &Plan,
+    is_resumed: bool,
+) -> Result<Vec<UnenforcedPolicies>, Failure> {
     let (exit, lines, fix) = match drift {
-        Drift::Absorbed(_) => return Ok(Vec::new()),
+        Drift::Absorbed(_) if is_resumed || early_images.is_empty() => return Ok(Vec::new()),
+        Drift::Absorbed(_) => return Err(Failure::all(Exit::No, early_images)),
         Drift::Unenforced(policies) if is_resumed => return Ok(policies),
         Drift::Unenforced(policies) => (
             Exit::No,
@@ -223,15 +229,20 @@ mod tests {
         let title = "NetworkPolicy/t/p".to_owned();
         let came = [UnenforcedPolicies::new("NetworkPolicy", vec!["new"], [title].into_iter())];
         let drift = || Drift::Unenforced(came.to_vec());
-        assert_eq!(uncovered(drift(), &plan, true).expect("it goes on"), came);
-        let failure = uncovered(drift(), &plan, false).expect_err("no person accepted it");
+        assert_eq!(uncovered(drift(), Vec::new(), &plan, true).expect("it goes on"), came);
+        let failure = uncovered(drift(), Vec::new(), &plan, false).expect_err("no person accepted it");
         assert_eq!(failure.exit, Exit::No);
         assert!(failure.problems[0].to_string().contains(": NetworkPolicy/t/p."), "{failure:?}");
         for is_resumed in [false, true] {
             let stale = Drift::Stale(vec!["the settings".into()]);
-            assert!(uncovered(stale, &plan, is_resumed).is_err(), "a plan that does not cover the cluster");
-            let absorbed = Drift::Absorbed(vec!["a node".into()]);
-            assert_eq!(uncovered(absorbed, &plan, is_resumed).expect("it holds"), []);
+            assert!(
+                uncovered(stale, Vec::new(), &plan, is_resumed).is_err(),
+                "a plan that does not cover the cluster"
+            );
+            let absorbed = || Drift::Absorbed(vec!["a node".into()]);
+            assert_eq!(uncovered(absorbed(), Vec::new(), &plan, is_resumed).expect("it holds"), []);
+            let early = vec![Problem::new("an image has come before its pass")];
+            assert_eq!(uncovered(absorbed(), early, &plan, is_resumed).is_ok(), is_resumed);
         }
     }
 }

@@ -351,14 +351,15 @@ impl ClusterState {
         self.world.nodes.iter().filter(|(_, node)| is_in_transit(node)).map(|(name, _)| name)
     }
 
-    /// Nodes that may replace others: of pools that a pipeline rotates, later than the plan or of its image, and not proven yet. Their agents have to be Ready.
+    /// Nodes that may replace others: of pools that a pipeline rotates, later than the plan or of their image, and not proven yet. Their agents have to be Ready.
     pub(in crate::live) fn arriving(&self, plan: &Plan) -> impl Iterator<Item = &Text> {
         let waves = plan.waves.iter().filter(|_| plan.image.is_some());
         let planned: BTreeSet<&Text> =
             waves.flat_map(|wave| &wave.nodes).map(|planned| &planned.uid).collect();
         let is_proven = |node: &Node| node.step.as_ref().is_some_and(|step| step.state == State::Done);
         // A plan that is made in the middle of a rotation has nodes of the image, too.
-        let is_new = move |node: &Node| !planned.contains(&node.uid) || node.phase() == plan.image;
+        let is_new =
+            move |node: &Node| !planned.contains(&node.uid) || node.phase() == plan.image_phase(&node.pool);
         let arrives = move |node: &Node| plan.rotates(&node.pool) && is_new(node) && !is_proven(node);
         self.world.nodes.iter().filter(move |(_, node)| arrives(node)).map(|(name, _)| name).take(ARRIVING)
     }

@@ -50,6 +50,10 @@ pub struct Roll {
     /// network first joins the pods of nodes that have Crossfade. `both-old` needs neither. `final` is the image without Crossfade, once all nodes are in `new`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,
+    /// The migration image of a pool where it has another phase than `image`, by the pool's name, in which `*` stands for any text. Of several that match, the
+    /// longest counts. Without this and `image`, the newest node of a pool decides where it is further than the others.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, Image>,
     /// Kinds of policies that the operator accepts while no CNI enforces them.
     pub unenforced: Vec<PolicyKind>,
     /// Nodes that no pass touches.
@@ -159,6 +163,12 @@ impl Roll {
         of_pool(&self.methods, pool).copied()
     }
 
+    /// The image that the settings name for the nodes of a pool: that of the pool, else that of all pools.
+    #[must_use]
+    pub fn image_of_pool(&self, pool: &str) -> Option<Image> {
+        of_pool(&self.images, pool).copied().or(self.image)
+    }
+
     /// How many of a pool's nodes its pipeline takes away at once; none if the settings do not say so. A part of a node counts as one.
     #[must_use]
     pub fn max_unavailable(&self, pool: &str, nodes: usize) -> Option<usize> {
@@ -188,6 +198,19 @@ impl Roll {
         self.bridge.as_ref().map_or(Ok(()), |bridge| self.valid_bridge(bridge, probe))?;
         if self.methods.contains_key("") {
             return Err("roll.methods: expected the name of a pool for a key, found nothing".into());
+        }
+        if self.images.contains_key("") {
+            return Err("roll.images: expected the name of a pool for a key, found nothing".into());
+        }
+        if let Some((pool, _)) = self.images.iter().find(|(_, image)| **image == Image::Final) {
+            return Err(format!(
+                "roll.images.{pool}: expected both-old, both-new or new, found final, which all pools get together: roll.image: final"
+            ));
+        }
+        if let (Some(Image::Final), Some(pool)) = (self.image, self.images.keys().next()) {
+            return Err(format!(
+                "roll.images.{pool}: expected nothing beside roll.image: final, which all pools get together"
+            ));
         }
         for (key, table) in [
             ("maxUnavailable", &self.max_unavailable),

@@ -73,11 +73,12 @@ pub fn read(data: &BTreeMap<String, String>) -> Permits {
     permits
 }
 
-/// The request of a pipeline for a Node of this name, at this time; none where no pass of the run replaces nodes any more.
+/// The request of a pipeline for a Node of this name, at this time; none where no pass of the run replaces nodes of its pool any more.
 #[must_use]
-pub fn request(run: &Run, plan: &Plan, name: &str, at: String) -> Option<Request> {
-    let to = match next_replacement(run, plan)? {
-        Direction::Forth | Direction::Final => plan.image?,
+pub fn request(run: &Run, plan: &Plan, name: &str, node: &Node, at: String) -> Option<Request> {
+    let pool = pool(plan, node);
+    let to = match next_replacement(run, plan, pool)? {
+        Direction::Forth | Direction::Final => plan.image_phase(pool)?,
         Direction::Back => Phase::Old,
     };
     Some(Request { permit: PermitRequest { node: name.into(), run: run.id.clone(), to }, time: at })
@@ -129,7 +130,8 @@ pub fn answer(run: Option<(&Run, &Plan)>, name: &str, node: Option<&Node>) -> An
     if let Some(why) = outside_answer(run, plan, name, node) {
         return why;
     }
-    let Some(direction) = next_replacement(run, plan) else {
+    let pool = pool(plan, node);
+    let Some(direction) = next_replacement(run, plan, pool) else {
         return never(
             format!(
                 "run {} does not replace nodes any more: it goes from phase {} on to others",
@@ -144,7 +146,7 @@ pub fn answer(run: Option<(&Run, &Plan)>, name: &str, node: Option<&Node>) -> An
             "nothing is to be done",
         );
     }
-    let image = plan.image.filter(|image| node.phase() == Some(*image));
+    let image = plan.image_phase(pool).filter(|image| node.phase() == Some(*image));
     match (direction, image) {
         (Direction::Forth, Some(image)) => {
             return never(
@@ -204,10 +206,8 @@ fn outside_answer(run: &Run, plan: &Plan, name: &str, node: &Node) -> Option<Ans
             "the run takes no notice of it; drain it as you would without a run",
         );
     }
-    // The settings may name other labels for pools than a pipeline knows; the plan has the pools of its nodes.
-    let planned = plan.waves.iter().flat_map(|wave| &wave.nodes).find(|planned| planned.uid == node.uid);
-    let pool = planned.map_or(&node.pool, |planned| &planned.pool);
-    let plan_pool = plan.pools.iter().find(|plan_pool| plan_pool.name == *pool);
+    let pool = pool(plan, node);
+    let plan_pool = plan.pools.iter().find(|plan_pool| *plan_pool.name == *pool);
     let pool = quote(pool.as_bytes(), KEY_BYTES);
     let Some(plan_pool) = plan_pool else {
         return never(
@@ -229,10 +229,16 @@ fn outside_answer(run: &Run, plan: &Plan, name: &str, node: &Node) -> Option<Ans
     )
 }
 
-/// Which nodes come in the next pass that replaces nodes, if the run has one still before it, or is in it.
-fn next_replacement(run: &Run, plan: &Plan) -> Option<Direction> {
+/// The pool of a node. The settings may name other labels for pools than a pipeline knows; the plan has the pools of its nodes.
+fn pool<'p>(plan: &'p Plan, node: &'p Node) -> &'p str {
+    let planned = plan.waves.iter().flat_map(|wave| &wave.nodes).find(|planned| planned.uid == node.uid);
+    planned.map_or(&node.pool, |planned| &planned.pool)
+}
+
+/// Which nodes come in the next pass that replaces nodes of a pool, if the run has one still before it, or is in it.
+fn next_replacement(run: &Run, plan: &Plan, pool: &str) -> Option<Direction> {
     let froms = [run.from].into_iter().chain(run.targets.iter().copied());
-    froms.zip(run.targets.iter().copied()).find_map(|(from, to)| replacement::direction(plan, from, to))
+    froms.zip(run.targets.iter().copied()).find_map(|(from, to)| replacement::direction(plan, pool, from, to))
 }
 
 #[cfg(test)]
@@ -489,11 +495,37 @@ mod tests {
         assert!(changes["uid-b"].is_some());
     }
 
+    /// Each pool is replaced in the pass to the phase of its own image.
+    #[test]
+    fn a_request_is_for_the_pass_of_the_images_of_its_pool() {
+        let plan = plan(|plan| {
+            plan["ways"] = json!(["join", "replace", "replace"]);
+            let mut late = plan["pools"][0].clone();
+            (late["name"], late["image"]) = ("late".into(), "new".into());
+            plan["pools"].as_array_mut().expect("pools").push(late);
+        });
+        let late = Node { uid: "uid-b".into(), pool: "late".into(), ..node(None) };
+        let to =
+            |run: &Run, name: &str, node: &Node| Some(request(run, &plan, name, node, "t".into())?.permit.to);
+        let (second, third) = (run(), run().next_pass());
+        assert_eq!(
+            (to(&second, "a", &node(None)), to(&second, "b", &late)),
+            (Some(Phase::BothNew), Some(Phase::New))
+        );
+        assert_eq!((to(&third, "a", &node(None)), to(&third, "b", &late)), (None, Some(Phase::New)));
+        let of_image = Node { label: Some(Phase::BothNew), ..late };
+        assert_eq!(
+            answered(&third, &plan, "b", Some(&of_image)),
+            "later: the run has not taken Node b up yet"
+        );
+    }
+
     /// A Node may outlive its run, and the way back of a run.
     #[test]
     fn a_request_is_of_one_run_and_one_direction() {
         let plan = plan(|_| {});
-        let permit_of = |run: &Run| request(run, &plan, "a", "t".into()).map(|request| request.permit);
+        let permit_of =
+            |run: &Run| request(run, &plan, "a", &node(None), "t".into()).map(|request| request.permit);
         assert_eq!(permit_of(&run()), Some(permit("a", "r-1")));
         let back = Run { from: Phase::BothNew, targets: vec![Phase::Old], ..run() };
         assert_eq!(permit_of(&back), Some(PermitRequest { to: Phase::Old, ..permit("a", "r-1") }));
@@ -504,12 +536,19 @@ mod tests {
             ("uid-c".to_owned(), value("c", "r-1", "t")),
         ]
         .into();
-        let changes =
-            add_request(&data, "uid-a", &request(&run(), &plan, "a", "t".into()).expect("a request"));
+        let changes = add_request(
+            &data,
+            "uid-a",
+            &request(&run(), &plan, "a", &node(None), "t".into()).expect("a request"),
+        );
         assert!(changes["uid-a"].is_some(), "{changes:?}");
         assert_eq!((changes.get("uid-b"), changes.get("uid-c")), (Some(&None), None));
         data.insert("uid-a".into(), changes["uid-a"].clone().expect("a value"));
-        let turned = add_request(&data, "uid-a", &request(&back, &plan, "a", "t".into()).expect("a request"));
+        let turned = add_request(
+            &data,
+            "uid-a",
+            &request(&back, &plan, "a", &node(None), "t".into()).expect("a request"),
+        );
         assert!(turned["uid-a"].is_some(), "the run was turned since");
     }
 }

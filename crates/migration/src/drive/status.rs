@@ -305,16 +305,17 @@ pub fn status(view: &View<'_>, waits: &[Wait]) -> Status {
 /// The way back of a rotation that goes forth.
 fn way_back(view: &View<'_>) -> Option<WayBack> {
     let plan = view.plan;
-    let image = plan.image.filter(|_| !plan.is_final())?;
+    plan.image.filter(|_| !plan.is_final())?;
     view.run.target().filter(|to| *to > view.run.from)?;
-    // The only pass back that replaces nodes leads from the phase of the image to `old`.
-    let is_single = reach::path(image, Phase::Old, plan.bridge.is_some()) == [Phase::Old];
+    // The only pass back that replaces nodes leads from the phase of their image to `old`.
+    let is_single = |image| reach::path(image, Phase::Old, plan.bridge.is_some()) == [Phase::Old];
     let mut back = WayBack::default();
-    for status in view.nodes().filter(|status| plan.rotates(&status.node.pool)) {
+    for status in view.nodes() {
+        let Some(image) = plan.image_phase(&status.node.pool) else { continue };
         *match status.node.phase() {
             None | Some(Phase::Old) => &mut back.stay,
             Some(_) if !cannot_return(status.node) => &mut back.in_place,
-            Some(_) if is_single => &mut back.replaced,
+            Some(_) if is_single(image) => &mut back.replaced,
             Some(_) => &mut back.held,
         } += 1;
     }

@@ -7,6 +7,7 @@ use types::api::observed;
 use types::command::problem::Problem;
 use types::policy::Phase;
 
+use super::image::early_images_of;
 use super::parts::Course;
 use super::site::{Site, Survey, cluster, join_names};
 use super::waves::waves;
@@ -25,16 +26,17 @@ use crate::workload::{CAPI_ANNOTATIONS, KARPENTER_POOL, Provisioner, provisioner
 /// # Errors
 /// Everything that keeps the plan from being made, each with its object and what to do.
 pub fn build(scene: &Scene<'_>, survey: &Survey<'_>, findings: &[Finding]) -> Result<Plan, Vec<Problem>> {
-    let passes = Passes::decide(scene, &survey.sites);
     let image = parts::image(scene.strategy, scene.config);
     let pools = parts::pools(scene, &survey.sites, image);
+    let passes = Passes::decide(scene, &survey.sites, &pools);
     let mut problems = snapshot_problem(scene);
     problems.extend(findings_problem(scene, findings));
     problems.extend(scaled_problem(scene.config));
     problems.extend(nothing_to_do_problem(survey, passes.as_ref()));
     problems.extend(pipeline_problems(scene, survey, &pools));
+    problems.extend(passes.iter().flat_map(|passes| image_problems(scene, passes, &pools)));
     problems.extend(final_problems(scene, survey));
-    problems.extend(missing_reports(&survey.sites, &pools, passes.as_ref()));
+    problems.extend(missing_reports(&survey.sites, &pools, image, passes.as_ref()));
     let parted = passes.as_ref().and_then(|passes| passes.disconnection(&survey.sites));
     let bridge = parted.as_ref().and_then(|_| bridge(scene.config));
     problems.extend(parted.as_ref().filter(|_| bridge.is_none()).map(disconnection_problem));
@@ -46,10 +48,10 @@ pub fn build(scene: &Scene<'_>, survey: &Survey<'_>, findings: &[Finding]) -> Re
     let config = scene.config;
     let course = Course {
         start: passes.start,
-        image: passes.image,
+        image,
         ways: passes.ways(sites),
         bridge,
-        waves: waves(sites, config, passes.image.is_some()),
+        waves: waves(sites, config, image.is_some()),
         passes: passes.targets,
         left_out: left_out.clone(),
         pools,
@@ -107,7 +109,7 @@ pub(super) fn pipeline_problems(scene: &Scene<'_>, survey: &Survey<'_>, pools: &
         let mut by_pipeline = pipelines.into_values().chain(unlabelled);
         let (first, others) =
             (by_pipeline.next().unwrap_or_default(), by_pipeline.collect::<Vec<_>>().concat());
-        let name = if pool.name.is_empty() { "without a name".to_owned() } else { pool.name.to_string() };
+        let name = pool.title();
         if !others.is_empty() {
             problems.push(
                 Problem::new(format!(
@@ -132,13 +134,14 @@ pub(super) fn pipeline_problems(scene: &Scene<'_>, survey: &Survey<'_>, pools: &
             );
         }
         let further: Vec<&str> = sites()
-            .filter(|site| site.phases().last().is_some_and(|phase| *phase > image))
+            .filter(|site| site.phases().last().copied() > pool.image_phase(Some(image)))
             .map(Site::name)
             .collect();
         if let Some(first) = further.first() {
             problems.push(
                 Problem::new(format!(
-                    "these nodes of the pool {name} are further than an image in phase {image}: {}",
+                    "these nodes of the pool {name} are further than an image in phase {}: {}",
+                    pool.image_phase(Some(image)).unwrap_or(image),
                     join_names(further.iter().copied())
                 ))
                 .with_place(format!("Node/{first}"))
@@ -146,6 +149,28 @@ pub(super) fn pipeline_problems(scene: &Scene<'_>, survey: &Survey<'_>, pools: &
             );
         }
     }
+    problems
+}
+
+/// Pools whose images are in no phase that a pass leads to, or have come before the pass that allows them.
+fn image_problems(scene: &Scene<'_>, passes: &Passes, pools: &[Pool]) -> Vec<Problem> {
+    let Passes { start, targets, images } = passes;
+    let image = parts::image(scene.strategy, scene.config);
+    let mut problems = early_images_of(scene, pools, image, targets);
+    // Where that is so of all pools, there is nothing to be planned.
+    if images.is_disjoint(&targets.iter().copied().collect()) {
+        return problems;
+    }
+    let has_no_pass = |phase: &Phase| !targets.contains(phase);
+    let behind = pools.iter().filter_map(|pool| Some((pool, pool.image_phase(image).filter(has_no_pass)?)));
+    problems.extend(behind.map(|(pool, phase)| {
+        let name = pool.title();
+        Problem::new(format!(
+            "every node is in phase {start} already, so no pass replaces the nodes of the pool {name} by an image in phase {phase}"
+        ))
+        .with_place(format!("Pool/{name}"))
+        .fix("move its nodes in place: roll: {methods: {POOL: drain}}; or name the phase of its image: roll: {images: {POOL: PHASE}}")
+    }));
     problems
 }
 
@@ -233,7 +258,9 @@ pub(super) fn nothing_to_do_problem(survey: &Survey<'_>, passes: Option<&Passes>
         let fix = "look at roll.leaveOut in the settings file, and at kubectl get nodes";
         return Some(Problem::new(what).with_place("Node/*").fix(fix));
     }
-    let is_beyond = |passes: &&Passes| passes.image.is_some_and(|image| !passes.targets.contains(&image));
+    let is_beyond = |passes: &&Passes| {
+        !passes.images.is_empty() && !passes.targets.iter().any(|target| passes.images.contains(target))
+    };
     if let Some(passes) = passes.filter(is_beyond).filter(|passes| !passes.targets.is_empty()) {
         let what = format!(
             "every node is in phase {} already, so no node is replaced by an image in an earlier phase",
@@ -281,13 +308,19 @@ enum MissingFact {
 }
 
 /// A blocker for each thing that nodes lack, with the nodes by name.
-fn missing_reports(sites: &[Site<'_>], pools: &[Pool], passes: Option<&Passes>) -> Vec<Problem> {
+fn missing_reports(
+    sites: &[Site<'_>],
+    pools: &[Pool],
+    image: Option<Phase>,
+    passes: Option<&Passes>,
+) -> Vec<Problem> {
     let mut nodes_by_fact: BTreeMap<MissingFact, Vec<&str>> = BTreeMap::new();
     for site in sites {
-        let is_replaced = pools.iter().any(|pool| *pool.name == *site.pool && pool.method.replaces());
-        let targets = passes.map_or(&[][..], |passes| passes.phases_in_place(is_replaced));
+        let image =
+            pools.iter().find(|pool| *pool.name == *site.pool).and_then(|pool| pool.image_phase(image));
+        let targets = passes.map_or(&[][..], |passes| passes.phases_in_place(image));
         // Before it is replaced, nothing is asked of a node without Crossfade.
-        if is_replaced && targets.is_empty() && site.is_plain() {
+        if image.is_some() && targets.is_empty() && site.is_plain() {
             continue;
         }
         for lack in missing_facts(site, targets) {

@@ -12,7 +12,7 @@ use super::canon::shorten_hash;
 use super::fix::unfinished_migration;
 use super::parts::Course;
 use super::site::{Site, Survey, cluster, join_names};
-use super::{Agent, Plan, Pool, Wave, WaveKind, parts};
+use super::{Agent, Plan, Pool, Wave, WaveKind, image, parts};
 use crate::check::finding::Severity;
 use crate::check::{SERVICES_BRIDGED, Scene, services};
 use crate::cni::network::subject;
@@ -238,15 +238,22 @@ fn course(plan: &Plan, scene: &Scene<'_>) -> Course {
         Wave { at_once: wave.at_once.min(most), soak_seconds, ..wave.clone() }
     });
     let image = parts::image(plan.strategy, config).filter(|_| !plan.fixes_stragglers());
-    let pools = plan.pools.iter().map(|pool| Pool { method: method(pool, scene, image), ..pool.clone() });
+    // Which node was the newest is of the day on which the plan was made, as are labels.
+    let pool = |pool: &Pool| {
+        let method = method(pool, scene, image);
+        let newest = pool.image.filter(|phase| *phase > plan.start);
+        Pool { method, image: image::of_pool(config, &pool.name, method, image, newest), ..pool.clone() }
+    };
+    let pools: Vec<Pool> = plan.pools.iter().map(pool).collect();
+    let images = parts::images(image, &pools);
     let passes = if plan.fixes_stragglers() {
         plan.passes.clone()
     } else {
-        parts::targets(plan.strategy, config, plan.start)
+        parts::targets(plan.strategy, config, plan.start, &pools)
     };
     // Which nodes let networks join is of the day on which the plan was made, and each pass has but one way beside a restart.
     let possible = |(from, to, way): (Phase, Phase, Way)| {
-        if image == Some(to) {
+        if images.contains(&to) {
             Way::Replace
         } else if way == reach::way(from, to, &Side::BOTH) {
             way
@@ -263,7 +270,7 @@ fn course(plan: &Plan, scene: &Scene<'_>) -> Course {
         bridge: plan.bridge.as_ref().and_then(|_| bridge(config)),
         waves: waves.collect(),
         left_out: plan.left_out.clone(),
-        pools: pools.collect(),
+        pools,
         policies: plan.policies.clone(),
     }
 }

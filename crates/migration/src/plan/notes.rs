@@ -33,6 +33,7 @@ pub fn notes(scene: &Scene<'_>, survey: &Survey<'_>, plan: &Plan) -> Vec<String>
     notes.extend(restarting(plan, survey));
     notes.extend(crowding(scene, plan, survey));
     notes.extend(replacement_notes(&scene.config.roll, plan, survey));
+    notes.extend(newest_images(scene, plan));
     notes.extend(way_back(plan, survey));
     notes.extend(images(plan, survey));
     let stuck = survey.sites.iter().filter(|site| !site.is_plain()).filter(|site| {
@@ -128,13 +129,17 @@ fn controlling(pool: &Pool, survey: &Survey<'_>) -> Option<String> {
 }
 
 /// Which way back a rotation has, and how long it takes for all nodes.
-fn way_back(plan: &Plan, survey: &Survey<'_>) -> Option<String> {
-    let image = plan.image?;
+fn way_back(plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
     if plan.is_final() {
-        return Some("Both images give pods the new network, so no node has to be brought back: kubectl crossfade roll abort --to new ends the run, and gives back what it has put on nodes.".into());
+        return vec!["Both images give pods the new network, so no node has to be brought back: kubectl crossfade roll abort --to new ends the run, and gives back what it has put on nodes.".into()];
     }
+    plan.image_phases().into_iter().map(|image| way_back_from(plan, survey, image)).collect()
+}
+
+/// The way back of nodes that are replaced by an image in this phase.
+fn way_back_from(plan: &Plan, survey: &Survey<'_>, image: Phase) -> String {
     let passes = reach::path(image, Phase::Old, plan.bridge.is_some());
-    let is_replaced = |planned: &&PlannedNode| plan.rotates(&planned.pool);
+    let is_replaced = |planned: &&PlannedNode| plan.image_phase(&planned.pool) == Some(image);
     let count = plan.waves.iter().flat_map(|wave| &wave.nodes).filter(is_replaced).count();
     let minutes =
         |node: u64| plan.waves.iter().map(|wave| wave_seconds(wave, node)).sum::<u64>().div_ceil(60);
@@ -149,8 +154,9 @@ fn way_back(plan: &Plan, survey: &Survey<'_>) -> Option<String> {
             "any other is held (PhaseNotFollowed), since no replacement leads from {image} to old: bake the image with \"desired\": \"node-annotation\" and all four phases in \"allowed\""
         )
     };
-    let of_image =
-        |site: &&Site<'_>| plan.rotates(site.pool) && site.phase() == Some(image) && image != plan.start;
+    let of_image = |site: &&Site<'_>| {
+        plan.image_phase(site.pool) == Some(image) && site.phase() == Some(image) && image != plan.start
+    };
     let here: Vec<&Site<'_>> = survey.sites.iter().filter(of_image).collect();
     let follows =
         |site: &&&Site<'_>| site.observed.as_ref().is_some_and(|seen| seen.follows.contains(&Phase::Old));
@@ -160,9 +166,25 @@ fn way_back(plan: &Plan, survey: &Survey<'_>) -> Option<String> {
             format!(" Of {all} such nodes that are here, {} follow it.", here.iter().filter(follows).count())
         }
     };
-    Some(format!(
-        "Way back, kubectl crossfade roll abort --to old: of the {count} nodes that pipelines replace, those that have not gone stay. A node of the new image that follows the phase old goes back in place (about {in_place} min if all of them do), and {others}.{known}"
-    ))
+    let of_images =
+        if plan.image_phases().len() > 1 { format!(" by an image in phase {image}") } else { String::new() };
+    format!(
+        "Way back, kubectl crossfade roll abort --to old: of the {count} nodes that pipelines replace{of_images}, those that have not gone stay. A node of the new image that follows the phase old goes back in place (about {in_place} min if all of them do), and {others}.{known}"
+    )
+}
+
+/// Pools whose images no setting names, so that their newest nodes have decided.
+fn newest_images(scene: &Scene<'_>, plan: &Plan) -> Vec<String> {
+    let is_inferred =
+        |pool: &&Pool| pool.image.is_some() && scene.config.roll.image_of_pool(&pool.name).is_none();
+    let note = |pool: &Pool| {
+        Some(format!(
+            "The image of pool {:?} is taken to be in phase {}, as its newest node is; roll.images in the settings names another one.",
+            pool.name,
+            plan.image_phase(&pool.name)?
+        ))
+    };
+    plan.pools.iter().filter(is_inferred).filter_map(note).collect()
 }
 
 /// Which images the nodes of each pool that is replaced have, where one of them says.
@@ -207,9 +229,7 @@ fn restarting(plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
     let joined = plan.steps().filter(|(_, _, way)| matches!(way, Way::Join | Way::Leave));
     let note = |(from, to, way): (Phase, Phase, Way)| {
         // Nodes that are replaced before this pass have no part in it.
-        let is_gone = |site: &Site<'_>| {
-            plan.image.is_some_and(|image| image <= from && plan.replaces(site.pool, image))
-        };
+        let is_gone = |site: &Site<'_>| plan.image_phase(site.pool).is_some_and(|image| image <= from);
         let restarts =
             |site: &&Site<'_>| !is_gone(site) && reach::way(from, to, site.joins()) == Way::Restart;
         let nodes: Vec<&str> = survey.sites.iter().filter(restarts).map(Site::name).collect();
@@ -232,10 +252,12 @@ fn unused_settings(scene: &Scene<'_>, plan: &Plan) -> Vec<String> {
     for out in roll.leave_out.iter().filter(|out| !nodes().any(|name| glob::matches(&out.node, name))) {
         notes.push(format!("roll.leaveOut: no node is called {}.", out.node));
     }
-    for pool in
-        roll.methods.keys().filter(|name| !plan.pools.iter().any(|pool| glob::matches(name, &pool.name)))
-    {
-        notes.push(format!("roll.methods: no pool is called {pool}."));
+    let is_unknown = |name: &str| !plan.pools.iter().any(|pool| glob::matches(name, &pool.name));
+    let named = roll.methods.keys().map(|pool| ("methods", pool));
+    for (key, pool) in named.chain(roll.images.keys().map(|pool| ("images", pool))) {
+        if is_unknown(pool) {
+            notes.push(format!("roll.{key}: no pool is called {pool}."));
+        }
     }
     let accepted = roll.unenforced.iter().map(|kind| kind.kind().name());
     for kind in accepted.filter(|kind| !plan.unenforced.iter().any(|item| item == kind)) {

@@ -9,6 +9,7 @@ use types::policy::{Phase, Side};
 
 use super::build::{unenforced_kinds, waivers};
 use super::canon::{bytes, sha256};
+use super::image::{self, NewestNode};
 use super::site::{Site, Survey};
 use super::{Agent, Bridge, Dns, ExcludedNode, Gate, GateSource, Networks, Plan, Pool, Wave};
 use crate::check::Scene;
@@ -142,13 +143,22 @@ pub(super) fn pools(scene: &Scene<'_>, sites: &[Site<'_>], image: Option<Phase>)
     for site in sites {
         sites_by_pool.entry(site.pool).or_default().push(site);
     }
+    let newest = image::newest_nodes(scene);
     let pool = |(name, sites): (&str, Vec<&Site<'_>>)| {
         let zones: BTreeSet<&str> = sites.iter().map(|site| site.zone()).collect();
+        let method = method(scene.config, name, image, || labelled_method(&sites));
         Pool {
             name: name.into(),
             nodes: u32::try_from(sites.len()).unwrap_or(u32::MAX),
             zones: zones.into_iter().map(Text::from).collect(),
-            method: method(scene.config, name, image, || labelled_method(&sites)),
+            method,
+            image: image::of_pool(
+                scene.config,
+                name,
+                method,
+                image,
+                newest.get(name).and_then(NewestNode::image),
+            ),
         }
     };
     sites_by_pool.into_iter().map(pool).collect()
@@ -189,15 +199,23 @@ pub(super) fn is_final(strategy: Strategy, config: &Config) -> bool {
     strategy == Strategy::Rotation && config.roll.image == Some(Image::Final)
 }
 
-/// The targets of the passes from this phase to the new network.
-pub(super) fn targets(strategy: Strategy, config: &Config, start: Phase) -> Vec<Phase> {
+/// The targets of the passes from this phase to the new network, where these pools move or are replaced.
+pub(super) fn targets(strategy: Strategy, config: &Config, start: Phase, pools: &[Pool]) -> Vec<Phase> {
     if is_final(strategy, config) {
         // Its nodes give their pods the network that they have.
         return vec![Phase::New];
     }
-    // An image in phase `new` is one pass, with the forwarding that nodes of both phases need beside each other.
-    let is_bridged = strategy == Strategy::Bridge || image(strategy, config) == Some(Phase::New);
+    // Images in phase `new` are one pass, with the forwarding that nodes of both phases need beside each other. Beside an image in another phase, nodes of such a
+    // pool go there in place before they are replaced.
+    let images = images(image(strategy, config), pools);
+    let is_bridged = strategy == Strategy::Bridge || images == [Phase::New].into();
     reach::path(start, Phase::New, is_bridged)
+}
+
+/// The phases of the images of these pools, in a plan with this image; that one alone where no pool is replaced.
+pub(super) fn images(image: Option<Phase>, pools: &[Pool]) -> BTreeSet<Phase> {
+    let images: BTreeSet<Phase> = pools.iter().filter_map(|pool| pool.image_phase(image)).collect();
+    if images.is_empty() { image.into_iter().collect() } else { images }
 }
 
 /// The nodes of each policy, by what they say of it without the phase. Both are sorted.
@@ -286,8 +304,8 @@ pub(super) struct Passes {
     pub(super) start: Phase,
     /// The phase that each pass brings all nodes to.
     pub(super) targets: Vec<Phase>,
-    /// The phase of the image that nodes are replaced by; none where all nodes stay.
-    pub(super) image: Option<Phase>,
+    /// The phases of the images that nodes are replaced by; none where all nodes stay.
+    pub(super) images: BTreeSet<Phase>,
 }
 
 /// Pods that a pass would part, unless nodes forward between both networks.
@@ -305,18 +323,19 @@ pub(super) struct Disconnection<'a> {
 
 impl Passes {
     /// The passes that bring all nodes to the new network; none if no node says in which phase it is.
-    pub(super) fn decide(scene: &Scene<'_>, sites: &[Site<'_>]) -> Option<Self> {
+    pub(super) fn decide(scene: &Scene<'_>, sites: &[Site<'_>], pools: &[Pool]) -> Option<Self> {
         let image = image(scene.strategy, scene.config);
         // Without Crossfade, all pods of a node are on the old network, or on the new one after the migration; only a rotation has a way for such a node.
         let network = if is_final(scene.strategy, scene.config) { Phase::New } else { Phase::Old };
         let plain = sites.iter().any(|site| image.is_some() && site.is_plain()).then_some(network);
         let start = sites.iter().flat_map(Site::phases).chain(plain).min()?;
-        Some(Self { start, targets: targets(scene.strategy, scene.config, start), image })
+        let targets = targets(scene.strategy, scene.config, start, pools);
+        Some(Self { start, targets, images: images(image, pools) })
     }
 
-    /// The passes that bring nodes in place to their phases before the one that replaces them, and those that no node is replaced in.
-    pub(super) fn phases_in_place(&self, is_replaced: bool) -> &[Phase] {
-        let end = self.targets.iter().position(|target| is_replaced && self.image == Some(*target));
+    /// The passes that bring nodes in place to their phases before the one that replaces them by an image in this phase; all of them if none does.
+    pub(super) fn phases_in_place(&self, image: Option<Phase>) -> &[Phase] {
+        let end = self.targets.iter().position(|target| image == Some(*target));
         &self.targets[..end.unwrap_or(self.targets.len())]
     }
 
@@ -329,11 +348,11 @@ impl Passes {
     /// How each pass brings pods to its phase on some node, where not all nodes restart them; empty if every pass restarts all pods.
     pub(super) fn ways(&self, sites: &[Site<'_>]) -> Vec<Way> {
         let of_sites = |(from, to)| {
-            if self.image == Some(to) {
+            if self.images.contains(&to) {
                 return Way::Replace;
             }
             // What nodes of the image allow is not known before there are some.
-            let is_of_image = self.image.is_some_and(|image| image <= from);
+            let is_of_image = self.images.iter().any(|image| *image <= from);
             let new = is_of_image.then(|| reach::way(from, to, &Side::BOTH));
             let mut ways = sites.iter().map(|site| reach::way(from, to, site.joins())).chain(new);
             ways.find(|way| *way != Way::Restart).unwrap_or(Way::Restart)

@@ -168,10 +168,12 @@ pub fn by_pass(scene: &Scene<'_>, survey: &Survey<'_>, plan: &Plan) -> Vec<PassP
     let pass = |(from, to, way): (Phase, Phase, Way)| {
         let mut of_pass = PassPods { to, way, pods: 0, restarts: BTreeMap::new() };
         for pod in &pods {
-            let joins = sites.get(&*pod.spec.node_name).map_or(&[][..], |site| site.joins());
+            let site = sites.get(&*pod.spec.node_name);
+            let joins = site.map_or(&[][..], |site| site.joins());
             // After a rotation, pods are on nodes of the image, which are not here yet.
-            let is_refused =
-                plan.image.is_none_or(|image| image > from) && reach::way(from, to, joins) == Way::Restart;
+            let is_replaced =
+                site.and_then(|site| plan.image_phase(site.pool)).is_some_and(|image| image <= from);
+            let is_refused = !is_replaced && reach::way(from, to, joins) == Way::Restart;
             let reason = match way {
                 Way::Restart | Way::Replace => None,
                 Way::Join | Way::Leave if is_refused => Some(NODE_REFUSES.to_owned()),

@@ -18,6 +18,8 @@
 //! A run that turns back from the phase of the image moves the nodes of the image back in place, where these follow the old phase. The others are replaced again,
 //! by nodes of the earlier image: these have no trace of Crossfade. So that no node parts pods that need each other, the only such pass leads from the phase of the
 //! image to `old`.
+//!
+//! The images of two pools may be in different phases: each pool is replaced in the pass to the phase of its own image, and moves in place in the others.
 
 pub(super) mod arrival;
 pub(crate) mod pipeline;
@@ -42,7 +44,7 @@ use super::wait::{Reason, Subject, Wait};
 use super::world::{Node, Trait, World};
 use crate::cni::reach::Way;
 use crate::config::roll::Method;
-use crate::plan::{Plan, PlannedNode, Wave, WaveKind, canon};
+use crate::plan::{Plan, PlannedNode, Pool, Wave, WaveKind, canon};
 
 /// How many nodes are kept from their pipelines in one step, and how many are named that a pipeline has still to ask for.
 pub(super) const LEVERS: usize = 50;
@@ -59,15 +61,26 @@ pub(crate) enum Direction {
     Final,
 }
 
-/// Which nodes come in a pass of a run of this plan; none if it replaces none.
-pub(crate) fn direction(plan: &Plan, from: Phase, to: Phase) -> Option<Direction> {
-    let image = plan.image?;
+/// Which nodes come to a pool in a pass of a run of this plan; none if it replaces none of the pool.
+pub(crate) fn direction(plan: &Plan, pool: &str, from: Phase, to: Phase) -> Option<Direction> {
+    let image = plan.image_phase(pool)?;
     if plan.is_final() {
         return ((from, to) == (plan.start, image)).then_some(Direction::Final);
     }
-    let is_forth = plan.steps().any(|pass| pass == (from, to, Way::Replace));
+    let is_forth = to == image && plan.steps().any(|pass| pass == (from, to, Way::Replace));
     let back = ((from, to) == (image, Phase::Old)).then_some(Direction::Back);
     if is_forth { Some(Direction::Forth) } else { back }
+}
+
+/// Which nodes come in a pass, whichever the pool is; none if it replaces none.
+pub(super) fn direction_of_pass(plan: &Plan, from: Phase, to: Phase) -> Option<Direction> {
+    plan.pools.iter().find_map(|pool| direction(plan, &pool.name, from, to))
+}
+
+/// The pools whose nodes the present pass of a run replaces.
+fn replaced_pools<'p>(plan: &'p Plan, run: &Run) -> impl Iterator<Item = &'p Pool> {
+    let (from, to) = (run.from, run.target());
+    plan.pools.iter().filter(move |pool| to.is_some_and(|to| direction(plan, &pool.name, from, to).is_some()))
 }
 
 /// Whether a node is of an image that does not follow the phase `old`, so that nothing but its replacement brings it back.
@@ -184,7 +197,7 @@ pub(super) fn take_places(
 ) {
     let is_back = direction == Direction::Back;
     let dns_nodes = world.pods.dns_nodes();
-    for pool in plan.pools.iter().filter(|pool| plan.rotates(&pool.name)) {
+    for pool in replaced_pools(plan, run) {
         let Some(pipeline) = pipeline::for_method(pool.method) else { continue };
         if !has_own_order(direction, pipeline) {
             continue;
@@ -228,8 +241,7 @@ pub(super) fn take_places(
 /// The places of all pools whose nodes this pass replaces.
 pub(super) fn exchanges<'a>(direction: Direction, nodes: &Nodes<'a>, run: &Run) -> Vec<Exchange<'a>> {
     let plan = nodes.plan;
-    let pools = plan.pools.iter().filter(|pool| plan.rotates(&pool.name));
-    let empty = |pool: &'a crate::plan::Pool| {
+    let empty = |pool: &'a Pool| {
         Some(Exchange {
             pool: &pool.name,
             pipeline: pipeline::for_method(pool.method)?,
@@ -239,7 +251,7 @@ pub(super) fn exchanges<'a>(direction: Direction, nodes: &Nodes<'a>, run: &Run) 
             arriving: 0,
         })
     };
-    let mut all: Vec<Exchange<'a>> = pools.filter_map(empty).collect();
+    let mut all: Vec<Exchange<'a>> = replaced_pools(plan, run).filter_map(empty).collect();
     let index: HashMap<&str, usize> =
         all.iter().enumerate().map(|(index, exchange)| (&**exchange.pool, index)).collect();
     let mut sizes = vec![vec![0_u32; plan.waves.len()]; all.len()];

@@ -378,6 +378,8 @@ pub struct Nodes<'a> {
     zones: Vec<&'a Text>,
     /// How many nodes have pods of each phase, or may get some.
     living: [usize; Phase::ALL.len()],
+    /// The phase that the pass leaves.
+    from: Phase,
     /// Which nodes come, if this pass replaces the nodes of some pools.
     direction: Option<Direction>,
     exchanges: Vec<Exchange<'a>>,
@@ -424,7 +426,8 @@ impl<'a> Nodes<'a> {
             all: Vec::new(),
             zones: Vec::new(),
             living: Default::default(),
-            direction: run.target().and_then(|to| replacement::direction(order.plan, run.from, to)),
+            from: run.from,
+            direction: run.target().and_then(|to| replacement::direction_of_pass(order.plan, run.from, to)),
             exchanges: Vec::new(),
         };
         for (name, node) in world.nodes.iter().filter(|(name, _)| !order.leaves_out(name)) {
@@ -435,8 +438,7 @@ impl<'a> Nodes<'a> {
             } else {
                 reported_phases(node).collect()
             };
-            let direction = nodes.direction.filter(|_| order.plan.rotates(&node.pool));
-            let turnover = direction.map_or(Turnover::Stays, |direction| {
+            let turnover = nodes.direction_of(&node.pool).map_or(Turnover::Stays, |direction| {
                 let is_lost = replacement::is_lost(order.plan, world, run, name, node);
                 replacement::turnover(direction, node, target, place, is_lost)
             });
@@ -473,7 +475,12 @@ impl<'a> Nodes<'a> {
             Direction::Back => replacement::cannot_return(node),
             Direction::Final => !node.is_silent(),
         };
-        self.direction.is_some_and(is_replaced) && self.plan.rotates(&node.pool)
+        self.direction_of(&node.pool).is_some_and(is_replaced)
+    }
+
+    /// Which nodes come to a pool in this pass, if it replaces the nodes of that one.
+    pub(super) fn direction_of(&self, pool: &str) -> Option<Direction> {
+        self.direction.and_then(|_| replacement::direction(self.plan, pool, self.from, self.target))
     }
 
     /// Which nodes come, if this pass replaces the nodes of some pools.

@@ -26,9 +26,10 @@ fn describe(node: &Node) -> String {
 }
 
 impl History {
-    /// Whether a node is of a pool whose nodes are replaced, and not of the image's phase.
+    /// Whether a node is of a pool whose nodes are replaced, and not in the phase of its image.
     pub(crate) fn is_left_behind(&self, node: &Node) -> bool {
-        let is_there = node.machine.has_crossfade && self.plan.image == Some(node.machine.phase);
+        let image = self.plan.image_phase(&node.api.pool);
+        let is_there = node.machine.has_crossfade && image == Some(node.machine.phase);
         self.plan.rotates(&node.api.pool) && !is_there && !self.is_left_out(&node.name)
     }
 
@@ -36,7 +37,8 @@ impl History {
     pub(super) fn is_replaced_now(&self, index: usize, observed_at: Millis) -> bool {
         let node = &self.truth.nodes[index];
         let is_known = self.could_know(node, observed_at) && self.truth.record.changed_at <= observed_at;
-        self.replacing().is_some() && self.is_left_behind(node) && is_known && !self.truth.lease.was_forced
+        let is_replaced = self.replacing(&node.api.pool).is_some() && self.is_left_behind(node);
+        is_replaced && is_known && !self.truth.lease.was_forced
     }
 
     /// Whether a run that saw everything up to then could know in which phase the node is, and which it follows.
@@ -49,21 +51,21 @@ impl History {
     /// Whether the run turned back from the phase of the image, and the node does not follow it there, so that it is replaced once more.
     pub(crate) fn is_returned(&self, node: &Node) -> bool {
         let is_beyond = node.machine.has_crossfade && node.machine.phase != Phase::Old;
-        self.is_replacing_back()
-            && self.plan.rotates(&node.api.pool)
+        self.is_replacing_back(&node.api.pool)
             && is_beyond
             && node.api.observed.as_ref().is_some_and(|says| !says.follows.contains(&Phase::Old))
     }
 
-    /// Whether the run turned back from the phase of the image, in the pass that replaces nodes by those of the earlier image.
-    fn is_replacing_back(&self) -> bool {
-        let is_back = |run: &Run| Some(run.from) == self.plan.image && run.target() == Some(Phase::Old);
+    /// Whether the run turned back from the phase of a pool's image, in the pass that replaces its nodes by those of the earlier image.
+    fn is_replacing_back(&self, pool: &str) -> bool {
+        let image = self.plan.image_phase(pool);
+        let is_back = |run: &Run| Some(run.from) == image && run.target() == Some(Phase::Old);
         self.truth.run().is_some_and(is_back)
     }
 
     /// Whether the present pass has another node take the place of this one.
     pub(super) fn is_to_leave(&self, node: &Node) -> bool {
-        self.replacing().is_some() && self.is_left_behind(node) || self.is_returned(node)
+        self.replacing(&node.api.pool).is_some() && self.is_left_behind(node) || self.is_returned(node)
     }
 
     /// The same of a node as the run may know it: a person may just have brought it to another phase.
@@ -117,20 +119,20 @@ impl History {
             return false;
         }
         let is_nameless = node.api.is_silent() && !self.is_planned(node);
-        if self.replacing().is_some() {
+        if self.replacing(&node.api.pool).is_some() {
             !self.is_left_behind(node) || is_nameless && !node.api.is_ready && !has_step(&has_turn)
         } else {
-            self.is_replacing_back() && is_nameless
+            self.is_replacing_back(&node.api.pool) && is_nameless
         }
     }
 
     /// The same of a node as the run may know it: a person has edited its phase, and it has not said so yet.
     pub(super) fn arrives_as_known(&self, node: &Node, run: &Run, observed_at: Millis) -> bool {
         let is_proven = |step: &Step| step.state == State::Done && is_of_pass(step, run);
-        let is_edited = self.replacing().is_some()
-            && self.plan.rotates(&node.api.pool)
+        let image = self.replacing(&node.api.pool);
+        let is_edited = image.is_some()
             && !self.could_know(node, observed_at)
-            && node.api.label == self.plan.image
+            && node.api.label == image
             && !node.api.step.as_ref().is_some_and(is_proven);
         is_edited || self.is_arriving(node, run)
     }
@@ -138,11 +140,11 @@ impl History {
     /// How many places of replaced pools are open: planned nodes that have gone and for which no proven new node is there, or new nodes that are not Ready,
     /// whichever are more.
     pub(super) fn count_open_places(&self, observed_at: Millis, run: &Run) -> usize {
-        let is_back = self.is_replacing_back();
-        if self.replacing().is_none() && !is_back {
-            return 0;
-        }
         let open = |pool: &migration::plan::Pool| {
+            let is_back = self.is_replacing_back(&pool.name);
+            if self.replacing(&pool.name).is_none() && !is_back {
+                return 0;
+            }
             let planned = self.plan.waves.iter().flat_map(|wave| &wave.nodes);
             let is_gone = |planned: &&migration::plan::PlannedNode| {
                 planned.pool == pool.name
@@ -182,7 +184,7 @@ impl History {
             };
             unreplaced.max(self.truth.living_nodes().filter(is_coming).count())
         };
-        self.plan.pools.iter().filter(|pool| pool.method.replaces()).map(open).sum()
+        self.plan.pools.iter().map(open).sum()
     }
 
     /// R7 of the annotation that keeps Karpenter from a node.
@@ -274,14 +276,13 @@ impl History {
     /// R15: every other node that is to be replaced is held.
     fn check_levers(&mut self, flight: &Flight, index: usize, run: &Run) {
         let observed_at = flight.nodes_seen;
-        let goes_back = self.truth.run().is_some_and(|run| run.target() == Some(Phase::Old));
         let is_free = |(other, node): &(usize, &Node)| {
             let is_new = node.created_at > observed_at
                 || node.opened.max(node.released) >= observed_at
                 || !self.could_know(node, observed_at);
             let is_counted = *other != index
                 && !is_new
-                && (if goes_back { self.is_returned(node) } else { self.is_left_behind(node) })
+                && self.is_to_leave(node)
                 && node
                     .api
                     .step
@@ -406,8 +407,9 @@ impl History {
 
     /// A pod is about to get a node. One that is to be replaced gets it only where no new node has room.
     pub(crate) fn place_moving(&mut self, id: u32, index: usize) {
-        let Some(run) = self.truth.run().filter(|_| self.replacing().is_some()) else { return };
         let node = &self.truth.nodes[index];
+        let image = self.replacing(&node.api.pool);
+        let Some(run) = self.truth.run().filter(|_| image.is_some()) else { return };
         let is_planned = self.is_planned(node);
         let has_begun = self.truth.permitted.is_some_and(|(pass, _)| pass == run.pass);
         let is_fenced = self.plan.limits.fence && has_begun && is_planned && self.is_left_behind(node);
@@ -422,8 +424,8 @@ impl History {
         // A step alone does not show that: a node may have written it itself.
         let is_proven = |(other, node): &(usize, &Node)| {
             node.api.step.as_ref().is_some_and(|step| step.state == State::Done && is_of_pass(step, run))
-                && node.api.label == self.plan.image
-                && self.truth.attached_phases(*other).all(|phase| Some(phase) == self.plan.image)
+                && node.api.label == image
+                && self.truth.attached_phases(*other).all(|phase| Some(phase) == image)
         };
         let has_room =
             self.truth.living_nodes().filter(is_proven).any(|(other, _)| self.truth.fits(id, other));
@@ -445,7 +447,7 @@ impl History {
 
     /// R8 of the pass that replaces nodes: as many new nodes are there as old ones were, and no old one is left.
     pub(super) fn check_places_filled(&mut self, flight: &Flight, run: &Run) {
-        if self.plan.image.is_none_or(|image| run.target() != Some(image)) || self.replacing().is_none() {
+        if !self.plan.pools.iter().any(|pool| self.replacing(&pool.name).is_some()) {
             return;
         }
         let open = self.count_open_places(flight.nodes_seen, run);
@@ -453,7 +455,7 @@ impl History {
             self.broken("R8", format!("the pass ends, and {open} nodes that have gone are not replaced"));
         }
         let is_old =
-            |(_, node): &(usize, &Node)| self.is_left_behind(node) && !run.skipped.contains_key(&node.name);
+            |(_, node): &(usize, &Node)| self.is_to_leave(node) && !run.skipped.contains_key(&node.name);
         let old = self.knowable(flight.nodes_seen).find(is_old).map(|(_, node)| node.name.clone());
         if let Some(old) = old {
             self.broken("R8", format!("the pass ends, and {old} is not replaced"));

@@ -61,8 +61,8 @@ impl History {
 
     fn draw_abort(&mut self) -> Option<RunRequest> {
         // A node without Crossfade can be in no other phase, and is of the image only once it is replaced.
-        let image =
-            self.plan.image.filter(|_| self.truth.nodes.iter().any(|node| !node.machine.has_crossfade));
+        let first = self.plan.image_phases().into_iter().next();
+        let image = first.filter(|_| self.truth.nodes.iter().any(|node| !node.machine.has_crossfade));
         let phases = image.map_or(Phase::ALL.to_vec(), |image| vec![Phase::Old, image]);
         self.random.pick(&phases).copied().map(RunRequest::Abort)
     }

@@ -91,6 +91,7 @@ fn pools(random: &mut Random, truth: &Truth) -> Vec<Pool> {
             nodes: 1,
             zones: vec![node.api.zone.clone()],
             method,
+            image: None,
         });
     }
     pools

@@ -75,7 +75,7 @@ impl History {
 
     fn give_birth(&mut self, pipeline: usize) -> Option<usize> {
         let Pipeline { pool, has_image, .. } = self.truth.pipelines[pipeline].clone();
-        let image = self.plan.image.filter(|_| has_image);
+        let image = self.plan.image_phase(&pool).filter(|_| has_image);
         let planned = self.plan.pools.iter().find(|candidate| candidate.name == pool)?;
         let zone = self.random.pick(&planned.zones).cloned()?;
         // Of an old one, the first node that the pool ever had.

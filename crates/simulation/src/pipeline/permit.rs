@@ -90,7 +90,7 @@ impl History {
         let answer = answer(run, &node.name, Some(&node.api).filter(|_| node.gone_at.is_none()));
         let uid: Text = node.api.uid.clone();
         let new = run.filter(|_| !matches!(answer, Answer::Never(..)));
-        let new = new.and_then(|(run, plan)| request(run, plan, &node.name, String::new()));
+        let new = new.and_then(|(run, plan)| request(run, plan, &node.name, &node.api, String::new()));
         if let Some(Request { permit, .. }) = new
             && self.truth.permits.requested.get(&uid) != Some(&permit)
         {

@@ -13,6 +13,7 @@ use crate::config::roll::Method;
 use crate::plan::notes::risks;
 use crate::plan::{Drift, Plan, Survey, drift, notes};
 
+const JOINED: &str = "image: both-new, bridge: {accept: a router}";
 const ROUTER: &str = "bridge: {accept: a router}";
 
 /// A node on which nothing of Crossfade is.
@@ -61,6 +62,110 @@ fn the_image_decides_on_the_passes() {
     }
     let without = planned(&rotation([plain("a", None)], ROUTER));
     assert_eq!(without.image, Some(New), "the default");
+}
+
+/// A node of this pool that was made at this time.
+fn dated_node(node: Value, pool: &str, time: &str) -> Value {
+    let mut node = labelled(node, "pool", pool);
+    node["metadata"]["creationTimestamp"] = time.into();
+    node
+}
+
+/// A node of each of two pools, in this phase.
+fn fleet(phase: Phase) -> [Value; 2] {
+    ["blue", "web"].map(|pool| dated_node(reporting(&format!("n-{pool}"), phase), pool, "1"))
+}
+
+/// Each row: the settings, the nodes of two pools, the passes, and the phase of the image of each pool.
+#[test]
+fn each_pool_is_replaced_in_the_pass_to_the_phase_of_its_image() {
+    let all_old =
+        || vec![dated_node(reporting("a", Old), "blue", "1"), dated_node(reporting("b", Old), "red", "1")];
+    let with_new = |phase: Phase| {
+        let first = [
+            dated_node(reporting("a", BothOld), "blue", "1"),
+            dated_node(reporting("b", BothOld), "red", "1"),
+        ];
+        first.into_iter().chain([dated_node(reporting("n", phase), "red", "2")]).collect::<Vec<_>>()
+    };
+    let joined = &[(BothOld, Join), (BothNew, Replace), (New, Leave)][..];
+    let mixed = &[(BothOld, Join), (BothNew, Replace), (New, Replace)][..];
+    for (settings, nodes, passes, images) in [
+        ("image: both-new", all_old(), joined, [BothNew, BothNew]),
+        ("image: both-new, images: {red: both-new}", all_old(), joined, [BothNew, BothNew]),
+        ("image: both-new, images: {red: new}", all_old(), mixed, [BothNew, New]),
+        ("images: {'*': both-new, red: new}", all_old(), mixed, [BothNew, New]),
+        ("images: {blue: both-new}", all_old(), mixed, [BothNew, New]),
+        (
+            "images: {'*': both-new, red: both-old}",
+            vec![dated_node(reporting("a", Old), "blue", "1"), dated_node(plain("b", None), "red", "1")],
+            &[(BothOld, Replace), (BothNew, Replace), (New, Leave)],
+            [BothNew, BothOld],
+        ),
+        ("images: {'*': new}", all_old(), &[(New, Replace)], [New, New]),
+        ("images: {blue: both-new}, methods: {red: drain}", all_old(), joined, [BothNew, BothNew]),
+        // Of red, the newest node is further than the others; of blue, none is, so that the default holds.
+        ("methods: {blue: drain}", with_new(BothNew), &[(BothNew, Replace), (New, Leave)], [New, BothNew]),
+        (
+            "images: {blue: both-new}",
+            with_new(BothNew),
+            &[(BothNew, Replace), (New, Leave)],
+            [BothNew, BothNew],
+        ),
+        ("image: new", with_new(BothNew), &[(New, Replace)], [New, New]),
+        ("images: {'*': new}", with_new(BothOld), &[(New, Replace)], [New, New]),
+        ("", with_new(BothOld), &[(New, Replace)], [New, New]),
+    ] {
+        let case =
+            rotation(nodes, &format!("{settings}{}{ROUTER}", if settings.is_empty() { "" } else { ", " }));
+        let plan = planned(&case);
+        let steps: Vec<(Phase, Way)> = plan.steps().map(|(_, to, way)| (to, way)).collect();
+        assert_eq!(steps, passes, "{settings}");
+        for (pool, image) in ["blue", "red"].into_iter().zip(images) {
+            let image = Some(image).filter(|_| plan.method(pool).replaces());
+            assert_eq!(plan.image_phase(pool), image, "{settings}: {pool}");
+        }
+        let own = plan.pools.iter().filter(|pool| pool.image.is_some()).count();
+        let others = images
+            .iter()
+            .zip(&plan.pools)
+            .filter(|(image, pool)| pool.method.replaces() && Some(**image) != plan.image);
+        assert_eq!(own, others.count(), "{settings}: a pool names no image that is the plan's");
+        assert_eq!(lines(drift(&plan, &case.scene())), (false, vec![]), "{settings}");
+        let has_both = plan.passes.contains(&BothOld) || plan.passes.contains(&BothNew);
+        let strategy = if has_both { Strategy::Double } else { Strategy::Rotation };
+        assert_eq!(case.scene().network_strategy(), strategy, "{settings}");
+    }
+}
+
+/// What the newest node was on the day of the plan counts, also when it has gone.
+#[test]
+fn a_plan_keeps_the_image_that_the_newest_node_had() {
+    let old =
+        [dated_node(reporting("a", BothOld), "red", "1"), dated_node(reporting("b", BothOld), "red", "2")];
+    let newest = dated_node(reporting("n", BothNew), "red", "3");
+    let case = rotation(old.clone().into_iter().chain([newest]), "");
+    let plan = planned(&case);
+    assert_eq!((plan.image, plan.image_phase("red")), (Some(New), Some(BothNew)));
+    let (is_stale, _) = lines(drift(&plan, &rotation(old, "").scene()));
+    assert!(!is_stale);
+    let words = "The image of pool \"red\" is taken to be in phase both-new, as its newest node is";
+    let notes = notes(&case.scene(), &Survey::gather(&case.scene()), &plan);
+    assert!(notes.iter().any(|note| note.starts_with(words)), "{notes:#?}");
+}
+
+#[test]
+fn notes_tell_images_of_pools_apart_where_they_differ() {
+    let nodes = [dated_node(reporting("a", Old), "blue", "1"), dated_node(reporting("b", Old), "red", "1")];
+    let case = rotation(nodes, "images: {blue: both-new, red: new, gone: new}");
+    let notes = notes(&case.scene(), &Survey::gather(&case.scene()), &planned(&case));
+    for words in [
+        "of the 1 nodes that pipelines replace by an image in phase both-new, those",
+        "of the 1 nodes that pipelines replace by an image in phase new, those",
+        "roll.images: no pool is called gone.",
+    ] {
+        assert!(notes.iter().any(|note| note.contains(words)), "{words}: {notes:#?}");
+    }
 }
 
 /// Each row: the image, a node of it that is here, and what the note on the way back says.
@@ -159,7 +264,7 @@ fn the_plan_says_what_moves_the_nodes_of_each_pool() {
         ("web", Method::Karpenter),
     ];
     assert_eq!(methods, expected);
-    assert!(plan.replaces("blue", New) && !plan.replaces("stay", New) && !plan.replaces("blue", BothNew));
+    assert_eq!((plan.image_phase("blue"), plan.image_phase("stay")), (Some(New), None));
     let planned_nodes = plan.waves.iter().flat_map(|wave| &wave.nodes);
     let mut pools: Vec<(&str, &str)> = planned_nodes.map(|node| (&*node.name, &*node.pool)).collect();
     pools.sort_unstable();
@@ -303,6 +408,28 @@ fn what_no_run_could_follow_is_named() {
             "Node/*: every node is in phase both-old already, so no node is replaced by an image in an earlier phase",
         ),
         (
+            rotation(
+                [
+                    dated_node(reporting("a", Old), "web", "1"),
+                    dated_node(reporting("b", BothNew), "web", "2"),
+                ],
+                JOINED,
+            ),
+            rotation(
+                [
+                    dated_node(reporting("a", Old), "web", "2"),
+                    dated_node(reporting("b", BothNew), "web", "1"),
+                ],
+                JOINED,
+            ),
+            "Pool/web: the newest node of the pool web, b, is of an image in phase both-new, and the first pass leads to both-old and allows none above that",
+        ),
+        (
+            rotation(fleet(BothOld), "images: {blue: both-old, web: both-new}"),
+            rotation(fleet(Old), "images: {blue: both-old, web: both-new}"),
+            "Pool/blue: every node is in phase both-old already, so no pass replaces the nodes of the pool blue by an image in phase both-old",
+        ),
+        (
             rotation([plain("a", None)], "image: both-new"),
             rotation([reporting("a", Old)], "image: both-new"),
             "Node/a: no Crossfade reports to these Nodes (annotation crossfade/observed): a",
@@ -373,6 +500,9 @@ fn a_rotation_is_what_its_settings_give() {
     let honest = planned(&case);
     let forged = |key: &str, value: Value| {
         let mut plan = serde_json::to_value(&honest).expect("JSON");
+        for pool in plan["pools"].as_array_mut().expect("pools") {
+            pool["image"] = Value::Null;
+        }
         *plan.pointer_mut(key).unwrap_or_else(|| panic!("{key}")) = value;
         serde_json::from_value::<Plan>(plan).expect("a plan")
     };
@@ -383,6 +513,10 @@ fn a_rotation_is_what_its_settings_give() {
         (forged("/passes", json!(["both-old", "new"])), "The plan's passes"),
         (forged("/pools/0/method", "permit".into()), "The plan's pools"),
         (forged("/pools/1/method", "churn".into()), "The plan's pools"),
+        (forged("/pools/1/image", "both-new".into()), "The plan's passes"),
+        (forged("/pools/1/image", "old".into()), "The plan's pools"),
+        (forged("/pools/1/image", "new".into()), "The plan's pools"),
+        (forged("/pools/0/image", "both-new".into()), "The plan's pools"),
     ] {
         let (is_stale, lines) = lines(drift(&plan, &case.scene()));
         assert!(is_stale && lines.iter().any(|line| line.starts_with(words)), "{words}: {lines:#?}");

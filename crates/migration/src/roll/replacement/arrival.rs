@@ -160,7 +160,7 @@ pub(in crate::roll) fn outdated_report(view: &View<'_>, status: &NodeStatus<'_>)
         return None;
     }
     let look = "on the node: systemctl status crossfade-watch";
-    let (what, help) = match view.nodes.direction() {
+    let (what, help) = match view.nodes.direction_of(&node.pool) {
         Some(Direction::Back | Direction::Final) => (
             "its label and its report are of an earlier boot, and nothing reports in this one: its image has no Crossfade, or watch does not run there",
             format!(

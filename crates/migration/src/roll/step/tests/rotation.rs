@@ -3,6 +3,7 @@
 mod begun;
 mod conditions;
 mod faults;
+mod images;
 mod joined;
 mod last;
 mod machines;
