@@ -12,7 +12,7 @@ use types::text::quote::quote;
 
 use crate::plan::Plan;
 use crate::roll::replacement::pipeline;
-use crate::roll::replacement::{self, Direction, cannot_return};
+use crate::roll::replacement::{self, Direction, cannot_return, is_begun};
 use crate::roll::run::{Run, State};
 use crate::roll::view::is_of_pass;
 use crate::roll::world::{Node, PermitRequest, Permits};
@@ -140,7 +140,9 @@ pub fn answer(run: Option<(&Run, &Plan)>, name: &str, node: Option<&Node>) -> An
             "kubectl crossfade status shows where it goes",
         );
     };
-    if direction == Direction::Final && node.is_silent() {
+    // Whatever a person makes of it meanwhile, its pipeline goes on with what it has begun.
+    let is_begun = is_begun(node, run);
+    if direction == Direction::Final && node.is_silent() && !is_begun {
         return never(
             format!("Node {name} has no Crossfade, as nodes of the final image"),
             "nothing is to be done",
@@ -148,6 +150,7 @@ pub fn answer(run: Option<(&Run, &Plan)>, name: &str, node: Option<&Node>) -> An
     }
     let image = plan.image_phase(pool).filter(|image| node.phase() == Some(*image));
     match (direction, image) {
+        _ if is_begun => {}
         (Direction::Forth, Some(image)) => {
             return never(
                 format!("Node {name} is in phase {image} already, that of the new image"),
@@ -517,6 +520,34 @@ mod tests {
         assert_eq!(
             answered(&third, &plan, "b", Some(&of_image)),
             "later: the run has not taken Node b up yet"
+        );
+    }
+
+    /// A step of a pipeline that was killed starts again from the top.
+    #[test]
+    fn a_pipeline_goes_on_with_a_node_that_a_person_flips_while_it_drains_it() {
+        let flipped = |state, is_cordoned| Node {
+            label: Some(Phase::BothNew),
+            is_cordoned,
+            is_ready: true,
+            ..node(state)
+        };
+        let there =
+            "never: Node a is in phase both-new already, that of the new image; nothing is to be done";
+        for (node, expected) in [
+            (flipped(Some(NodeState::Permitted), true), "go"),
+            (flipped(Some(NodeState::Permitted), false), there),
+            (flipped(Some(NodeState::Waiting), true), there),
+            (flipped(None, true), there),
+        ] {
+            assert_eq!(answered(&run(), &plan(|_| {}), "a", Some(&node)), expected, "{node:?}");
+        }
+        let mut paused = run();
+        paused.state = State::Stopped(Pause { operator: "alice".into(), why: "so".into() });
+        let node = flipped(Some(NodeState::Permitted), true);
+        assert_eq!(
+            answered(&paused, &plan(|_| {}), "a", Some(&node)),
+            "later: alice paused the run at once: so"
         );
     }
 

@@ -142,7 +142,8 @@ pub(super) fn is_plain(plan: &Plan, node: &Node, place: Option<Place>) -> bool {
 /// What becomes of a node of a pool that this pass replaces. One that joined without a word is new as long as it is not Ready: kubelet waits for a network. If
 /// it has waited for its turn, it was Ready before.
 ///
-/// On the way back, one that its pipeline takes away whatever the run wants now leaves as well: in its turn, instead of at once.
+/// One that its pipeline takes away whatever becomes of it leaves as well, in its turn, instead of at once: a person has brought it to the phase of the image, or
+/// the run goes back and it could stay.
 pub(super) fn turnover(
     direction: Direction,
     node: &Node,
@@ -154,6 +155,7 @@ pub(super) fn turnover(
     let has_turn =
         node.step.as_ref().is_some_and(|step| matches!(step.state, State::Waiting | State::Permitted));
     match direction {
+        Direction::Forth | Direction::Final if is_lost => Turnover::Leaves,
         Direction::Forth if node.phase() == Some(target) || is_nameless && !node.is_ready && !has_turn => {
             Turnover::Arrives
         }
@@ -166,12 +168,23 @@ pub(super) fn turnover(
     }
 }
 
-/// Whether a pipeline takes a node away whatever becomes of the run, and the node waits for its turn or has had it.
+/// Whether a pipeline takes a node away whatever becomes of the run and of the node: it has begun with one that it may have, or it has decided for good, and the
+/// node waits for its turn or has had it.
 pub(super) fn is_lost(plan: &Plan, world: &World, run: &Run, name: &Text, node: &Node) -> bool {
     let Some(pipeline) = pipeline::for_method(plan.method(&node.pool)) else { return false };
+    is_begun(node, run)
+        || pipeline.is_final(world, name) && (has_turn(node, run) || pipeline.is_held(world, name, node))
+}
+
+/// Whether a pipeline may take a node away in this pass.
+fn has_turn(node: &Node, run: &Run) -> bool {
     let may_go = |step: &Step| step.state == State::Permitted && is_of_pass(step, run);
-    let has_turn = node.step.as_ref().is_some_and(may_go);
-    pipeline.is_final(world, name) && (has_turn || pipeline.is_held(world, name, node))
+    node.step.as_ref().is_some_and(may_go)
+}
+
+/// Whether a pipeline has begun with a node that it may take away in this pass, or may have.
+pub(crate) fn is_begun(node: &Node, run: &Run) -> bool {
+    has_turn(node, run) && has_begun(node)
 }
 
 /// Whether a node that is to be replaced may hold a place that the plan has for another one of its pool.

@@ -130,6 +130,37 @@ fn dns_pods_without_a_node_show_which_one_is_cordoned() {
     assert!(pod.is_held && node.help.contains("kubectl uncordon e"), "{:?}", decided.waits);
 }
 
+/// Each row: the method, and what shows that the pipeline has begun with the node. A person flips it to the phase of the image meanwhile.
+#[test]
+fn a_node_that_a_person_flips_while_its_pipeline_drains_it_keeps_its_turn() {
+    type Mark = fn(&mut Node, bool);
+    let is_cordoned: Mark = |node, is_marked| node.is_cordoned = is_marked;
+    let is_tainted: Mark = |node, is_marked| node.is_going = is_marked;
+    for (method, mark) in [("permit", is_cordoned), ("karpenter", is_tainted)] {
+        let mut rotation = Rotation::new(method);
+        rotation.go_for(10);
+        rotation.ask(&["a"]);
+        rotation.go_for(10);
+        assert_eq!(rotation.permitted(), ["a"], "{method}");
+        mark(rotation.world.node("a"), true);
+        let Node { step, is_cordoned, is_going, .. } = Node::clone(&rotation.world.nodes["a"]);
+        rotation.gain("a", Node { version: "9".into(), step, is_cordoned, is_going, ..new("uid-a") });
+        rotation.ask(&["b"]);
+        rotation.go_for(120);
+        assert_eq!(rotation.permitted(), ["a"], "{method}: no other one takes its place");
+        let places = |rotation: &Rotation| {
+            let order = Order::new(&rotation.plan);
+            let nodes = Nodes::new(&rotation.world, &rotation.run, &order);
+            nodes.exchanges().iter().map(|exchange| (exchange.gone(), exchange.proven)).collect::<Vec<_>>()
+        };
+        assert_eq!(places(&rotation), [(0, 0)], "{method}: it has not gone, and fills no place");
+        let mut given_up = rotation;
+        mark(given_up.world.node("a"), false);
+        given_up.go_for(60);
+        assert_eq!((given_up.state("a"), places(&given_up)), (Some(State::Done), vec![(1, 1)]), "{method}");
+    }
+}
+
 /// A pipeline that ends in the middle leaves its mark on a node, and may ask for others from then on.
 #[test]
 fn a_node_that_stays_marked_asks_a_person() {

@@ -106,6 +106,25 @@ fn a_whole_rotation_of_machines_ends_without_a_hook() {
     assert_eq!(rotation.run.target(), None, "{:?}", rotation.go().waits);
 }
 
+/// A deletion cannot be taken back: a person who flips the Node does not let Cluster API have it before its turn.
+#[test]
+fn a_machine_that_is_deleted_keeps_its_hook_while_its_node_is_flipped_by_hand() {
+    let mut rotation = with_machines();
+    rotation.go_for(15);
+    rotation.delete_machine("a");
+    rotation.delete_machine("b");
+    rotation.go_for(15);
+    assert_eq!(rotation.permitted(), ["a"]);
+    let step = rotation.world.nodes["b"].step.clone();
+    rotation.gain("b", Node { version: "9".into(), step, ..new("uid-b") });
+    rotation.go_for(60);
+    assert!(hooks(&rotation).contains(&("b", "r-1")), "{:?}", hooks(&rotation));
+    rotation.replace("a", "new-a");
+    rotation.go_for(180);
+    assert_eq!(rotation.permitted(), ["b"], "{:?}", rotation.go().waits);
+    assert!(!hooks(&rotation).contains(&("b", "r-1")), "it is its turn");
+}
+
 #[test]
 fn hooks_are_given_back_at_the_end() {
     let mut rotation = with_machines();
