@@ -155,7 +155,7 @@ pub(super) fn turnover(
     let has_turn =
         node.step.as_ref().is_some_and(|step| matches!(step.state, State::Waiting | State::Permitted));
     match direction {
-        Direction::Forth | Direction::Final if is_lost => Turnover::Leaves,
+        Direction::Forth | Direction::Final | Direction::Back if is_lost => Turnover::Leaves,
         Direction::Forth if node.phase() == Some(target) || is_nameless && !node.is_ready && !has_turn => {
             Turnover::Arrives
         }
@@ -163,7 +163,7 @@ pub(super) fn turnover(
         Direction::Final if node.is_silent() => Turnover::Arrives,
         Direction::Final => Turnover::Leaves,
         Direction::Back if is_nameless => Turnover::Arrives,
-        Direction::Back if is_lost || cannot_return(node) => Turnover::Leaves,
+        Direction::Back if cannot_return(node) => Turnover::Leaves,
         Direction::Back => Turnover::Stays,
     }
 }
@@ -177,7 +177,7 @@ pub(super) fn is_lost(plan: &Plan, world: &World, run: &Run, name: &Text, node: 
 }
 
 /// Whether a pipeline may take a node away in this pass.
-fn has_turn(node: &Node, run: &Run) -> bool {
+pub(super) fn has_turn(node: &Node, run: &Run) -> bool {
     let may_go = |step: &Step| step.state == State::Permitted && is_of_pass(step, run);
     node.step.as_ref().is_some_and(may_go)
 }
@@ -382,11 +382,15 @@ pub(super) fn is_kept(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
 /// Whether the run goes on keeping a pipeline from a node that it does not have replaced any more: the run was turned or the node is skipped, and the pipeline
 /// may still want the new image. It would take all such nodes at once.
 pub(super) fn keeps_lever(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
+    let is_of_run = status.node.step.as_ref().is_some_and(|step| is_of_run(step, view.run));
+    is_of_run && is_left_alone(view, status)
+}
+
+/// The same of a node that does not say that the run has kept a pipeline from it.
+pub(super) fn is_left_alone(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
     let NodeStatus { name, node, turnover, .. } = *status;
     let pipeline = view.pipeline(node);
-    let is_of_run = node.step.as_ref().is_some_and(|step| is_of_run(step, view.run));
-    is_of_run
-        && (turnover == Turnover::Stays || view.run.skipped.contains_key(name))
+    (turnover == Turnover::Stays || view.run.skipped.contains_key(name))
         && view.run.target().is_some()
         && view.plan.rotates(&node.pool)
         && pipeline.acts_alone()

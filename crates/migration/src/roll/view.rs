@@ -382,6 +382,8 @@ pub struct Nodes<'a> {
     from: Phase,
     /// Which nodes come, if this pass replaces the nodes of some pools.
     direction: Option<Direction>,
+    /// UIDs of those that a pipeline takes away whatever becomes of them.
+    lost: HashSet<&'a Text>,
     exchanges: Vec<Exchange<'a>>,
 }
 
@@ -428,6 +430,7 @@ impl<'a> Nodes<'a> {
             living: Default::default(),
             from: run.from,
             direction: run.target().and_then(|to| replacement::direction_of_pass(order.plan, run.from, to)),
+            lost: HashSet::new(),
             exchanges: Vec::new(),
         };
         for (name, node) in world.nodes.iter().filter(|(name, _)| !order.leaves_out(name)) {
@@ -440,6 +443,7 @@ impl<'a> Nodes<'a> {
             };
             let turnover = nodes.direction_of(&node.pool).map_or(Turnover::Stays, |direction| {
                 let is_lost = replacement::is_lost(order.plan, world, run, name, node);
+                nodes.lost.extend(is_lost.then_some(&node.uid));
                 replacement::turnover(direction, node, target, place, is_lost)
             });
             let is_there = turnover != Turnover::Leaves
@@ -475,7 +479,7 @@ impl<'a> Nodes<'a> {
             Direction::Back => replacement::cannot_return(node),
             Direction::Final => !node.is_silent(),
         };
-        self.direction_of(&node.pool).is_some_and(is_replaced)
+        self.lost.contains(&node.uid) || self.direction_of(&node.pool).is_some_and(is_replaced)
     }
 
     /// Which nodes come to a pool in this pass, if it replaces the nodes of that one.

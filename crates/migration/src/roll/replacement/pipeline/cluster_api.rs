@@ -9,7 +9,6 @@
 //! *Source*: Cluster API 1.12, `internal/controllers/machine/machine_controller.go` (`reconcileDelete`) and `internal/controllers/machineset`.
 
 use snapshot::model::Text;
-use types::api::step::Step;
 use types::text::quote::quote;
 
 use super::{NodeGroup, PipelineRules};
@@ -18,7 +17,7 @@ use crate::plan::Pool;
 use crate::roll::replacement::{self, LEVERS, Turnover};
 use crate::roll::run::Run;
 use crate::roll::step::{Act, Hook};
-use crate::roll::view::{View, is_of_pass, is_of_run};
+use crate::roll::view::View;
 use crate::roll::wait::{Reason, Subject, Wait};
 use crate::roll::world::{Machine, Node, World};
 
@@ -169,13 +168,11 @@ pub(in crate::roll) fn is_wanted(view: &View<'_>, name: &str) -> bool {
     }
     let Some(status) = view.nodes.get(name) else { return false };
     let is_ours = || view.world.machine(name).is_some_and(|machine| is_hook_of(machine, view));
-    // A step of an earlier pass is taken up anew before anything is let go.
-    let is_of_earlier_pass = |step: &Step| is_of_run(step, view.run) && !is_of_pass(step, view.run);
-    let is_next =
-        status.turnover == Turnover::Leaves && status.node.step.as_ref().is_some_and(is_of_earlier_pass);
+    // Its step may be of an earlier pass, or another actor has taken it away: it is taken up anew before anything is let go.
+    let is_next = status.turnover == Turnover::Leaves && !replacement::has_turn(status.node, view.run);
     let is_kept = replacement::is_kept(view, status)
-        || is_next && is_ours()
-        || replacement::keeps_lever(view, status) && (is_ours() || replacement::is_waiting(status.node));
+        || (is_next || replacement::is_left_alone(view, status)) && is_ours()
+        || replacement::keeps_lever(view, status) && replacement::is_waiting(status.node);
     is_kept && view.method(status.node) == Method::ClusterApi
 }
 

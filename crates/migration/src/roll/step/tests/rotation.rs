@@ -23,6 +23,7 @@ use types::api::observed::NodeObservation;
 use types::api::step::{Cordon, State, Step};
 use types::policy::Phase;
 
+use crate::cni::reach::Way;
 use crate::config::roll::Method;
 use crate::plan::{Plan, Pool};
 use crate::roll::invariant;

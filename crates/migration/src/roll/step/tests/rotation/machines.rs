@@ -117,12 +117,78 @@ fn a_machine_that_is_deleted_keeps_its_hook_while_its_node_is_flipped_by_hand() 
     assert_eq!(rotation.permitted(), ["a"]);
     let step = rotation.world.nodes["b"].step.clone();
     rotation.gain("b", Node { version: "9".into(), step, ..new("uid-b") });
+    let order = Order::new(&rotation.plan);
+    let nodes = Nodes::new(&rotation.world, &rotation.run, &order);
+    let view = View::new(&rotation.world, &rotation.memory, &rotation.run, &nodes);
+    assert_eq!(view.way(&rotation.world.nodes["b"], Phase::New), Way::Replace, "its pods do not run on");
     rotation.go_for(60);
     assert!(hooks(&rotation).contains(&("b", "r-1")), "{:?}", hooks(&rotation));
     rotation.replace("a", "new-a");
-    rotation.go_for(180);
-    assert_eq!(rotation.permitted(), ["b"], "{:?}", rotation.go().waits);
+    let decided = rotation.go_for(180);
+    assert_eq!(rotation.permitted(), ["b"], "{:?}", decided.waits);
     assert!(!hooks(&rotation).contains(&("b", "r-1")), "it is its turn");
+}
+
+/// A deletion cannot be taken back, also where the node came later and has no Crossfade, as nodes that come on the way back.
+#[test]
+fn a_deleted_machine_of_a_later_node_keeps_its_hook_when_the_run_turns() {
+    let mut rotation = with_machines();
+    rotation.go_for(15);
+    rotation.gain("b", old("uid-later"));
+    rotation.go_for(15);
+    rotation.delete_machine("a");
+    rotation.delete_machine("b");
+    rotation.go_for(15);
+    assert_eq!(rotation.state("b"), Some(State::Waiting));
+    assert!(hooks(&rotation).contains(&("b", "r-1")), "the place of the first b is open");
+    rotation.wish(RunRequest::Abort(Phase::Old));
+    for _ in 0..3 {
+        rotation.go();
+        assert!(hooks(&rotation).contains(&("b", "r-1")), "{:?}", hooks(&rotation));
+    }
+}
+
+/// A person asked the node back and then let it take part again: the step that is left on it is none of a node that waits.
+#[test]
+fn a_deleted_machine_keeps_its_hook_while_its_node_is_held() {
+    let mut rotation = with_machines();
+    rotation.go_for(15);
+    rotation.delete_machine("a");
+    rotation.delete_machine("b");
+    rotation.go_for(15);
+    let step = rotation.world.nodes["b"].step.clone().expect("a step");
+    let held = Step { state: State::Held, why: Some("NodeSilent".into()), ..step };
+    rotation.world.node("b").step = Some(held);
+    for _ in 0..3 {
+        rotation.go();
+        assert!(hooks(&rotation).contains(&("b", "r-1")), "{:?}", hooks(&rotation));
+    }
+}
+
+/// Each row: whether the node is skipped. Another actor takes the run's annotation from the Node of a Machine that is deleted, and the hook is all that holds it.
+#[test]
+fn a_hook_stays_while_a_node_is_without_its_step() {
+    for is_skipped in [false, true] {
+        let mut rotation = with_machines();
+        rotation.go_for(15);
+        rotation.delete_machine("a");
+        rotation.delete_machine("b");
+        if is_skipped {
+            rotation.wish(RunRequest::Skip("b".into()));
+        }
+        rotation.go_for(15);
+        rotation.world.node("b").step = None;
+        for _ in 0..3 {
+            rotation.go();
+            assert!(hooks(&rotation).contains(&("b", "r-1")), "{is_skipped}: {:?}", hooks(&rotation));
+        }
+        let expected = Some(State::Waiting).filter(|_| !is_skipped);
+        assert_eq!(rotation.state("b"), expected, "it is taken up again, unless it is skipped");
+        rotation.run.targets.clear();
+        rotation.world.nodes.remove("a");
+        rotation.go_for(10);
+        assert!(!hooks(&rotation).contains(&("b", "r-1")), "the run is over");
+    }
 }
 
 #[test]
