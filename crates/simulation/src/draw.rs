@@ -86,6 +86,14 @@ impl Scenario {
         Self { truth, plan, faults, seed }
     }
 
+    /// Draws the history of a rotation with Machines of Cluster API, and with images in different phases: the cluster of [`Self::draw_rotation`].
+    #[must_use]
+    pub fn draw_fleet(seed: u64, choice: Choice) -> Self {
+        let mut drawn = Self::draw_rotation(seed, choice);
+        rotation::draw_fleet(&mut Random::new(seed ^ 0xf1ee7), &mut drawn.truth, &mut drawn.plan);
+        drawn
+    }
+
     /// What goes wrong is drawn for a cluster and a plan that are there.
     pub(super) fn new(truth: Truth, plan: Plan, seed: u64, choice: Choice) -> Self {
         let faults = faults::draw(&mut Random::new(seed), choice);

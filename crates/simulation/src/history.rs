@@ -268,6 +268,18 @@ impl History {
         }
     }
 
+    /// The Machine of a node was written, or is gone with it.
+    pub(super) fn touch_machine(&mut self, index: usize) {
+        let now = self.now;
+        let node = &mut self.truth.nodes[index];
+        node.capi_changed = now;
+        node.capi.iter_mut().for_each(|machine| machine.version = Text::from(now.to_string()));
+        for holder in 0..self.holders.len() {
+            let lag = self.holders[holder].machines.mark(index, now);
+            self.deliver_later(holder, Stream::Machines, lag);
+        }
+    }
+
     /// A Pod was written, or what is Ready of its workload has changed.
     pub(super) fn touch_pod(&mut self, id: u32) {
         let now = self.now;

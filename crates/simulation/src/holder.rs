@@ -61,6 +61,8 @@ pub(super) struct Holder {
     pub(super) lag: (Millis, Millis),
     /// Changes of Nodes that it does not know yet.
     pub(super) nodes: PendingChanges<usize>,
+    /// Changes of Machines of these nodes that it does not know yet.
+    pub(super) machines: PendingChanges<usize>,
     /// Changes of Pods that it does not know yet.
     pub(super) pods: PendingChanges<u32>,
     /// Workloads whose pods have changed.
@@ -144,13 +146,18 @@ impl Holder {
         self.asleep.max(self.away_until).max(self.deaf).max(silent)
     }
 
+    /// Up to when everything of Nodes and their Machines is known.
+    fn nodes_complete_until(&self, now: Millis) -> Millis {
+        self.nodes.complete_until(now).min(self.machines.complete_until(now))
+    }
+
     /// Up to when everything that happened is known.
     fn synced_at(&self, now: Millis) -> Millis {
         let late = self.asleep.max(self.away_until).max(self.deaf);
         let all = if late > now { self.late_since } else { now };
         let silent = self.silent.filter(|(.., until)| *until > now).map_or(now, |(_, since, _)| since);
         let known_times = [
-            self.nodes.complete_until(now),
+            self.nodes_complete_until(now),
             self.pods.complete_until(now),
             self.workloads.complete_until(now),
             self.record.complete_until(now),
@@ -176,6 +183,7 @@ impl Holder {
             silent: None,
             lag,
             nodes: PendingChanges::default(),
+            machines: PendingChanges::default(),
             pods: PendingChanges::default(),
             workloads: PendingChanges::default(),
             available: BTreeMap::new(),
@@ -356,7 +364,7 @@ impl History {
         let driver = &mut self.holders[holder];
         driver.look_basis = LookBasis {
             looked_at: now,
-            nodes: driver.nodes.complete_until(now),
+            nodes: driver.nodes_complete_until(now),
             pods: driver.pods.complete_until(now),
             is_gated,
             is_gated_beside,

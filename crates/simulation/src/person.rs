@@ -227,6 +227,10 @@ impl History {
         let node = &mut self.truth.nodes[index];
         if reason == Reason::Undisturbed {
             (node.api.is_undisturbed, node.undisturbed_by, node.released) = (false, None, now);
+            if let Some(machine) = &mut node.capi {
+                machine.hook = None;
+                self.touch_machine(index);
+            }
             self.touch_node(index);
             return;
         }

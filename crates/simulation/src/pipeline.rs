@@ -4,8 +4,10 @@
 //! |---|---|---|---|
 //! | `karpenter` | any that it has found drifted, with a look at each node every five minutes | `karpenter.sh/do-not-disrupt` | before the old one is drained; after ten minutes it gives up |
 //! | `permit` | one of its own choice | it asks first, with the words of the real `permit` | before or after |
-//! | `follow`, `cluster-api` | any | nothing | a burst of them before the first one is drained |
+//! | `cluster-api` | any, of which it deletes the Machine | the run's hook on the Machine | as soon as another Machine is deleted, `maxSurge` at once |
+//! | `follow`, and `cluster-api` without access to the Machines | any | nothing | a burst of them before the first one is drained |
 
+mod cluster_api;
 mod drain;
 mod follow;
 mod karpenter;
@@ -42,6 +44,8 @@ pub(crate) struct Pipeline {
     pub(crate) launches_first: bool,
     /// It marks nodes that it drains as going.
     pub(crate) marks: bool,
+    /// It is Cluster API, and the run sees its Machines.
+    pub(crate) has_machines: bool,
     /// It starts nodes of the new image.
     pub(crate) has_image: bool,
     /// It has launched its burst.
@@ -142,7 +146,8 @@ impl History {
     /// How many nodes a pipeline's pool has, those included that it has launched.
     fn pool_size(&self, pipeline: usize) -> usize {
         let Pipeline { pool, launching, .. } = &self.truth.pipelines[pipeline];
-        self.truth.living_nodes().filter(|(_, node)| node.api.pool == *pool).count() + launching
+        let is_replica = |node: &Node| node.api.pool == *pool && !node.has_deleted_machine();
+        self.truth.living_nodes().filter(|(_, node)| is_replica(node)).count() + launching
     }
 
     /// Whether it has all nodes that it keeps.
@@ -171,6 +176,9 @@ impl History {
         match self.truth.pipelines[pipeline].method {
             Method::Karpenter => self.run_karpenter(pipeline),
             Method::Permit => self.run_permit(pipeline),
+            Method::ClusterApi if self.truth.pipelines[pipeline].has_machines => {
+                self.run_cluster_api(pipeline)
+            }
             // Without a management cluster nothing holds the Machines of Cluster API.
             Method::Follow | Method::ClusterApi => self.run_follow(pipeline),
             Method::Drain | Method::Churn => {}
@@ -190,12 +198,15 @@ impl History {
             }
             let skipped = self.truth.run().map(|run| run.skipped.clone()).unwrap_or_default();
             let is_kept = |node: &Node| {
-                let is_marked = node.api.step.is_some() || node.api.is_going || !node.api.is_ready;
+                let is_hooked = node.capi.as_ref().is_none_or(|machine| machine.hook.is_some());
+                let is_marked =
+                    node.api.step.is_some() && is_hooked || node.api.is_going || !node.api.is_ready;
                 is_marked || skipped.contains_key(&node.name) || !self.is_left_behind(node)
             };
             let is_held = self.outdated_nodes(pipeline).all(|(_, node)| is_kept(node));
             let acting = &mut self.truth.pipelines[pipeline];
-            let is_followed = matches!(acting.method, Method::Follow | Method::ClusterApi);
+            let is_followed =
+                matches!(acting.method, Method::Follow | Method::ClusterApi) && !acting.has_machines;
             if (is_held || is_followed) && !acting.has_image {
                 acting.has_image = true;
                 self.note(|_| format!("the pipeline of pool {pool} gets the new image"));
@@ -264,6 +275,9 @@ impl History {
         };
         let nodes: Vec<usize> = self.truth.living_nodes().filter_map(is_free).collect();
         let Some(old) = self.random.pick(&nodes).copied() else { return };
+        if self.truth.pipelines[pipeline].has_machines {
+            return self.delete_machine(old);
+        }
         if self.truth.pipelines[pipeline].method == Method::Karpenter {
             self.disrupt(old);
             self.launch(pipeline);
@@ -289,6 +303,9 @@ impl History {
         let Some(index) = self.random.pick(&empty).copied() else { return };
         let acting = &mut self.truth.pipelines[pipeline];
         acting.size = acting.size.saturating_sub(1);
+        if acting.has_machines {
+            return self.delete_machine(index);
+        }
         self.truth.nodes[index].api.is_going = true;
         self.touch_node(index);
         self.schedule_within(5 * SECOND, MINUTE, Event::Remove(index));
@@ -300,7 +317,7 @@ impl History {
         let away = self.random.number_between(10 * SECOND, 20 * MINUTE);
         let (now, acting) = (self.now, &mut self.truth.pipelines[pipeline]);
         acting.idle_until = now + away;
-        if acting.method == Method::Karpenter {
+        if acting.method == Method::Karpenter || acting.has_machines {
             return;
         }
         let replaced: Vec<usize> = self.replaceable(pipeline).map(|(index, _)| index).collect();

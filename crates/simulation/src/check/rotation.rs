@@ -5,7 +5,7 @@
 
 use migration::config::roll::Method;
 use migration::roll::run::{Run, State as RunState};
-use migration::roll::step::Patch;
+use migration::roll::step::{Hook, Patch};
 use migration::roll::view::is_of_pass;
 use migration::roll::world::Trait;
 use snapshot::model::Text;
@@ -65,7 +65,21 @@ impl History {
 
     /// Whether the present pass has another node take the place of this one.
     pub(super) fn is_to_leave(&self, node: &Node) -> bool {
-        self.replacing(&node.api.pool).is_some() && self.is_left_behind(node) || self.is_returned(node)
+        self.replacing(&node.api.pool).is_some() && self.is_left_behind(node)
+            || self.is_returned(node)
+            || self.is_lost(node)
+    }
+
+    /// Whether a pipeline takes the node away in this pass whatever becomes of it: it has begun with one that it may have, or its Machine is deleted and held.
+    fn is_lost(&self, node: &Node) -> bool {
+        let pool = &node.api.pool;
+        if self.replacing(pool).is_none() && !self.is_replacing_back(pool) {
+            return false;
+        }
+        let may_go = self.truth.run().is_some_and(|run| Self::is_permitted(node, run));
+        let is_held = node.capi.as_ref().is_some_and(|machine| machine.hook.is_some());
+        let has_begun = node.api.is_cordoned || node.api.is_going || !node.api.is_ready;
+        may_go && has_begun || node.has_deleted_machine() && (may_go || is_held)
     }
 
     /// The same of a node as the run may know it: a person may just have brought it to another phase.
@@ -87,9 +101,9 @@ impl History {
         self.is_followed(node) && node.api.is_ready && self.is_to_leave(node)
     }
 
-    /// Whether nothing holds the node's pipeline: Machines of Cluster API are not played.
+    /// Whether nothing holds the node's pipeline.
     pub(super) fn is_followed(&self, node: &Node) -> bool {
-        matches!(self.method(node), Method::Follow | Method::ClusterApi)
+        matches!(self.method(node), Method::Follow | Method::ClusterApi) && node.capi.is_none()
     }
 
     /// How many pools there are where one of the marked nodes is drained, and none shows it.
@@ -199,6 +213,48 @@ impl History {
         self.broken("R7", format!("the annotation of {} {why}", patch.node));
     }
 
+    /// R1, R7, R10 and R15 of the hook that keeps Cluster API from a node.
+    pub(crate) fn check_hook(&mut self, flight: &Flight, hook: &Hook, index: usize) {
+        let Some(run) = self.truth.run().cloned() else { return };
+        self.check_lease(flight, "a hook");
+        let node = &self.truth.nodes[index];
+        let (name, held_by) = (&node.name, node.capi.as_ref().and_then(|machine| machine.hook.as_deref()));
+        let seen = flight.nodes_seen;
+        let is_forged = node.forged.as_ref().is_some_and(|(time, ..)| *time >= seen);
+        let is_known = self.could_know(node, seen)
+            && self.truth.record.changed_at <= seen
+            && !self.truth.lease.was_forced
+            && !is_forged;
+        let step = node.api.step.as_ref().filter(|step| step.run == run.id);
+        let is_waiting = step.is_some_and(|step| step.state == State::Waiting);
+        let is_drained = |(other, node): (usize, &Node)| {
+            let is_unheld =
+                node.capi.as_ref().is_some_and(|machine| machine.is_deleted && machine.hook.is_none());
+            (other != index && is_unheld && node.capi_changed < seen).then(|| node.name.clone())
+        };
+        let is_over = run.target().is_none();
+        let other =
+            self.truth.living_nodes().filter(|_| is_over && node.has_deleted_machine()).find_map(is_drained);
+        let wrong = match &hook.run {
+            Some(_) if held_by.is_some() => Some(("R7", "is set, and there is one".to_owned())),
+            Some(_) if is_known && !is_waiting => {
+                Some(("R10", "is set, and the node does not wait".to_owned()))
+            }
+            None if held_by != Some(&*run.id) => {
+                Some(("R7", "is taken away, and is not the run's".to_owned()))
+            }
+            None if is_known && !is_over && self.is_to_leave(node) && !Self::is_permitted(node, &run) => {
+                Some(("R15", "is taken away, and it is not the node's turn".to_owned()))
+            }
+            None => other.map(|other| ("R15", format!("is taken away at the end, and {other} is drained"))),
+            Some(_) => None,
+        };
+        if let Some((rule, why)) = wrong {
+            let why = format!("the hook of the Machine of {name} {why}");
+            self.broken(rule, why);
+        }
+    }
+
     /// R10 of a node that is kept from its pipeline.
     pub(super) fn check_waiting(
         &mut self,
@@ -294,7 +350,10 @@ impl History {
                 && !self.is_followed(node);
             let step = node.api.step.as_ref().filter(|step| is_of_pass(step, run));
             let is_held = match step.map(|step| step.state) {
-                Some(State::Waiting) => self.method(node) != Method::Karpenter || node.api.is_undisturbed,
+                Some(State::Waiting) => {
+                    let is_hooked = node.capi.as_ref().is_none_or(|machine| machine.hook.is_some());
+                    is_hooked && (self.method(node) != Method::Karpenter || node.api.is_undisturbed)
+                }
                 // It has its place already, as one that the run itself moves.
                 Some(State::Permitted) => true,
                 Some(state) => state.is_in_transit(),
@@ -468,7 +527,10 @@ impl History {
         let bears = |(_, node): &(usize, &Node)| {
             let is_lever =
                 |step: &Step| step.run == run.id && matches!(step.state, State::Waiting | State::Permitted);
-            node.undisturbed_by == Some(Actor::Run) || node.api.step.as_ref().is_some_and(is_lever)
+            let hook = node.capi.as_ref().and_then(|machine| machine.hook.as_deref());
+            node.undisturbed_by == Some(Actor::Run)
+                || hook == Some(&*run.id)
+                || node.api.step.as_ref().is_some_and(is_lever)
         };
         let wrong = self
             .truth

@@ -2,8 +2,8 @@
 
 use migration::drive::Outcome;
 use migration::roll::run::Run;
-use migration::roll::step::{Act, Change, Patch, PodId};
-use migration::roll::world::{Census, CountedPod, Trait};
+use migration::roll::step::{Act, Change, Hook, Patch, PodId};
+use migration::roll::world::{self, Census, CountedPod, Trait};
 use types::api::eviction::Answer;
 use types::api::step::State;
 
@@ -20,8 +20,7 @@ impl History {
     pub(crate) fn arrive(&mut self, flight: Flight) {
         let (outcome, census) = match &flight.act {
             Act::Patch(patch) => (self.patch(&flight, patch), None),
-            // No history has a management cluster.
-            Act::Hook(_) => (Outcome::Failed("there is no Machine".into()), None),
+            Act::Hook(hook) => (self.hook(&flight, hook), None),
             Act::Evict(id) => (Outcome::Answered(self.evict(&flight, id)), None),
             Act::Delete(id) => (Outcome::Answered(self.delete_by_uid(&flight, id)), None),
             Act::Census => (Outcome::Done, Some(self.census(&flight))),
@@ -89,6 +88,29 @@ impl History {
             self.wake_scheduler();
         }
         self.tally.count("a patch");
+        Outcome::Done
+    }
+
+    /// The hook of a Machine is set or taken away, if the Machine is as the holder saw it.
+    fn hook(&mut self, flight: &Flight, hook: &Hook) -> Outcome {
+        let is_same = |machine: &world::Machine| machine.uid == hook.machine.uid;
+        let index = self.truth.node_by_name(&hook.node);
+        let index = index.filter(|index| self.truth.nodes[*index].capi.as_ref().is_some_and(is_same));
+        let Some(index) = index else { return Outcome::Failed("404".into()) };
+        if self.truth.nodes[index]
+            .capi
+            .as_ref()
+            .is_some_and(|machine| machine.version != hook.machine.version)
+        {
+            self.tally.count("a hook in conflict");
+            return Outcome::Conflict;
+        }
+        self.check_hook(flight, hook, index);
+        if let Some(machine) = &mut self.truth.nodes[index].capi {
+            machine.hook.clone_from(&hook.run);
+        }
+        self.touch_machine(index);
+        self.tally.count(if hook.run.is_some() { "a hook set" } else { "a hook taken away" });
         Outcome::Done
     }
 

@@ -96,6 +96,8 @@ impl Truth {
             version: 0,
             gone_at: None,
             undisturbed_by: None,
+            capi: None,
+            capi_changed: 0,
             cordoned_by: None,
             forged: None,
             troubled: None,

@@ -172,6 +172,9 @@ impl History {
         self.truth.permits.requested.remove(&uid);
         self.note(|history| format!("{} is gone", history.truth.nodes[index].name));
         self.touch_node(index);
+        if self.truth.nodes[index].capi.is_some() {
+            self.touch_machine(index);
+        }
         for workload in 0..self.truth.workloads.len() {
             self.count_later(workload);
         }

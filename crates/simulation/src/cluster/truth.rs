@@ -60,6 +60,10 @@ pub(crate) struct Node {
     pub(crate) gone_at: Option<Millis>,
     /// Who keeps Karpenter from it; none if no actor does.
     pub(crate) undisturbed_by: Option<Actor>,
+    /// Its Machine in the management cluster that the run sees; none without one.
+    pub(crate) capi: Option<world::Machine>,
+    /// When that was written last.
+    pub(crate) capi_changed: Millis,
     /// Karpenter finds that it differs from what its NodePool asks for.
     pub(crate) is_drifted: bool,
     /// When that changed last.
@@ -384,6 +388,11 @@ impl Truth {
 }
 
 impl Node {
+    /// Its Machine is being deleted, and is no replica of its MachineSet any more.
+    pub(crate) fn has_deleted_machine(&self) -> bool {
+        self.capi.as_ref().is_some_and(|machine| machine.is_deleted)
+    }
+
     /// The machine runs and reaches the API server.
     pub(crate) const fn answers(&self) -> bool {
         self.machine.is_up && self.machine.is_connected

@@ -278,6 +278,7 @@ impl History {
         let index =
             self.truth.add_node(&NodeBlueprint { name, zone, pool, phase, base, joins, offers, room });
         self.truth.nodes[index].created_at = self.now;
+        self.enroll(index);
         self.truth.nodes[index].api.taints = taints;
         let machine = &mut self.truth.nodes[index].machine;
         (machine.has_crossfade, machine.has_watch) = (!is_plain, !is_plain);

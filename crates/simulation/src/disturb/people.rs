@@ -30,7 +30,9 @@ impl History {
     pub(crate) fn hit_holder(&mut self, fault: HolderFault) {
         let (now, long) = (self.now, self.random.number_between(SECOND, 5 * MINUTE));
         let Some(holder) = self.holders.iter().position(super::super::holder::Holder::holds) else { return };
-        let streams = [Stream::Nodes, Stream::Pods, Stream::Workloads, Stream::Run];
+        let mut streams = vec![Stream::Nodes, Stream::Pods, Stream::Workloads, Stream::Run];
+        let has_machines = self.truth.pipelines.iter().any(|acting| acting.has_machines);
+        streams.extend(has_machines.then_some(Stream::Machines));
         let is_silent = fault == HolderFault::SilentWatch;
         let silent = if is_silent { self.random.pick(&streams).copied() } else { None };
         let driver = &mut self.holders[holder];

@@ -88,10 +88,54 @@ pub(super) fn draw(random: &mut Random, truth: &mut Truth, plan: &mut Plan) {
     pipelines(random, truth, plan, EARLY);
 }
 
+/// More pools are replaced, some of them by Cluster API, of which the run sees the Machines; and their images are in different phases.
+pub(super) fn draw_fleet(random: &mut Random, truth: &mut Truth, plan: &mut Plan) {
+    let has_crossfade = |truth: &Truth, pool: &str| {
+        truth.nodes.iter().filter(|node| *node.api.pool == *pool).all(|node| node.machine.has_crossfade)
+    };
+    let is_single = plan.passes.len() == 1;
+    for (index, pool) in plan.pools.iter_mut().enumerate() {
+        if !pool.method.replaces() && random.chance(700) {
+            pool.method = Method::Permit;
+        }
+        if pool.method.replaces() && (index == 0 || random.chance(500)) {
+            pool.method = Method::ClusterApi;
+        }
+        // What has no Crossfade is replaced in the first pass, and nothing beside it is where all passes are one.
+        if pool.method.replaces() && !is_single && has_crossfade(truth, &pool.name) {
+            let image = random.pick(&plan.passes).copied();
+            pool.image = image.filter(|image| Some(*image) != plan.image);
+        }
+    }
+    let images = plan.image_phases();
+    for (to, way) in plan.passes.iter().zip(&mut plan.ways) {
+        match (images.contains(to), *way) {
+            (true, _) => *way = Way::Replace,
+            (false, Way::Replace) => *way = Way::Restart,
+            (false, Way::Join | Way::Leave | Way::Restart) => {}
+        }
+    }
+    truth.pipelines.clear();
+    pipelines(random, truth, plan, EARLY);
+    for pipeline in &mut truth.pipelines {
+        pipeline.has_machines = pipeline.method == Method::ClusterApi;
+        pipeline.marks &= !pipeline.has_machines;
+    }
+    for index in 0..truth.nodes.len() {
+        let pool = &truth.nodes[index].api.pool;
+        if truth.pipelines.iter().any(|acting| acting.pool == *pool && acting.has_machines) {
+            truth.add_machine(index);
+            if let Some(machine) = truth.nodes[index].capi.as_mut().filter(|_| random.chance(30)) {
+                machine.hook = Some("r-0".into());
+            }
+        }
+    }
+}
+
 /// A pipeline for each pool whose nodes are replaced; so many of a thousand have the new image before the run holds the nodes.
 pub(crate) fn pipelines(random: &mut Random, truth: &mut Truth, plan: &Plan, early: u64) {
-    let can_be_early = plan.image == plan.passes.first().copied();
     for pool in plan.pools.iter().filter(|pool| pool.method.replaces()) {
+        let can_be_early = pool.image_phase(plan.image) == plan.passes.first().copied();
         truth.pipelines.push(Pipeline {
             pool: pool.name.clone(),
             method: pool.method,
@@ -99,6 +143,7 @@ pub(crate) fn pipelines(random: &mut Random, truth: &mut Truth, plan: &Plan, ear
             at_once: usize::try_from(random.number_between(1, 3)).unwrap_or(1),
             launches_first: random.chance(500),
             marks: random.chance(500),
+            has_machines: false,
             has_image: can_be_early && random.chance(early),
             has_burst: false,
             launching: 0,

@@ -118,6 +118,8 @@ pub(crate) enum Stream {
     Workloads,
     /// The run's ConfigMap.
     Run,
+    /// Machines of Cluster API, in the management cluster.
+    Machines,
 }
 
 /// What a call brings back.

@@ -38,6 +38,7 @@ impl History {
     pub(crate) fn read_everything(&mut self, holder: usize) {
         for node in 0..self.truth.nodes.len() {
             self.holders[holder].nodes.mark(node, self.now);
+            self.holders[holder].machines.mark(node, self.now);
         }
         for id in self.truth.pods.keys() {
             self.holders[holder].pods.mark(*id, self.now);
@@ -47,6 +48,7 @@ impl History {
         }
         self.deliver_workloads(holder);
         self.deliver_nodes(holder);
+        self.deliver_machines(holder);
         self.deliver_pods(holder);
         self.deliver_run(holder);
     }
@@ -67,6 +69,7 @@ impl History {
             Stream::Pods => self.deliver_pods(holder),
             Stream::Workloads => self.deliver_workloads(holder),
             Stream::Run => self.deliver_run(holder),
+            Stream::Machines => self.deliver_machines(holder),
         }
         self.news(holder);
     }
@@ -110,6 +113,24 @@ impl History {
                     self.schedule_within(from, to, Event::Deliver(holder, Stream::Pods));
                 }
             }
+        }
+    }
+
+    fn deliver_machines(&mut self, holder: usize) {
+        let driver = &mut self.holders[holder];
+        let changed = driver.machines.take();
+        if !self.truth.pipelines.iter().any(|acting| acting.has_machines) {
+            return;
+        }
+        let world = Arc::make_mut(&mut driver.world);
+        let machines = Arc::make_mut(world.machines.get_or_insert_default());
+        for index in changed {
+            let name = &self.truth.nodes[index].name;
+            let living = self.truth.node_by_name(name).map(|living| &self.truth.nodes[living]);
+            match living.and_then(|node| node.capi.clone()) {
+                Some(machine) => machines.insert(name.clone(), machine),
+                None => machines.remove(name),
+            };
         }
     }
 

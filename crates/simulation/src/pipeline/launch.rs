@@ -93,6 +93,7 @@ impl History {
             room: node.room,
         };
         let index = self.truth.add_node(&built);
+        self.enroll(index);
         let is_bad = image.is_some() && self.strikes(CallFault::BadLaunch);
         let (now, works) = (self.now, self.random.number_between(2 * SECOND, MINUTE));
         let node = &mut self.truth.nodes[index];

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `CROSSFADE_SIM_SEED` | the seed, or the first one; without it `one` plays 1, and `many` draws the first |
 //! | `CROSSFADE_SIM_FAULT` | `Quiet`, `Some`, a fault, or two of them: `Reboot+Cordon`; `Some` if it is not set |
-//! | `CROSSFADE_SIM_RUNS` | `clusters`, `stragglers` for runs that fix these, or `rotations`; `clusters` if it is not set |
+//! | `CROSSFADE_SIM_RUNS` | `clusters`, `stragglers` for runs that fix these, `rotations`, or `fleets` for those with Cluster API; `clusters` if it is not set |
 //! | `CROSSFADE_SIM_BLIND` | what the run is blind to; `one` only |
 //! | `CROSSFADE_SIM_HISTORIES` | how many histories; 1000 if nothing is set |
 //! | `CROSSFADE_SIM_MINUTES` | for how long instead |
@@ -37,7 +37,10 @@ fn runs() -> Runs {
         None | Some("clusters") => Runs::Clusters,
         Some("stragglers") => Runs::Stragglers,
         Some("rotations") => Runs::Rotations,
-        Some(other) => panic!("CROSSFADE_SIM_RUNS is {other:?}; expected clusters, stragglers or rotations"),
+        Some("fleets") => Runs::Fleets,
+        Some(other) => {
+            panic!("CROSSFADE_SIM_RUNS is {other:?}; expected clusters, stragglers, rotations or fleets")
+        }
     }
 }
 

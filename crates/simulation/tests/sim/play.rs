@@ -17,6 +17,8 @@ pub(crate) enum Runs {
     Stragglers,
     /// In which pipelines replace nodes.
     Rotations,
+    /// The same with Machines of Cluster API, and with images in different phases.
+    Fleets,
 }
 
 impl Runs {
@@ -26,6 +28,7 @@ impl Runs {
             Self::Clusters => Scenario::draw(seed, choice),
             Self::Stragglers => Scenario::draw_stragglers(seed, choice),
             Self::Rotations => Scenario::draw_rotation(seed, choice),
+            Self::Fleets => Scenario::draw_fleet(seed, choice),
         }
     }
 
@@ -53,6 +56,7 @@ impl Runs {
             Self::Clusters => "",
             Self::Stragglers => "CROSSFADE_SIM_RUNS=stragglers ",
             Self::Rotations => "CROSSFADE_SIM_RUNS=rotations ",
+            Self::Fleets => "CROSSFADE_SIM_RUNS=fleets ",
         };
         format!(
             "seed {seed}, {}, at {} s, {}: {why}\n  again: {runs}CROSSFADE_SIM_SEED={seed} CROSSFADE_SIM_FAULT={} cargo test -p simulation --test sim -- --ignored --exact by_hand::one --nocapture",

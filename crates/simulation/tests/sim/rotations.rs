@@ -26,3 +26,14 @@ fn pipelines_replace_all_nodes_whatever_goes_wrong() {
 fn rotations_that_once_did_not_end_well_are_played_again() {
     Runs::Rotations.must_end_well(KEPT.iter().map(|seed| (*seed, Choice::Some)).collect());
 }
+
+/// Cluster API deletes Machines in an order of its own, and each waits at the run's hook.
+#[test]
+fn hooks_hold_machines_and_each_pool_gets_its_own_image() {
+    Runs::Fleets.must_end_well((0..QUIET).map(|seed| (seed, Choice::Quiet)).collect());
+}
+
+#[test]
+fn hooks_hold_machines_whatever_goes_wrong() {
+    Runs::Fleets.must_end_well((0..FAULTY).map(|seed| (seed, Choice::Some)).collect());
+}
