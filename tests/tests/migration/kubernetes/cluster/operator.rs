@@ -170,9 +170,11 @@ fn a_viewer_reads_what_checks_need_and_nothing_else() -> Result<()> {
     let check = ["check", "--from", "flannel", "--to", "calico"];
     let (status, live, message) = viewer.answer(&check)?;
     ensure!(status == Some(3), "{live:#}\n{message}");
+    // Other cases cordon Nodes of this API server meanwhile.
     let codes = |answer: &Value| -> Vec<String> {
         let findings = answer["findings"].as_array().cloned().unwrap_or_default();
-        findings.iter().map(|finding| finding["code"].to_string()).collect()
+        let codes = findings.iter().map(|finding| finding["code"].to_string());
+        codes.filter(|code| code != "\"node-cordoned\"").collect()
     };
     ensure!(codes(&live).contains(&"\"cidr-overlap-services\"".to_owned()), "{live:#}");
     ensure!(!codes(&live).contains(&"\"not-checked\"".to_owned()), "{live:#}");
