@@ -8,7 +8,6 @@ mod output;
 mod plan;
 mod policies;
 mod rbac;
-mod requirements;
 mod roll;
 mod run;
 mod settings;

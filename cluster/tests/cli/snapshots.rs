@@ -2,5 +2,6 @@
 
 pub(crate) mod dump;
 pub(crate) mod golden;
+mod requirements;
 pub(crate) mod snapshot;
 pub(crate) mod waivers;

@@ -19,7 +19,6 @@ mod probed;
 mod real;
 mod registration;
 mod roll;
-mod services;
 mod steps;
 mod world;
 
@@ -50,7 +49,7 @@ fn main() -> Result<ExitCode> {
 fn of_real_networks() -> Vec<Trial> {
     lab::trials_of![
         NEEDS;
-        services::services_names_and_probes_work_in_every_phase,
+        phases::services_names_and_probes_work_in_every_phase,
         join::networks_join_and_leave_pods_that_run,
         real::networks_join_and_leave_fifty_pods_under_traffic,
         real::what_a_network_policy_denies_is_probed_before_and_after_cilium_enforces_it,
@@ -71,8 +70,8 @@ fn of_the_labs_networks() -> Vec<Trial> {
         phases::a_phase_that_is_not_allowed_is_an_event_and_nothing_else,
         phases::static_and_host_network_pods_are_untouched,
         phases::a_kubelet_may_not_write_what_others_decide,
-        services::services_names_and_probes_work_in_every_phase,
-        services::a_host_port_leads_to_its_pod_in_every_phase,
+        phases::services_names_and_probes_work_in_every_phase,
+        phases::a_host_port_leads_to_its_pod_in_every_phase,
         life::a_stateful_set_moves_pod_by_pod_and_keeps_its_names,
         life::evictions_wait_for_the_budget_and_move_every_pod,
         life::a_namespace_goes_with_all_its_addresses,
