@@ -38,12 +38,13 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 /// Who has the address of a router. Pods that the new network attached have addresses of it, but never that of a router.
-fn address_owners(scene: &Scene<'_>, routers: &Routers<'_>) -> Vec<Subject> {
+fn address_owners(scene: &Scene<'_>, routers: &Routers<'_>) -> Vec<(IpAddr, Subject)> {
     let snapshot = scene.snapshot;
     let mut conflicts = Vec::new();
     let mut add = |address: IpAddr, subject: &dyn Fn() -> Subject| {
         if let Some((device, node)) = routers.get(&address) {
-            conflicts.push(subject().detail(format!("{address} is that of {device} on {node}")));
+            let owner = subject().detail(format!("{address} is that of {device} on {node}"));
+            conflicts.push((address, owner));
         }
     };
     for pod in &snapshot.pods {
@@ -75,16 +76,14 @@ fn address_owners(scene: &Scene<'_>, routers: &Routers<'_>) -> Vec<Subject> {
     conflicts
 }
 
-fn finding(scene: &Scene<'_>, subjects: Vec<Subject>) -> Finding {
+fn finding(scene: &Scene<'_>, conflicts: Vec<(IpAddr, Subject)>) -> Finding {
     let to = scene.to;
     let what =
         format!("Pods, Services, nodes or tunnels have addresses that routers of {to} have or will have.");
     let why = "Two devices answer for one address. The pod is not reachable from the new network, or the node loses its way to all of its new pods.";
     let mut steps = vec![format!("Before {to} gives its first pod an address:")];
-    let mut addresses: Vec<&str> = subjects
-        .iter()
-        .filter_map(|subject| subject.detail.split_once(" is that of").map(|(address, _)| address))
-        .collect();
+    let (addresses, subjects): (Vec<IpAddr>, Vec<Subject>) = conflicts.into_iter().unzip();
+    let mut addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     addresses.sort_unstable();
     addresses.dedup();
     if scene.from == Cni::Calico {
