@@ -33,14 +33,7 @@ impl History {
     }
 
     pub(super) fn run_cluster_api(&mut self, pipeline: usize) {
-        let mut job = 0;
-        while job < self.truth.pipelines[pipeline].jobs.len() {
-            if self.drain(pipeline, job) {
-                self.truth.pipelines[pipeline].jobs.remove(job);
-            } else {
-                job += 1;
-            }
-        }
+        self.advance_jobs(pipeline, Self::drain);
         self.begin_drains(pipeline);
         let Pipeline { at_once, launching, pool, size, .. } = self.truth.pipelines[pipeline].clone();
         let is_replica = |node: &Node| node.api.pool == pool && !node.has_deleted_machine();

@@ -8,6 +8,22 @@ use crate::history::event::Event;
 use crate::history::queue::SECOND;
 
 impl History {
+    /// Has each job of a pipeline go on, and takes away those that are done.
+    pub(super) fn advance_jobs(
+        &mut self,
+        pipeline: usize,
+        is_done: fn(&mut Self, pipeline: usize, job: usize) -> bool,
+    ) {
+        let mut job = 0;
+        while job < self.truth.pipelines[pipeline].jobs.len() {
+            if is_done(self, pipeline, job) {
+                self.truth.pipelines[pipeline].jobs.remove(job);
+            } else {
+                job += 1;
+            }
+        }
+    }
+
     /// Pods of a node that a drain ends.
     pub(crate) fn drainable(&self, index: usize) -> Vec<u32> {
         let drained = |id: &u32| {

@@ -6,14 +6,7 @@ use crate::history::History;
 
 impl History {
     pub(super) fn run_follow(&mut self, pipeline: usize) {
-        let mut job = 0;
-        while job < self.truth.pipelines[pipeline].jobs.len() {
-            if self.drain(pipeline, job) {
-                self.truth.pipelines[pipeline].jobs.remove(job);
-            } else {
-                job += 1;
-            }
-        }
+        self.advance_jobs(pipeline, Self::drain);
         let Pipeline { has_image, has_burst, at_once, launching, pool, size, .. } =
             self.truth.pipelines[pipeline].clone();
         let old: Vec<usize> = self.replaceable(pipeline).map(|(index, _)| index).collect();

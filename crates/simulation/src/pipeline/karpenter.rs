@@ -19,14 +19,7 @@ const NEXT: Millis = 37 * SECOND;
 impl History {
     pub(super) fn run_karpenter(&mut self, pipeline: usize) {
         self.mark_drifted(pipeline);
-        let mut job = 0;
-        while job < self.truth.pipelines[pipeline].jobs.len() {
-            if self.karpenter_goes_on(pipeline, job) {
-                self.truth.pipelines[pipeline].jobs.remove(job);
-            } else {
-                job += 1;
-            }
-        }
+        self.advance_jobs(pipeline, Self::karpenter_goes_on);
         // It provisions nodes for pods that find none, too.
         self.provide();
         let acting = &self.truth.pipelines[pipeline];

@@ -9,14 +9,7 @@ use crate::history::History;
 
 impl History {
     pub(super) fn run_permit(&mut self, pipeline: usize) {
-        let mut job = 0;
-        while job < self.truth.pipelines[pipeline].jobs.len() {
-            if self.loop_goes_on(pipeline, job) {
-                self.truth.pipelines[pipeline].jobs.remove(job);
-            } else {
-                job += 1;
-            }
-        }
+        self.advance_jobs(pipeline, Self::loop_goes_on);
         let acting = &self.truth.pipelines[pipeline];
         if acting.jobs.len() >= acting.at_once {
             return;
