@@ -170,7 +170,7 @@ fn offline(scene: &Scene<'_>, policies: &PolicyComparison) -> FinishView {
 
 /// How the policies of both CNIs compare. One that enforces none has none to compare.
 fn compared(inputs: &PolicyInputs, from: Cni, to: Cni, missing: &[Problem]) -> PolicyComparison {
-    if from == Cni::Flannel {
+    if from.facts().policy_kinds.is_empty() {
         return PolicyComparison::default();
     }
     let words = |problems: &[Problem]| problems.iter().map(|problem| problem.what.clone()).collect();

@@ -110,8 +110,8 @@ fn print_notes(attachments: usize, report: &ConnectionsReport) {
 }
 
 fn failure(error: &io::Error) -> Failure {
-    let is = |errno: Errno| error.raw_os_error() == Some(errno as i32);
-    if is(Errno::EINVAL) || is(Errno::EPROTONOSUPPORT) {
+    let has_errno = |errno: Errno| error.raw_os_error() == Some(errno as i32);
+    if has_errno(Errno::EINVAL) || has_errno(Errno::EPROTONOSUPPORT) {
         return Failure::new(
             Exit::Failed,
             "this kernel has no conntrack that a program can read over netlink",

@@ -22,6 +22,7 @@ use super::support::Cni;
 use super::values::{Rule, named_value};
 use crate::check::Scene;
 use crate::check::finding::Subject;
+use crate::finish::plan::text;
 use crate::finish::{Inventory, Refusal};
 
 /// The DaemonSet.
@@ -194,10 +195,7 @@ impl Driver for Calico {
         for (target, object) in inventory.in_part(Part::Managed) {
             match target.kind.as_str() {
                 "Installation" => {
-                    let kind = object
-                        .pointer("/spec/cni/type")
-                        .and_then(serde_json::Value::as_str)
-                        .unwrap_or_default();
+                    let kind = text(object, "/spec/cni/type");
                     if !kind.is_empty() && kind != "Calico" {
                         all.push(policy_only(&format!("{target} has spec.cni.type {kind}")));
                     }
@@ -290,12 +288,8 @@ impl Driver for Calico {
     }
 
     // *Source*: felix/dataplane/linux/int_dataplane.go counts 60 for WireGuard over IPv4.
-    fn overhead(&self, protocol: Protocol, outer: u32) -> u32 {
-        match protocol {
-            Protocol::Ipip => 20,
-            Protocol::Vxlan | Protocol::Geneve => 50 + outer,
-            Protocol::WireGuard => 60 + outer,
-        }
+    fn wireguard_overhead(&self, outer: u32) -> u32 {
+        60 + outer
     }
 
     fn mtu(&self, snapshot: &Snapshot) -> (Option<u32>, Subject) {

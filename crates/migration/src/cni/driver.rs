@@ -8,7 +8,7 @@ use snapshot::model::{Kind, PodSpec, Snapshot};
 use super::cidr::Claims;
 use super::enforcement::Support;
 use super::footprint::Footprint;
-use super::network::{Protocol, Routers, Tunnel, routers_at};
+use super::network::{Routers, Tunnel, routers_at};
 use super::support::Cni;
 use super::values::{Rule, Values};
 use super::{antrea, aws_vpc, calico, canal, cilium, flannel};
@@ -143,14 +143,10 @@ pub trait Driver: Sync {
     /// How its tunnel, which clashes with one of the old network, gets this port.
     fn move_tunnel(&self, tunnel: &Tunnel, port: u16) -> String;
 
-    /// The bytes that one of its tunnels adds, where `outer` is what the nodes' family adds to 20 bytes of IPv4.
-    fn overhead(&self, protocol: Protocol, outer: u32) -> u32 {
-        match protocol {
-            Protocol::Ipip => 20,
-            Protocol::Vxlan | Protocol::Geneve => 50 + outer,
-            // For both families: Cilium's pkg/mtu/mtu.go, Antrea's pkg/agent/config, Flannel's pkg/backend/wireguard/wireguard_network.go.
-            Protocol::WireGuard => 80,
-        }
+    /// The bytes that its WireGuard adds, where `outer` is what the nodes' family adds to the header of IPv4.
+    fn wireguard_overhead(&self, _outer: u32) -> u32 {
+        // For both families: Cilium's pkg/mtu/mtu.go, Antrea's pkg/agent/config, Flannel's pkg/backend/wireguard/wireguard_network.go.
+        80
     }
 
     /// The MTU that is set for its pods, and where it is or would be set.

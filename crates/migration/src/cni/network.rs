@@ -1,13 +1,15 @@
 //! The networks of CNIs by their objects: settings, tunnels, MTU, routers.
 
 mod mtu;
-mod router;
 mod tunnel;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
 
 pub(in crate::cni) use mtu::read_mtu;
 pub use mtu::{Mtu, NODE_MTU, mtu};
-pub use router::{Routers, routers_at};
 use serde_json::Value;
+use snapshot::Range;
 use snapshot::model::{Kind, Object, Snapshot, Text, Workload};
 pub use tunnel::{Protocol, Tunnel};
 
@@ -74,6 +76,24 @@ pub fn flag_values<'a>(words: &[&'a Text], flag: &str) -> Vec<&'a str> {
         }
     };
     words.iter().zip(next).filter_map(value).collect()
+}
+
+/// The routers of a network: address, device and node.
+pub type Routers<'s> = HashMap<IpAddr, (&'static str, &'s str)>;
+
+/// The routers that have addresses at these positions of each node's pod CIDRs.
+#[must_use]
+pub fn routers_at<'s>(snapshot: &'s Snapshot, positions: &[(u128, &'static str)]) -> Routers<'s> {
+    let mut routers = Routers::new();
+    for node in &snapshot.nodes {
+        let ranges = node.pod_cidrs().into_iter().filter_map(|cidr| Range::read(cidr).ok());
+        for (range, _) in ranges {
+            for (position, device) in positions {
+                routers.extend(range.address(*position).map(|address| (address, (*device, node.name()))));
+            }
+        }
+    }
+    routers
 }
 
 /// Whether a text means yes, as Go's `strconv.ParseBool` and the agents read it.

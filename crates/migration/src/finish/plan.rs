@@ -328,6 +328,6 @@ impl FinishPlan {
 }
 
 /// The text at a pointer; empty if there is none.
-pub(super) fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
+pub(crate) fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }

@@ -79,7 +79,7 @@ fn lost_policies(scene: &Scene<'_>, objects: Vec<Subject>) -> Option<Finding> {
 /// How these policies become policies that the new CNI enforces.
 fn rewrite(scene: &Scene<'_>) -> String {
     let Scene { from, to, .. } = scene;
-    if *to == Cni::Flannel {
+    if to.facts().policy_kinds.is_empty() {
         return format!("{to} enforces no policies: filter elsewhere, or choose another CNI.");
     }
     if matches!(from, Cni::Calico | Cni::Canal) || calico::policy_engine(scene.snapshot, *from).is_some() {

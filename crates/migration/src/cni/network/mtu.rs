@@ -2,6 +2,7 @@
 
 use snapshot::model::Snapshot;
 
+use super::{Protocol, Tunnel};
 use crate::check::finding::Subject;
 use crate::cni::support::Cni;
 
@@ -43,7 +44,12 @@ fn overhead(snapshot: &Snapshot, cni: Cni) -> u32 {
     let mut addresses = snapshot.nodes.iter().flat_map(|node| node.addresses("InternalIP")).peekable();
     let outer = if addresses.peek().is_some() && addresses.all(is_v6) { 20 } else { 0 };
     let driver = cni.driver();
-    let all = driver.tunnels(snapshot).into_iter().map(|tunnel| driver.overhead(tunnel.protocol, outer));
+    let count_of = |tunnel: Tunnel| match tunnel.protocol {
+        Protocol::Ipip => 20,
+        Protocol::Vxlan | Protocol::Geneve => 50 + outer,
+        Protocol::WireGuard => driver.wireguard_overhead(outer),
+    };
+    let all = driver.tunnels(snapshot).into_iter().map(count_of);
     if cni.facts().nests_tunnels { all.sum() } else { all.max().unwrap_or(0) }
 }
 
