@@ -14,9 +14,12 @@ struct Arguments {
     /// Path of its network namespace.
     #[arg(long)]
     netns: PathBuf,
+    /// Milliseconds between two probes of a target.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    every_ms: u64,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    lab::probe::agent::run(&arguments.name, &arguments.netns)
+    lab::probe::agent::run(&arguments.name, &arguments.netns, arguments.every_ms)
 }

@@ -235,7 +235,7 @@ impl ControlPlane {
     }
 
     fn etcd(&self) -> Command {
-        let mut command = Command::new(self.programs.path("etcd"));
+        let mut command = self.programs.command("etcd");
         command
             .arg(format!("--data-dir={}", self.scratch.join("etcd").display()))
             .args(["--unsafe-no-fsync", "--logger=zap", "--log-level=error"])
@@ -248,7 +248,7 @@ impl ControlPlane {
     }
 
     fn apiserver(&self, setup: &Setup<'_>) -> Result<Command> {
-        let mut command = Command::new(self.programs.path("kube-apiserver"));
+        let mut command = self.programs.command("kube-apiserver");
         for (flag, file) in [
             ("client-ca-file", "ca.pem"),
             ("tls-cert-file", "server.pem"),
@@ -320,7 +320,7 @@ impl ControlPlane {
         let config = self.scratch.join(format!("{program}.kubeconfig"));
         let user = format!("system:{program}");
         fs::write(&config, self.kubeconfig(User::Component(&user))?.to_string()).context("a kubeconfig")?;
-        let mut command = Command::new(self.programs.path(program));
+        let mut command = self.programs.command(program);
         for flag in ["kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig"] {
             command.arg(format!("--{flag}={}", config.display()));
         }

@@ -8,6 +8,9 @@ use anyhow::{Context, Result};
 /// Names their directory; `tests/kubernetes-programs` prints one.
 const VARIABLE: &str = "CROSSFADE_KUBERNETES";
 
+/// The machine has memory enough, and two cores for all components of four clusters: their garbage is collected less often than by default (100).
+pub(crate) const GARBAGE: (&str, &str) = ("GOGC", "400");
+
 /// A directory with kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy, kubelet, kubectl and etcd.
 #[derive(Debug, Clone)]
 pub struct Programs {
@@ -32,6 +35,13 @@ impl Programs {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
+    }
+
+    /// To start a component.
+    pub(crate) fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(self.path(name));
+        command.env(GARBAGE.0, GARBAGE.1);
+        command
     }
 
     /// The release, as 20 for 1.20.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::control::{ControlPlane, User};
+use super::programs::GARBAGE;
 use super::{DNS, DOMAIN, PODS};
 use crate::host::node::{Daemon, Node, PATH};
 use crate::install::crossfade::POLICY;
@@ -203,6 +204,7 @@ impl Worker {
     /// It is missing.
     pub fn start_kubelet(&mut self, last: &[String]) -> Result<()> {
         let mut command = self.node.command(self.programs.path("kubelet"));
+        command.env(GARBAGE.0, GARBAGE.1);
         command.args(self.kubelet_command()).args(last);
         self.last_words = last.to_vec();
         self.kubelet = Some(self.node.background("kubelet", &command)?);
@@ -272,6 +274,7 @@ impl Worker {
 
     fn start_proxy(&mut self) -> Result<()> {
         let mut command = self.node.command(self.programs.path("kube-proxy"));
+        command.env(GARBAGE.0, GARBAGE.1);
         command.arg(format!("--config={KUBELET}/proxy.json"));
         self.proxy = Some(self.node.background("kube-proxy", &command)?);
         Ok(())

@@ -10,7 +10,6 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use nix::sched::{CloneFlags, setns};
 
-use super::EVERY_MS;
 use super::clock::{monotonic_ns, ms};
 use super::echo::Echo;
 use super::flight::{Course, Outbox, write_event};
@@ -19,14 +18,14 @@ use super::reactor::{Interest, Reactor, Token};
 use super::speech::{Action, Event, Order};
 use super::wire::identity;
 
-/// Slots between two reports, so that an agent speaks every 500 ms.
+/// Slots between two reports: an agent with the usual slots of 100 ms speaks every 500 ms.
 const REPORT_SLOTS: u64 = 5;
 
-/// Runs an agent for the pod `name` in `netns` until stdin ends.
+/// Runs an agent for the pod `name` in `netns`, with slots of `every_ms` milliseconds, until stdin ends.
 ///
 /// # Errors
 /// The netns cannot be entered, the port is taken, or the library is gone in mid-sentence.
-pub fn run(name: &str, netns: &Path) -> Result<()> {
+pub fn run(name: &str, netns: &Path, every_ms: u64) -> Result<()> {
     let file = File::open(netns).with_context(|| format!("open netns {}", netns.display()))?;
     setns(file, CloneFlags::CLONE_NEWNET).with_context(|| format!("enter netns {}", netns.display()))?;
     let reactor = Reactor::new()?;
@@ -37,7 +36,8 @@ pub fn run(name: &str, netns: &Path) -> Result<()> {
         prober: Prober::new()?,
         out: Outbox::default(),
         unread: Vec::new(),
-        next_slot_ns: monotonic_ns() + ms(EVERY_MS),
+        slot_ns: ms(every_ms),
+        next_slot_ns: monotonic_ns() + ms(every_ms),
         slots: 0,
         running: false,
         pausing: None,
@@ -57,6 +57,7 @@ struct Agent {
     out: Outbox,
     /// The beginning of an order whose end has not come yet.
     unread: Vec<u8>,
+    slot_ns: u64,
     next_slot_ns: u64,
     slots: u64,
     running: bool,
@@ -109,12 +110,12 @@ impl Agent {
         Ok(())
     }
 
-    /// One slot of 100 ms: settles what is overdue, then sends.
+    /// One slot: settles what is overdue, then sends.
     fn slot(&mut self) -> Result<()> {
         let read_ns = self.settle()?;
         let behind_ns = read_ns.saturating_sub(self.next_slot_ns);
-        let missed = behind_ns / ms(EVERY_MS);
-        self.next_slot_ns += ms(EVERY_MS) * (missed + 1);
+        let missed = behind_ns / self.slot_ns;
+        self.next_slot_ns += self.slot_ns * (missed + 1);
         self.out.stall_ms = self.out.stall_ms.max(behind_ns / ms(1));
         if self.running {
             self.prober.late(missed, &mut self.out);

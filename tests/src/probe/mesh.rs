@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::EVERY_MS;
 use super::Link;
 use super::ledger::{Life, SharedLedger};
 use super::report::{Loss, Progress, Report};
@@ -21,6 +22,7 @@ type Reach = Box<dyn Fn(&str, &str, IpAddr) -> bool + Send>;
 pub struct Mesh {
     shared: Arc<SharedLedger>,
     silence: Duration,
+    every_ms: u64,
     pods: BTreeMap<String, Pod>,
     reach: Reach,
     phase: usize,
@@ -54,13 +56,14 @@ impl fmt::Debug for Mesh {
 
 impl Mesh {
     /// A mesh without pods, in a phase called `phase`. `silence_ms`: an agent that says nothing for so long is an error
-    /// (agents speak every 500 ms; 5000 tells busy from dead on a loaded machine).
+    /// (agents speak every five slots, so every 500 ms unless [`Mesh::every`] says otherwise; 5000 tells busy from dead on a loaded machine).
     pub fn new(phase: &str, silence_ms: u64) -> Self {
         let shared = Arc::new(SharedLedger::default());
         let phase = shared.lock().phase(phase);
         Self {
             shared,
             silence: Duration::from_millis(silence_ms),
+            every_ms: EVERY_MS,
             pods: BTreeMap::new(),
             reach: Box::new(|_, _, _| true),
             phase,
@@ -68,6 +71,13 @@ impl Mesh {
             lives: 0,
             faults: Vec::new(),
         }
+    }
+
+    /// The same, whose pods probe each target every so many milliseconds instead of every [`EVERY_MS`].
+    #[must_use]
+    pub fn every(mut self, every_ms: u64) -> Self {
+        self.every_ms = every_ms;
+        self
     }
 
     /// Restricts the all-to-all probes of pods that enter from now on to those for which `reach(src, dst, address)`
@@ -85,7 +95,8 @@ impl Mesh {
         self.check()?;
         ensure!(!self.pods.contains_key(name), "{name} is in the mesh already; retire it first");
         self.lives += 1;
-        let birth = Birth { pod: name, netns, life: self.lives, silence: self.silence };
+        let birth =
+            Birth { pod: name, netns, life: self.lives, silence: self.silence, every_ms: self.every_ms };
         let mut session = Session::start(&birth, &self.shared)
             .with_context(|| format!("start the probe agent of {name}"))?;
         let id = session.order(Action::Phase { index: self.phase })?;

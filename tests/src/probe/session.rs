@@ -39,6 +39,8 @@ pub(super) struct Birth<'a> {
     pub(super) life: Life,
     /// How long it may say nothing.
     pub(super) silence: Duration,
+    /// How often it probes each target, in milliseconds.
+    pub(super) every_ms: u64,
 }
 
 impl Session {
@@ -54,6 +56,7 @@ impl Session {
             .arg(birth.pod)
             .arg("--netns")
             .arg(birth.netns)
+            .arg(format!("--every-ms={}", birth.every_ms))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(stderr.try_clone().context("file for an agent's stderr")?)

@@ -81,7 +81,7 @@ pub(crate) enum Event {
         tally: Tally,
     },
     Loss(LossEvent),
-    /// Said every 500 ms at least.
+    /// Said every five slots at least.
     Alive {
         /// The longest time since the last such line for which the agent was not run although it had something to do.
         stall_ms: u64,

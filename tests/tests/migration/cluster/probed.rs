@@ -2,6 +2,7 @@
 //! first, as a server takes leave of its clients; one that is ready enters it. So a probe that is lost was lost between two pods that lived.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use lab::host::node::Node;
@@ -21,8 +22,12 @@ use super::world::{NODES, cluster, in_namespace, real_agents};
 const REBOOTED: &str = "5ec0b007-0000-4000-8000-000000000003";
 /// How long a pod serves on when it is deleted, in seconds: long enough for the mesh to let it go.
 const STAYS: u32 = 8;
-/// An agent that is silent for so long is dead; agents speak twice a second.
+/// An agent that is silent for so long is dead; agents speak every two seconds.
 const SILENCE_MS: u64 = 20_000;
+/// How often the pods are looked at.
+const LOOK: Duration = Duration::from_millis(200);
+/// How often a pod probes each other one: four clusters share the machine.
+const EVERY_MS: u64 = 400;
 /// What the mesh must have had at the end, so that it has seen the run.
 const PROBES: u64 = 10_000;
 
@@ -48,7 +53,7 @@ impl<'a> Company<'a> {
             api,
             namespace,
             hosts: cluster.workers.iter().take(NODES.len()).map(host).collect::<Result<_>>()?,
-            mesh: Mesh::new("old", SILENCE_MS),
+            mesh: Mesh::new("old", SILENCE_MS).every(EVERY_MS),
             inside: BTreeMap::new(),
             ended: BTreeSet::new(),
         };
@@ -60,7 +65,7 @@ impl<'a> Company<'a> {
         self.api.list(&format!("/api/v1/namespaces/{}/pods", self.namespace))
     }
 
-    /// Looks once: all pods that are to go leave, and one that is ready enters, since no pod that goes may wait for long.
+    /// Looks once, and rests: all pods that are to go leave, and one that is ready enters, since no pod that goes may wait for long.
     fn follow(&mut self) -> Result<()> {
         let pods = self.pods()?;
         for (uid, name) in self.inside.clone() {
@@ -78,7 +83,9 @@ impl<'a> Company<'a> {
                 && !self.inside.contains_key(uid)
                 && !self.ended.contains(container)
         };
-        pods.iter().find(enters).map_or(Ok(()), |pod| self.enter(pod))
+        pods.iter().find(enters).map_or(Ok(()), |pod| self.enter(pod))?;
+        std::thread::sleep(LOOK);
+        Ok(())
     }
 
     fn enter(&mut self, pod: &Value) -> Result<()> {
