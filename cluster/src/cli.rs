@@ -19,7 +19,8 @@ use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
 
-use migration::check::finding::Explanation;
+use migration::check;
+use migration::check::finding::{Explanation, Rule};
 use migration::cni::support::{Cni, Strategy};
 use options::Global;
 
@@ -284,12 +285,12 @@ impl TypedValueParser for Code {
         arg: Option<&clap::Arg>,
         value: &OsStr,
     ) -> Result<Explanation, clap::Error> {
-        let parser: fn(&str) -> Result<Explanation, String> = Explanation::find;
+        let parser: fn(&str) -> Result<Explanation, String> = |code| Rule::find(code).map(Explanation::from);
         parser.parse_ref(command, arg, value)
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        Some(Box::new(Explanation::all().map(|explanation| PossibleValue::new(explanation.code))))
+        Some(Box::new(check::rules().into_iter().map(|rule| PossibleValue::new(rule.code))))
     }
 }
 

@@ -70,8 +70,8 @@ impl CheckReport {
 impl Report for Explanation {
     fn document(&self) -> Document {
         let mut document = Document::new(self.code);
-        document.text(&self.what);
-        document.fields([("why", self.why.clone()), ("fix", self.fix.clone())]);
+        self.what.lines().filter(|line| !line.is_empty()).for_each(|line| document.text(line));
+        document.fields([("why", self.why.to_owned()), ("fix", self.fix.to_owned())]);
         document
     }
 }
@@ -100,7 +100,7 @@ impl Report for CheckReport {
         let blocking = self.findings.iter().filter(|finding| finding.blocks());
         let problem = |finding: &Finding| {
             let place = finding.objects.first().map(ToString::to_string);
-            let place = place.unwrap_or_else(|| finding.code.to_owned());
+            let place = place.unwrap_or_else(|| finding.rule.code.to_owned());
             Problem::new(finding.what.clone()).with_place(place).fix(finding.fix.clone())
         };
         blocking.map(problem).collect()

@@ -38,7 +38,7 @@ pub(crate) fn check(global: &Global) -> Result<Settings, Failure> {
 
 /// Waivers of findings that no check has.
 fn unknown_codes(config: &Config) -> Vec<Problem> {
-    let codes: Vec<&str> = check::codes().into_iter().map(|(code, _)| code).collect();
+    let codes: Vec<&str> = check::rules().iter().map(|rule| rule.code).collect();
     let waivers = config.waivers.iter().enumerate();
     let unknown = waivers.filter(|(_, waiver)| !codes.contains(&waiver.finding.as_str()));
     let problem = |(index, waiver): (usize, &migration::config::Waiver)| {

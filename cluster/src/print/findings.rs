@@ -19,7 +19,7 @@ pub(crate) fn add(document: &mut Document, findings: &[Finding]) {
         let objects = finding.objects.len();
         let cells = vec![
             severity(finding),
-            finding.code.to_owned(),
+            finding.rule.code.to_owned(),
             // One without objects is about the cluster as a whole.
             if objects == 0 { String::new() } else { objects.to_string() },
             finding.what.clone(),
@@ -28,7 +28,8 @@ pub(crate) fn add(document: &mut Document, findings: &[Finding]) {
     };
     document.table_of(vec!["SEVERITY", "FINDING", "OBJECTS", "WHAT"], findings.iter().map(row).collect());
     for finding in findings {
-        document.heading_of(counted_severity(finding), format!("{}: {}", severity(finding), finding.code));
+        document
+            .heading_of(counted_severity(finding), format!("{}: {}", severity(finding), finding.rule.code));
         document.text(finding.what.clone());
         document.list(finding.objects.iter().map(subject), SHOWN);
         fix(document, finding);

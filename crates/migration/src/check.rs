@@ -1,6 +1,6 @@
 //! The checks: each is one pure function from a scene to findings.
 //!
-//! To add one: write a module with a [`Check`], and add it to [`ALL`]. A check runs only if the snapshot has every kind that it needs; else it is
+//! To add one: write a module with a [`Check`] and its [`Rule`]s, and add it to [`ALL`]. A check runs only if the snapshot has every kind that it needs; else it is
 //! reported as not done, which blocks like the worst finding, since missing evidence is not green.
 
 mod backup;
@@ -21,12 +21,17 @@ use crate::cni::requirements;
 use crate::cni::support::{Cni, Strategy};
 use crate::config::Config;
 use crate::plan::image;
-use finding::Finding;
+use finding::{Finding, Rule};
 
 pub(crate) use cni::features::pods_with_annotation;
+pub(crate) use cni::fence::{AGENT_NEW_ABSENT, AGENT_OLD_ABSENT};
 pub(crate) use cni::join::restart_reason;
+pub(crate) use cni::values::VALUES_NOT_INSTALLED;
+pub(crate) use network::cidr::{CIDR_INVALID, CIDR_UNKNOWN};
 pub(crate) use network::services::{SERVICES_BRIDGED, bridged_services, services};
-pub use run::{codes, run};
+pub(crate) use node::platform::PLATFORM_WINDOWS;
+pub(crate) use node::versions::{VERSION_KUBELET, VERSION_RUNTIME, VERSION_UNKNOWN};
+pub use run::{rule_lists, rules, run};
 
 /// A cluster, and the migration that is planned for it.
 #[derive(Debug, Clone, Copy)]
@@ -103,8 +108,8 @@ pub const ALL: &[Check] = &[
 pub struct Check {
     /// Its name: `cidr`.
     pub name: &'static str,
-    /// The codes of its findings, each with what it means in a few words.
-    pub codes: &'static [(&'static str, &'static str)],
+    /// What it may find.
+    pub rules: &'static [&'static Rule],
     pub needs: &'static [Need],
     /// What it finds. The order of the findings does not matter.
     pub run: fn(&Scene<'_>) -> Vec<Finding>,

@@ -1,24 +1,58 @@
 //! The page about findings.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
+use migration::check::finding::{Explanation, Rule};
 use migration::cni::reach;
 use migration::roll::wait::Reason;
 use types::policy::Phase;
 
-/// docs/check.md explains each code once, and no other.
+/// The chapters of docs/check.md, and the checks whose codes each explains. The one without a check has those of all others.
+const CHAPTERS: [(&str, &[&str]); 9] = [
+    ("Address ranges", &["cidr", "gateway", "masquerade"]),
+    ("Tunnels, MTU and interfaces", &["tunnel", "mtu", "autodetection"]),
+    ("Settings of the new CNI", &["values", "cilium-nodes", "chaining"]),
+    ("Features of the old CNI", &["features"]),
+    ("References and meanings", &["references", "meaning"]),
+    ("Policies", &["policies"]),
+    ("Any check", &["any"]),
+    ("Nodes and workloads", &[]),
+    ("Requirements", &["requirements"]),
+];
+
+/// The explanations of a chapter, by their codes.
+fn explain_codes(checks: &[&str]) -> String {
+    let named: Vec<&str> = CHAPTERS.iter().flat_map(|(_, checks)| *checks).copied().collect();
+    let is_here =
+        |check: &str| if checks.is_empty() { !named.contains(&check) } else { checks.contains(&check) };
+    let lists = migration::check::rule_lists().filter(|(check, _)| is_here(check));
+    let mut rules: Vec<&Rule> = lists.flat_map(|(_, rules)| rules).copied().collect();
+    rules.sort_unstable();
+    let explain = |rule: &Rule| {
+        let Explanation { code, what, why, fix } = rule.into();
+        format!("### `{code}`\n\n{what}\n\n- Why it matters: {why}\n- Fix: {fix}\n")
+    };
+    rules.into_iter().map(explain).collect::<Vec<_>>().join("\n")
+}
+
+/// What docs/check.md says of codes is what their rules say. `UPDATE_GOLDEN=1` writes it anew; the head of the page and those of its chapters are kept.
 #[test]
 fn every_code_is_explained() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/check.md");
-    let text = std::fs::read_to_string(page).expect("the page");
-    let mut explained = BTreeSet::new();
-    for line in text.lines().filter_map(|line| line.strip_prefix("### `")) {
-        let code = line.trim_end_matches('`');
-        assert!(explained.insert(code), "{code} twice");
+    let text = std::fs::read_to_string(&page).expect("the page");
+    assert_eq!(text.matches("\n## ").count(), CHAPTERS.len(), "a chapter that CHAPTERS does not have");
+    let mut parts = text.split("\n## ");
+    let mut written = parts.next().expect("the head").to_owned();
+    for ((title, checks), part) in CHAPTERS.iter().zip(parts) {
+        let head = part.split("### ").next().expect("a head");
+        assert!(head.starts_with(&format!("{title}\n")), "the chapter {title:?} is {head:?}");
+        written += &format!("\n## {head}{}", explain_codes(checks));
     }
-    let codes: BTreeSet<&str> = migration::check::codes().into_iter().map(|(code, _)| code).collect();
-    assert_eq!(codes.symmetric_difference(&explained).collect::<Vec<_>>(), Vec::<&&str>::new());
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&page, &written).expect("written");
+    }
+    let text = std::fs::read_to_string(&page).expect("the page");
+    assert!(text == written, "docs/check.md is not what the rules say: UPDATE_GOLDEN=1");
 }
 
 /// docs/roll.md says of each reason what it means and what helps, and of no other.

@@ -52,7 +52,7 @@ fn every_code_is_expected_of_some_cluster() {
     for dir in ["check", "cni"] {
         tests_below(&src.join(dir), &mut expected);
     }
-    let codes = migration::check::codes().into_iter().map(|(code, _)| code);
+    let codes = migration::check::rules().into_iter().map(|rule| rule.code);
     let missing: Vec<&str> = codes.filter(|code| !expected.contains(&quoted(code))).collect();
     assert_eq!(missing, [""; 0], "add a cluster that has the finding, and a nearest one that has not");
 }
@@ -81,7 +81,7 @@ fn tests_below(dir: &Path, text: &mut String) {
 
 #[test]
 fn every_finding_has_a_code_that_its_check_names() {
-    let codes: Vec<&str> = migration::check::codes().into_iter().map(|(code, _)| code).collect();
+    let codes: Vec<&str> = migration::check::rules().iter().map(|rule| rule.code).collect();
     for dir in clusters() {
         let (_, report) = checked(&dir);
         for line in report.lines().filter_map(|line| line.strip_prefix("## ")) {

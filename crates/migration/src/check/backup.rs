@@ -5,31 +5,42 @@ use snapshot::model::Kind;
 
 use super::{Check, Need};
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity};
+use crate::check::finding::{Finding, Rule};
 
 pub(super) const CHECK: Check = Check {
     name: "backup",
-    codes: &[
-        ("backup-age-unknown", "nothing says how old the backup is"),
-        ("backup-old", "the backup is older than it may be"),
-        ("backup-unproven", "nothing says that there is a backup"),
-    ],
+    rules: &[&BACKUP_AGE_UNKNOWN, &BACKUP_OLD, &BACKUP_UNPROVEN],
     needs: &[Need::Always(Kind::NODE)],
     run,
 };
 
 const FIX: &str = "Make a backup: ETCDCTL_API=3 etcdctl snapshot save etcd.db, and velero backup create before-crossfade where you use Velero. Then name it in the settings file: backup: {of: etcd.db, taken: \"2026-03-01T02:00:00Z\"}. If the provider of the control plane makes backups: backup: {of: \"PROVIDER\"}.";
 
+const BACKUP_UNPROVEN: Rule = Rule::risk(
+    "backup-unproven",
+    "Nothing says that there is a backup of the cluster's state.",
+    "The end of the migration deletes the old CNI's objects. Without a backup they cannot be brought back.",
+    FIX,
+);
+
+const BACKUP_AGE_UNKNOWN: Rule = Rule::risk(
+    "backup-age-unknown",
+    "Nothing says how old the backup is.",
+    "A backup that is too old brings back objects that are long gone.",
+    "Write backup.taken as 2026-03-01T02:00:00Z, and take the snapshot with kubectl crossfade snapshot.",
+);
+
+const BACKUP_OLD: Rule = Rule::blocks(
+    "backup-old",
+    "The backup is older than it may be.",
+    "What changed since would be lost if the cluster had to be restored in the midst of the migration.",
+    FIX,
+);
+
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let backup = &scene.config.backup;
     if backup.source.trim().is_empty() {
-        return vec![Finding::new(
-            "backup-unproven",
-            Severity::Risk,
-            "Nothing says that there is a backup of the cluster's state.",
-            "The end of the migration deletes the old CNI's objects. Without a backup they cannot be brought back.",
-            FIX,
-        )];
+        return vec![Finding::new(&BACKUP_UNPROVEN)];
     }
     // A provider's own backups have no time.
     let Some(taken_at) = &backup.taken_at else { return Vec::new() };
@@ -43,26 +54,17 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         } else {
             "The snapshot has no time, so it is unknown how old the backup is.".to_owned()
         };
-        return vec![Finding::new(
-            "backup-age-unknown",
-            Severity::Risk,
-            what,
-            "A backup that is too old brings back objects that are long gone.",
-            "Write backup.taken as 2026-03-01T02:00:00Z, and take the snapshot with kubectl crossfade snapshot.",
-        )];
+        return vec![Finding::new(&BACKUP_AGE_UNKNOWN).what(what)];
     };
     let hours = (now.as_second() - timestamp.as_second()).div_euclid(3600);
     let limit = i64::from(backup.max_age_hours);
     if hours < limit {
         return Vec::new();
     }
-    vec![Finding::new(
-        "backup-old",
-        Severity::Blocks,
-        format!("The backup {:?} is {hours} hours old, and may be {limit}.", backup.source),
-        "What changed since would be lost if the cluster had to be restored in the midst of the migration.",
-        FIX,
-    )]
+    vec![
+        Finding::new(&BACKUP_OLD)
+            .what(format!("The backup {:?} is {hours} hours old, and may be {limit}.", backup.source)),
+    ]
 }
 
 /// When the snapshot was taken; in a dump, which does not say it, the newest heartbeat or creation.

@@ -1,6 +1,6 @@
 //! Findings: what stands in the way of a migration, why it matters and how to fix it.
 
-mod explanation;
+mod rule;
 mod waive;
 
 use std::fmt;
@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use snapshot::model::{Kind, Meta};
 
-pub use explanation::Explanation;
+pub use rule::{Explanation, Rule};
+pub(super) use waive::WAIVER_UNUSED;
 pub use waive::waive;
 
 /// How bad a finding is.
@@ -31,7 +32,9 @@ pub enum Severity {
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// Names the finding, for waivers and documentation: `cidr-overlap-services`. It never changes its meaning.
-    pub code: &'static str,
+    #[serde(rename = "code")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub rule: &'static Rule,
     /// How bad it is.
     pub severity: Severity,
     /// What is found, in one sentence. It counts no objects: a waiver may take some of them away.
@@ -65,23 +68,51 @@ pub struct Subject {
 }
 
 impl Finding {
-    /// A finding without objects.
-    pub fn new(
-        code: &'static str,
-        severity: Severity,
-        what: impl Into<String>,
-        why: impl Into<String>,
-        fix: impl Into<String>,
-    ) -> Self {
+    /// A finding without objects, in the words of its rule.
+    #[must_use]
+    pub fn new(rule: &'static Rule) -> Self {
         Self {
-            code,
-            severity,
-            what: what.into(),
+            rule,
+            severity: rule.severity,
+            what: rule.paragraphs().0.into(),
             objects: Vec::new(),
-            why: why.into(),
-            fix: fix.into(),
+            why: rule.why.into(),
+            fix: rule.fix.into(),
             waived: None,
         }
+    }
+
+    /// The same, better or worse than others of its rule.
+    #[must_use]
+    pub fn severity(self, severity: Severity) -> Self {
+        Self { severity, ..self }
+    }
+
+    /// The same, with what is found in this cluster.
+    #[must_use]
+    pub fn what(self, what: impl Into<String>) -> Self {
+        Self { what: what.into(), ..self }
+    }
+
+    /// The same, with why it matters in this cluster.
+    #[must_use]
+    pub fn why(self, why: impl Into<String>) -> Self {
+        Self { why: why.into(), ..self }
+    }
+
+    /// The same, with what removes it from this cluster.
+    #[must_use]
+    pub fn fix(self, fix: impl Into<String>) -> Self {
+        Self { fix: fix.into(), ..self }
+    }
+
+    /// The same, with the command that stands between backquotes in its fix for each of these objects; as it is without one.
+    #[must_use]
+    pub fn with_commands(self, objects: &[Subject]) -> Self {
+        let parts: Vec<&str> = self.rule.fix.split('`').collect();
+        let [words, command, rest] = parts.as_slice() else { return self };
+        let commands: Vec<String> = objects.iter().map(|object| object.fill(command)).collect();
+        self.fix(format!("{words}{}{rest}", commands.join("; ")))
     }
 
     /// The same, about these objects, sorted and each of them once.
@@ -110,6 +141,13 @@ impl Subject {
     #[must_use]
     pub fn from_meta(kind: Kind, meta: &Meta) -> Self {
         Self { namespace: meta.namespace.as_ref().into(), ..Self::new(kind, meta.name.as_ref()) }
+    }
+
+    /// The text, with this object in place of `KIND`, `NAMESPACE` and `NAME`.
+    #[must_use]
+    pub fn fill(&self, text: &str) -> String {
+        let kind = self.kind.to_lowercase();
+        text.replace("NAMESPACE", &self.namespace).replace("KIND", &kind).replace("NAME", &self.name)
     }
 
     /// The same, with what is with it.
@@ -146,7 +184,7 @@ impl fmt::Display for Severity {
 /// Sorts findings: what the operator accepted comes last, else the worst first, then by code and first object.
 pub fn sort(findings: &mut [Finding]) {
     findings.sort_by(|a, b| {
-        let key = |finding: &Finding| (finding.waived.is_some(), finding.severity, finding.code);
+        let key = |finding: &Finding| (finding.waived.is_some(), finding.severity, finding.rule.code);
         key(a)
             .cmp(&key(b))
             .then_with(|| a.objects.first().cmp(&b.objects.first()))
@@ -160,16 +198,24 @@ mod tests {
 
     #[test]
     fn the_worst_comes_first_and_what_is_accepted_last() {
-        let finding = |code, severity| Finding::new(code, severity, "", "", "");
-        let mut accepted = finding("a", Severity::Blocks);
-        accepted.waived = Some("known".into());
-        let mut all = [
-            accepted,
-            finding("d", Severity::Note),
-            finding("c", Severity::Blocks),
-            finding("b", Severity::Blocks),
-        ];
+        const A: Rule = Rule::blocks("a", "", "", "");
+        const B: Rule = Rule::blocks("b", "", "", "");
+        const C: Rule = Rule::blocks("c", "", "", "");
+        const D: Rule = Rule::note("d", "", "", "");
+        let accepted = Finding { waived: Some("known".into()), ..Finding::new(&A) };
+        let mut all = [accepted, Finding::new(&D), Finding::new(&C), Finding::new(&B)];
         sort(&mut all);
-        assert_eq!(all.iter().map(|finding| finding.code).collect::<String>(), "bcda");
+        assert_eq!(all.iter().map(|finding| finding.rule.code).collect::<String>(), "bcda");
+    }
+
+    #[test]
+    fn each_object_has_its_command() {
+        const EACH: Rule = Rule::note("each", "", "", "First: `get NAMESPACE/KIND NAME`. Then wait.");
+        const NONE: Rule = Rule::note("none", "", "", "Wait for NAME.");
+        let pod = Subject { namespace: "x".into(), ..Subject::new(Kind::POD, "a") };
+        let objects = [pod, Subject::new(Kind::NODE, "b")];
+        let fix = |rule| Finding::new(rule).with_commands(&objects).fix;
+        assert_eq!(fix(&EACH), "First: get x/pod a; get /node b. Then wait.");
+        assert_eq!(fix(&NONE), "Wait for NAME.");
     }
 }

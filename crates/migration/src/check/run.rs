@@ -7,22 +7,35 @@ use snapshot::model::{IllegibleObject, Kind, Reading};
 use super::{ALL, Check, kinds};
 use crate::check::Scene;
 use crate::check::cni::requirements;
-use crate::check::finding::{Finding, Severity, Subject, sort, waive};
+use crate::check::finding::{Finding, Rule, Subject, WAIVER_UNUSED, sort, waive};
 
-/// The code of a check that could not run.
-const NOT_CHECKED: (&str, &str) = ("not-checked", "objects that a check needs are not in the snapshot");
-/// The code of an object that could not be read.
-const ILLEGIBLE: (&str, &str) =
-    ("object-illegible", "an object cannot be read, so no check knows what is in it");
-/// The code of a waiver without a finding; `finding::waive` makes it.
-const UNUSED: (&str, &str) = ("waiver-unused", "a waiver accepts a finding that there is not");
+const NOT_CHECKED: Rule = Rule::blocks(
+    "not-checked",
+    "Objects that a check needs are not in the snapshot.",
+    "The checks that need these objects did not run, so it is unknown whether they would find something.",
+    "Dump them, all at once (`check --dump-script` prints the script), or grant the right to list them. Of ConfigMaps, grant the right to get the one that is named.",
+);
 
-/// Every code that a finding may have, with its meaning, in alphabetical order.
+const OBJECT_ILLEGIBLE: Rule = Rule::blocks(
+    "object-illegible",
+    "Objects cannot be read, so no check knows what is in them.",
+    "A check finds nothing wrong with an object that it does not see. All other objects are checked.",
+    "Look at each of them: kubectl -n NAMESPACE get KIND NAME -o yaml. Correct the field that is named here, or delete the object. If the migration need not know it, accept this finding with a waiver for the object.",
+);
+
+/// What no single check finds.
+const RULES: &[&Rule] = &[&NOT_CHECKED, &OBJECT_ILLEGIBLE, &WAIVER_UNUSED];
+
+/// The rules of every check, of the requirements, and of what no single check finds, each with its name.
+pub fn rule_lists() -> impl Iterator<Item = (&'static str, &'static [&'static Rule])> {
+    let checks = ALL.iter().map(|check| (check.name, check.rules));
+    checks.chain([("requirements", requirements::RULES), ("any", RULES)])
+}
+
+/// The rule of each finding that there may be, by their codes.
 #[must_use]
-pub fn codes() -> Vec<(&'static str, &'static str)> {
-    let mut all: Vec<_> = ALL.iter().flat_map(|check| check.codes).copied().collect();
-    all.extend(requirements::CODES);
-    all.extend([ILLEGIBLE, NOT_CHECKED, UNUSED]);
+pub fn rules() -> Vec<&'static Rule> {
+    let mut all: Vec<&Rule> = rule_lists().flat_map(|(_, rules)| rules).copied().collect();
     all.sort_unstable();
     all
 }
@@ -68,12 +81,7 @@ fn find_illegible(scene: &Scene<'_>) -> Option<Finding> {
         ..Subject::new(illegible.kind, &*illegible.name).detail(&*illegible.why)
     };
     let objects: Vec<Subject> = all.map(subject).collect();
-    let what = "Objects cannot be read, so no check knows what is in them.";
-    let why =
-        "A check finds nothing wrong with an object that it does not see. All other objects are checked.";
-    let fix = "Look at each of them: kubectl -n NAMESPACE get KIND NAME -o yaml. Correct the field that is named here, or delete the object. If the migration need not know it, accept this finding with a waiver for the object.";
-    (!objects.is_empty())
-        .then(|| Finding::new(ILLEGIBLE.0, Severity::Blocks, what, why, fix).with_objects(objects))
+    (!objects.is_empty()).then(|| Finding::new(&OBJECT_ILLEGIBLE).with_objects(objects))
 }
 
 fn find_not_checked(kind: Kind, checks: &[&str], scene: &Scene<'_>) -> Finding {
@@ -109,9 +117,7 @@ fn find_not_checked(kind: Kind, checks: &[&str], scene: &Scene<'_>) -> Finding {
         ),
     };
     let subject = Subject::new(kind, "*").detail(format!("needed by {}", checks.join(", ")));
-    let why =
-        "The checks that need these objects did not run, so it is unknown whether they would find something.";
-    Finding::new(NOT_CHECKED.0, Severity::Blocks, what, why, fix).with_objects([subject])
+    Finding::new(&NOT_CHECKED).what(what).fix(fix).with_objects([subject])
 }
 
 #[cfg(test)]
@@ -132,7 +138,7 @@ mod tests {
         let (mut snapshot, config) = (Snapshot::default(), Config::default());
         let findings = run(&scene(&snapshot, &config));
         assert!(
-            findings.iter().all(|finding| finding.code == "not-checked" && finding.blocks()),
+            findings.iter().all(|finding| finding.rule.code == "not-checked" && finding.blocks()),
             "{findings:?}"
         );
         assert!(findings.iter().any(|finding| finding.objects[0].kind == "IPPool"));
@@ -158,7 +164,8 @@ mod tests {
         };
         snapshot.illegible = vec![illegible(Kind::POD, "$(id)"), illegible(Kind::IPAM_BLOCK, "a")];
         let findings = run(&scene(&snapshot, &config));
-        let finding = findings.iter().find(|finding| finding.code == "object-illegible").expect("a finding");
+        let finding =
+            findings.iter().find(|finding| finding.rule.code == "object-illegible").expect("a finding");
         assert!(
             finding.blocks() && finding.objects.iter().any(|subject| subject.to_string() == "Pod/x/$(id)")
         );
@@ -168,14 +175,22 @@ mod tests {
 
     #[test]
     fn codes_are_unique_and_of_one_form() {
-        let codes = codes();
-        for (index, (code, meaning)) in codes.iter().enumerate() {
-            assert!(codes[..index].iter().all(|(other, _)| other != code), "{code} twice");
+        let rules = rules();
+        for pair in rules.windows(2) {
+            assert!(pair[0].code < pair[1].code, "{} twice", pair[0].code);
+        }
+        for (_, rules) in rule_lists() {
+            assert!(rules.is_sorted(), "{rules:?}");
+        }
+        for Rule { code, what, why, fix, .. } in rules {
             assert!(
                 code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-' || byte.is_ascii_digit()),
                 "{code}"
             );
-            assert!(!meaning.is_empty(), "{code}");
+            let sentences = [what.split("\n\n").next().unwrap_or_default(), why];
+            assert!(sentences.iter().all(|text| text.ends_with('.')) && fix.len() > 10, "{code}");
+            // The page has a chapter for each group of codes, and a section for each code.
+            assert!([what, why, fix].iter().all(|text| !text.contains("##")), "{code}");
         }
     }
 }

@@ -79,20 +79,19 @@ impl Case {
         Scene { snapshot, config, from: *from, to: *to, strategy: *strategy }
     }
 
-    /// What a check finds, the worst first. Each code must be one that the check declares, and depend on something in the cluster.
+    /// What a check finds, the worst first. Each rule must be one that the check declares, and its finding depend on something in the cluster.
     pub(crate) fn findings(&self, check: &Check) -> Vec<Finding> {
         let mut findings = (check.run)(&self.scene());
         finding::sort(&mut findings);
         for finding in &findings {
-            let code = finding.code;
-            assert!(check.codes.iter().any(|(known, _)| *known == code), "{code} is not declared");
+            assert!(check.rules.contains(&finding.rule), "{} is not declared", finding.rule.code);
             for text in [&finding.what, &finding.why] {
                 assert!(text.len() > 10 && text.ends_with('.'), "no sentence: {text}");
             }
             // It may end with a command.
             assert!(finding.fix.len() > 10, "no fix: {finding:#?}");
         }
-        let codes = findings.iter().map(|finding| finding.code).collect();
+        let codes = findings.iter().map(|finding| finding.rule.code).collect();
         let Self { documents, config, from, to, strategy, .. } = self;
         let input = CheckInput { documents, config, from: *from, to: *to, strategy: *strategy };
         nearest::hold(check, &input, &codes);
@@ -102,14 +101,14 @@ impl Case {
 
     /// The codes of what a check finds, the worst first.
     pub(crate) fn codes(&self, check: &Check) -> Vec<&'static str> {
-        self.findings(check).iter().map(|finding| finding.code).collect()
+        self.findings(check).iter().map(|finding| finding.rule.code).collect()
     }
 
     /// The finding of a code.
     #[track_caller]
     pub(crate) fn finding(&self, check: &Check, code: &str) -> Finding {
         let all = self.findings(check);
-        let finding = all.iter().find(|finding| finding.code == code);
+        let finding = all.iter().find(|finding| finding.rule.code == code);
         finding.unwrap_or_else(|| panic!("{code} is not among {all:#?}")).clone()
     }
 }

@@ -3,7 +3,7 @@
 //! *Source*: antrea-io/antrea: build/charts/antrea/conf/antrea-agent.conf.
 
 mod footprint;
-mod rules;
+pub(crate) mod settings;
 
 use netpol::gather::Engine;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use super::driver::{Driver, Facts, Kernel};
 use super::enforcement::{Support, Switch};
 use super::network::{Protocol, Setting, Tunnel, default_subject, read_mtu, read_yaml, scalar_text, subject};
 use super::support::Cni;
-use super::values::{Rule, named_value};
+use super::values::{RequiredSetting, named_value};
 use crate::check::Scene;
 use crate::check::finding::Subject;
 use crate::workload::Version;
@@ -68,8 +68,8 @@ const FACTS: Facts = Facts {
     controllers: &["antrea-controller"],
     footprint: footprint::FOOTPRINT,
     chart: Some("antrea"),
-    rules: rules::RULES,
-    readers: rules::AGENTS,
+    settings: settings::SETTINGS,
+    readers: settings::AGENTS,
     interfaces: &["antrea-gw0", "antrea-egress0"],
     router_positions: &[(1, "antrea-gw0")],
     own_policies: &[Kind::ANTREA_NETWORK_POLICY, Kind::ANTREA_CLUSTER_NETWORK_POLICY],
@@ -86,9 +86,13 @@ impl Driver for Antrea {
         config(snapshot).is_some()
     }
 
-    fn values(&self, snapshot: &Snapshot, rule: &Rule) -> Vec<(String, Subject)> {
+    fn values(&self, snapshot: &Snapshot, setting: &RequiredSetting) -> Vec<(String, Subject)> {
         let Some(config) = config(snapshot) else { return Vec::new() };
-        vec![named_value(rule, subject(Kind::CONFIG_MAP, config), &value(snapshot, rule.key, rule.absent))]
+        vec![named_value(
+            setting,
+            subject(Kind::CONFIG_MAP, config),
+            &value(snapshot, setting.key, setting.absent),
+        )]
     }
 
     // For the built-in module of Open vSwitch. *Source*: Antrea, "Getting started".

@@ -2,7 +2,7 @@
 //!
 //! *Source*: aws/amazon-vpc-cni-k8s: README.md.
 
-mod features;
+pub(crate) mod features;
 mod footprint;
 
 use netpol::gather::Engine;

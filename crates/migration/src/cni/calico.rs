@@ -4,9 +4,9 @@
 //! the one called `default`.
 
 pub(super) mod claims;
-mod features;
+pub(crate) mod features;
 pub(super) mod footprint;
-mod rules;
+pub(crate) mod settings;
 
 use netpol::gather::Engine;
 use snapshot::model::{Kind, Object, PodSpec, Snapshot, Workload};
@@ -19,7 +19,7 @@ use super::network::{
     Protocol, Setting, Tunnel, agent, default_subject, is_yes, read_mtu, scalar_text, subject, variable,
 };
 use super::support::Cni;
-use super::values::{Rule, named_value};
+use super::values::{RequiredSetting, named_value};
 use crate::check::Scene;
 use crate::check::finding::Subject;
 use crate::finish::plan::text;
@@ -172,7 +172,7 @@ pub(super) const FACTS: Facts = Facts {
     // *Source*: the same.
     controllers: &["calico-kube-controllers", "calico-typha"],
     footprint: footprint::FOOTPRINT,
-    rules: rules::RULES,
+    settings: settings::SETTINGS,
     own_policies: &[Kind::CALICO_NETWORK_POLICY, Kind::CALICO_GLOBAL_NETWORK_POLICY],
     policy_kinds: &[Engine::Calico.kinds(), &[Kind::CUSTOM_RESOURCE_DEFINITION, Kind::IP_POOL]],
     features: &[(Cni::Calico, features::FEATURES)],
@@ -237,11 +237,15 @@ impl Driver for Calico {
         node(snapshot).is_some()
     }
 
-    fn values(&self, snapshot: &Snapshot, rule: &Rule) -> Vec<(String, Subject)> {
-        let set = felix(snapshot, rule.key);
+    fn values(&self, snapshot: &Snapshot, setting: &RequiredSetting) -> Vec<(String, Subject)> {
+        let set = felix(snapshot, setting.key);
         match node(snapshot) {
             Some(node) if set.is_empty() => {
-                vec![named_value(rule, Subject::from_meta(Kind::DAEMON_SET, &node.metadata), rule.absent)]
+                vec![named_value(
+                    setting,
+                    Subject::from_meta(Kind::DAEMON_SET, &node.metadata),
+                    setting.absent,
+                )]
             }
             _ => set.into_iter().map(|setting| (setting.value, setting.source)).collect(),
         }

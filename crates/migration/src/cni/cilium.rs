@@ -3,7 +3,7 @@
 //! *Source*: Cilium's documentation, "Per-node configuration"; install/kubernetes/cilium/templates/cilium-configmap.yaml.
 
 mod footprint;
-mod rules;
+pub(crate) mod settings;
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use super::enforcement::{Support, Switch};
 use super::footprint::Part;
 use super::network::{Protocol, Routers, Setting, Tunnel, default_subject, is_yes, read_mtu, subject};
 use super::support::{Cni, Strategy};
-use super::values::{Rule, SOCKET_LB, Values, named_value};
+use super::values::{RequiredSetting, SOCKET_LB, Values, named_value};
 use crate::check::Scene;
 use crate::check::finding::Subject;
 use crate::finish::{Inventory, Refusal};
@@ -158,8 +158,8 @@ const FACTS: Facts = Facts {
     footprint: footprint::FOOTPRINT,
     kinds_in_the_way: &[Kind::INGRESS, Kind::GATEWAY, Kind::SERVICE],
     chart: Some("cilium"),
-    rules: rules::RULES,
-    readers: rules::AGENTS,
+    settings: settings::SETTINGS,
+    readers: settings::AGENTS,
     nests_tunnels: true,
     // The other end of `cilium_host`, `cilium_net`, has no address that Calico takes. *Source*: cilium/cilium: pkg/datapath/loader/base.go gives the
     // router's addresses to `cilium_host` alone.
@@ -221,17 +221,18 @@ impl Driver for Cilium {
         config(snapshot).is_some()
     }
 
-    fn values(&self, snapshot: &Snapshot, rule: &Rule) -> Vec<(String, Subject)> {
+    fn values(&self, snapshot: &Snapshot, setting: &RequiredSetting) -> Vec<(String, Subject)> {
         let Some(config) = config(snapshot) else { return Vec::new() };
-        let value = config.data(rule.key).unwrap_or(rule.absent);
-        let mut all = vec![named_value(rule, subject(Kind::CONFIG_MAP, config), value)];
+        let value = config.data(setting.key).unwrap_or(setting.absent);
+        let mut all = vec![named_value(setting, subject(Kind::CONFIG_MAP, config), value)];
         // That Cilium writes its configuration on some nodes is how Cilium's own guide moves a node.
         let objects =
-            snapshot.objects(Kind::CILIUM_NODE_CONFIG).iter().filter(|_| rule.key != "custom-cni-conf");
-        let of_nodes = objects.filter_map(|object| Some((object, default(object, rule.key)?)));
+            snapshot.objects(Kind::CILIUM_NODE_CONFIG).iter().filter(|_| setting.key != "custom-cni-conf");
+        let of_nodes = objects.filter_map(|object| Some((object, default(object, setting.key)?)));
         all.extend(
-            of_nodes
-                .map(|(object, value)| named_value(rule, subject(Kind::CILIUM_NODE_CONFIG, object), value)),
+            of_nodes.map(|(object, value)| {
+                named_value(setting, subject(Kind::CILIUM_NODE_CONFIG, object), value)
+            }),
         );
         all
     }

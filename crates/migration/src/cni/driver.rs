@@ -10,32 +10,34 @@ use super::enforcement::Support;
 use super::footprint::Footprint;
 use super::network::{Routers, Tunnel, routers_at};
 use super::support::Cni;
-use super::values::{Rule, Values};
+use super::values::{RequiredSetting, Values};
 use super::{antrea, aws_vpc, calico, canal, cilium, flannel};
 use crate::check::Scene;
-use crate::check::finding::{Severity, Subject};
+use crate::check::finding::{Finding, Rule, Subject};
 use crate::finish::{Inventory, Refusal};
 use crate::workload::Version;
 
 /// A feature of an old CNI, and how it shows.
 #[derive(Debug)]
 pub struct Feature {
-    pub(crate) code: &'static str,
-    pub(crate) severity: Severity,
+    pub(crate) rule: &'static Rule,
     /// The objects that use it; none if no object does.
     pub(crate) find: fn(&Scene<'_>) -> Vec<Subject>,
-    pub(crate) what: &'static str,
-    pub(crate) why: &'static str,
-    /// What to do where the new CNI is one of these.
+    /// What is found, where the rule is about several CNIs.
+    pub(crate) what: Option<&'static str>,
+    /// What to do where the new CNI is one of these, in place of the fix of the rule.
     pub(crate) fixes: &'static [(Cni, &'static str)],
-    /// What to do where it is another one.
-    pub(crate) fix: &'static str,
 }
 
 impl Feature {
-    /// What to do, by the CNI to move to.
-    pub(crate) fn fix(&self, to: Cni) -> &'static str {
-        self.fixes.iter().find(|(cni, _)| *cni == to).map_or(self.fix, |(_, fix)| fix)
+    /// The finding of the objects that use it; none if no object does.
+    pub(crate) fn finding(&self, scene: &Scene<'_>) -> Option<Finding> {
+        let objects = (self.find)(scene);
+        let finding = Finding::new(self.rule);
+        let own_fix = self.fixes.iter().find(|(cni, _)| *cni == scene.to);
+        let fix = own_fix.map_or(self.rule.fix, |(_, fix)| fix);
+        let what = self.what.map_or(finding.what.clone(), Into::into);
+        (!objects.is_empty()).then(|| finding.what(what).fix(fix).with_objects(objects))
     }
 }
 
@@ -55,8 +57,8 @@ pub struct Facts {
     /// The name of its Helm chart and of the chart's repository; none if Crossfade knows no value of a chart.
     pub chart: Option<&'static str>,
     /// The settings that it needs as the CNI to move to.
-    pub rules: &'static [Rule],
-    /// The workloads that read a setting for which there is no rule.
+    pub settings: &'static [RequiredSetting],
+    /// The workloads that read a setting that is none of these.
     pub readers: &'static [&'static str],
     /// Whether a packet goes through all of its tunnels, one in the other, and not through one of them.
     pub nests_tunnels: bool,
@@ -85,7 +87,7 @@ impl Facts {
         footprint: Footprint::NOTHING,
         kinds_in_the_way: &[],
         chart: None,
-        rules: &[],
+        settings: &[],
         readers: &[],
         nests_tunnels: false,
         interfaces: &[],
@@ -121,8 +123,8 @@ pub trait Driver: Sync {
         true
     }
 
-    /// Every value of the setting of a rule, with the object that has it; none if the CNI is not installed.
-    fn values(&self, _snapshot: &Snapshot, _rule: &Rule) -> Vec<(String, Subject)> {
+    /// Every value of a setting, with the object that has it; none if the CNI is not installed.
+    fn values(&self, _snapshot: &Snapshot, _setting: &RequiredSetting) -> Vec<(String, Subject)> {
         Vec::new()
     }
 

@@ -14,6 +14,7 @@ mod version;
 use serde::Serialize;
 
 use crate::check::Scene;
+use crate::check::finding::Rule;
 use crate::cni::support::Cni;
 
 pub use dump::script;
@@ -30,9 +31,9 @@ pub struct Requirement {
     pub what: &'static str,
     /// Why it matters, in a sentence.
     pub why: &'static str,
-    /// The codes of findings that say the same in more detail. Where `check` has one of them, it does not report this row as well, unless the row is
+    /// The rules of findings that say the same in more detail. Where `check` has one of them, it does not report this row as well, unless the row is
     /// not met and none of them blocks.
-    pub found_by: &'static [&'static str],
+    pub found_by: &'static [&'static Rule],
     /// The CNI that it is about: the old one or the new one must be this one. None is about every migration.
     pub scope: Scope,
     /// The kinds that it reads.

@@ -8,8 +8,8 @@ pub use row::{Row, rows};
 
 use serde::Serialize;
 
-use crate::check::finding::{Severity, Subject};
-use crate::cni::support::{Cni, Stage};
+use crate::check::finding::{Rule, Subject};
+use crate::cni::support::Stage;
 
 /// What a setting must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,11 +23,9 @@ pub enum Expectation {
 
 /// A setting of a CNI, and what it must be in each stage.
 #[derive(Debug, Clone, Copy)]
-pub struct Rule {
-    /// The code of its finding.
-    pub code: &'static str,
-    /// What it means to have this finding, in a few words.
-    pub meaning: &'static str,
+pub struct RequiredSetting {
+    /// The rule that another value breaks.
+    pub rule: &'static Rule,
     /// The key in the cluster: of `cilium-config`, a JSON pointer into `antrea-agent.conf`, or a key of `FelixConfiguration`.
     pub key: &'static str,
     /// The value that a person sets: of Helm's chart, or of Calico's resource.
@@ -40,9 +38,6 @@ pub struct Rule {
     pub readers: &'static [&'static str],
     /// In each stage, in order.
     pub expected: [Expectation; 3],
-    /// How bad another value is.
-    pub severity: Severity,
-    pub why: &'static str,
 }
 
 /// Whether a setting is as it must be.
@@ -91,7 +86,7 @@ impl Expectation {
     }
 }
 
-impl Rule {
+impl RequiredSetting {
     /// What it must be in a stage.
     #[must_use]
     pub const fn for_stage(&self, stage: Stage) -> Expectation {
@@ -109,31 +104,26 @@ impl Rule {
 /// Values of a chart: pairs of a name and a value.
 pub type Values = Vec<(String, String)>;
 
-/// A value of the setting of a rule, and the object that has it.
-pub(super) fn named_value(rule: &Rule, object: Subject, value: &str) -> (String, Subject) {
-    (value.to_owned(), object.detail(format!("{}: {value}", rule.key.trim_start_matches('/'))))
-}
-
-/// The rule with this code, of a CNI to move to.
-#[must_use]
-pub fn rule(to: Cni, code: &str) -> Option<&'static Rule> {
-    to.facts().rules.iter().find(|rule| rule.code == code)
+/// A value of a setting, and the object that has it.
+pub(super) fn named_value(setting: &RequiredSetting, object: Subject, value: &str) -> (String, Subject) {
+    (value.to_owned(), object.detail(format!("{}: {value}", setting.key.trim_start_matches('/'))))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cni::support::Cni;
     use clap::ValueEnum as _;
 
     #[test]
-    fn rules_accept_the_value_that_they_tell_to_set() {
+    fn settings_accept_the_value_that_they_tell_to_set() {
         let mut seen = 0;
-        for rule in Cni::value_variants().iter().flat_map(|cni| cni.facts().rules) {
-            for expected in rule.expected {
+        for setting in Cni::value_variants().iter().flat_map(|cni| cni.facts().settings) {
+            for expected in setting.expected {
                 seen += 1;
-                assert!(expected.first().is_none_or(|value| expected.accepts(value)), "{}", rule.key);
+                assert!(expected.first().is_none_or(|value| expected.accepts(value)), "{}", setting.key);
             }
-            assert!(!rule.why.is_empty() && rule.why.ends_with('.'), "{}", rule.key);
+            assert!(!setting.rule.why.is_empty() && setting.rule.why.ends_with('.'), "{}", setting.key);
         }
         assert!(seen > 20);
     }

@@ -339,14 +339,14 @@ pub fn changes(scene: &Scene<'_>) -> Vec<Change> {
     let rows = rows(scene);
     let wrong = rows.iter().filter(|row| row.state == ValueState::Wrong);
     let change = |row: &crate::cni::values::Row| {
-        let becomes = required_value(scene, row.rule, Stage::Finish).unwrap_or(row.rule.absent);
+        let becomes = required_value(scene, row.setting, Stage::Finish).unwrap_or(row.setting.absent);
         let is_node_config = |subject: &&Subject| subject.kind == Kind::CILIUM_NODE_CONFIG.name();
         Change {
-            key: row.rule.key.trim_start_matches('/'),
+            key: row.setting.key.trim_start_matches('/'),
             set: row.set,
             now: row.now.clone().unwrap_or_default(),
             becomes,
-            value: row.rule.chart(becomes),
+            value: row.setting.chart(becomes),
             places: row.subjects.iter().filter(is_node_config).map(ToString::to_string).collect(),
         }
     };

@@ -240,7 +240,7 @@ pub(super) fn snapshot_problem(scene: &Scene<'_>) -> Vec<Problem> {
 /// Findings of `check` that block.
 pub(super) fn findings_problem(scene: &Scene<'_>, findings: &[Finding]) -> Option<Problem> {
     let blocking = findings.iter().filter(|finding| finding.blocks());
-    let mut codes: Vec<&str> = blocking.map(|finding| finding.code).collect();
+    let mut codes: Vec<&str> = blocking.map(|finding| finding.rule.code).collect();
     codes.sort_unstable();
     codes.dedup();
     let Scene { from, to, strategy, .. } = scene;
@@ -408,7 +408,7 @@ pub(super) fn unaccepted_problems(scene: &Scene<'_>, phases: &[Phase]) -> Vec<Pr
 pub(super) fn waivers(scene: &Scene<'_>, findings: &[Finding]) -> Vec<Waiver> {
     let is_used = |waiver: &&Waiver| {
         let is_waived = |finding: &Finding| {
-            finding.code == waiver.finding && finding.waived.as_deref() == Some(&*waiver.reason)
+            finding.rule.code == waiver.finding && finding.waived.as_deref() == Some(&*waiver.reason)
         };
         findings.iter().any(is_waived)
     };

@@ -329,14 +329,15 @@ fn unenforced_policies(plan: &Plan, scene: &Scene<'_>) -> Vec<UnenforcedPolicies
 fn parted_services(plan: &Plan, scene: &Scene<'_>) -> Option<String> {
     let mixes =
         |(from, to, _): (Phase, Phase, Way)| from.min(to) == Phase::BothOld && from.max(to) == Phase::BothNew;
-    let is_waived = plan.waivers.iter().any(|waiver| waiver.finding == SERVICES_BRIDGED);
+    let is_waived = plan.waivers.iter().any(|waiver| waiver.finding == SERVICES_BRIDGED.code);
     if is_waived || !plan.steps().any(mixes) {
         return None;
     }
     let finding = services(scene).into_iter().find(|finding| finding.severity == Severity::Blocks)?;
     let names: Vec<String> = finding.objects.iter().map(ToString::to_string).collect();
     Some(format!(
-        "Services need nodes that forward between both networks now, as they did not when the plan was made (finding {SERVICES_BRIDGED} of kubectl crossfade check): {}.",
+        "Services need nodes that forward between both networks now, as they did not when the plan was made (finding {} of kubectl crossfade check): {}.",
+        SERVICES_BRIDGED.code,
         join_names(names.iter().map(String::as_str))
     ))
 }

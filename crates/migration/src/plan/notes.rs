@@ -212,8 +212,8 @@ pub fn risks(plan: &Plan, findings: &[Finding]) -> Option<String> {
     let name = |finding: &Finding| {
         let first = finding.objects.first().map(|object| format!(", {object}")).unwrap_or_default();
         match finding.objects.len() {
-            0 | 1 => format!("{}{first}", finding.code),
-            count => format!("{}{first} and {} more", finding.code, count - 1),
+            0 | 1 => format!("{}{first}", finding.rule.code),
+            count => format!("{}{first} and {} more", finding.rule.code, count - 1),
         }
     };
     let risks: Vec<String> = findings.iter().filter(is_risk).map(name).collect();

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use snapshot::model::{Kind, Object};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Subject};
 use crate::check::{Check, Need};
 use crate::cni::cilium;
 use crate::cni::network::subject;
@@ -17,16 +17,21 @@ use crate::cni::values::command;
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "chaining",
-    codes: &[(
-        "cilium-network-name",
-        "the name of Cilium's network differs between nodes, or changes on a node",
-    )],
+    rules: &[&CILIUM_NETWORK_NAME],
     needs: &[Need::To(Cni::Cilium, Kind::CONFIG_MAP), Need::To(Cni::Cilium, Kind::CILIUM_NODE_CONFIG)],
     run,
 };
 
 const KEY: &str = "cni-chaining-mode";
 const PORTMAP: &str = "portmap";
+
+const CILIUM_NETWORK_NAME: Rule = Rule::risk(
+    "cilium-network-name",
+    "Cilium's network is called portmap on some nodes and cilium on others.\n\n\
+     With `cni.chainingMode=portmap` Cilium's network is called `portmap`, else `cilium`. A CiliumNodeConfig says another mode than the ConfigMap.",
+    "Crossfade knows by the name of its network which phase a pod is in. Where the name changes while pods run, those that were attached before count as pods of no network, and a run waits for them.",
+    "Set the same mode in both.",
+);
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let Some(config) = cilium::config(scene.snapshot).filter(|_| scene.to == Cni::Cilium) else {
@@ -62,9 +67,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let objects =
         by_node.iter().map(|(object, mode)| detail(subject(Kind::CILIUM_NODE_CONFIG, object), mode));
     let objects = objects.chain([detail(subject(Kind::CONFIG_MAP, config), own)]);
-    let what = "Cilium's network is called portmap on some nodes and cilium on others.";
-    let why = "Crossfade knows by the name of its network which phase a pod is in. Where the name changes while pods run, those that were attached before count as pods of no network, and a run waits for them.";
-    vec![Finding::new(CHECK.codes[0].0, Severity::Risk, what, why, steps.join(" ")).with_objects(objects)]
+    vec![Finding::new(&CILIUM_NETWORK_NAME).fix(steps.join(" ")).with_objects(objects)]
 }
 
 #[cfg(test)]

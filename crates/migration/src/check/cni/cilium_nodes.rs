@@ -10,7 +10,7 @@ use snapshot::model::{Kind, Node, Object};
 use types::text::quote::shell_word;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Subject};
 use crate::check::node::nodes;
 use crate::check::{Check, Need};
 use crate::cni::cidr;
@@ -21,11 +21,7 @@ use crate::workload::{is_final, platform};
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "cilium-nodes",
-    codes: &[
-        ("cilium-node-config-ambiguous", "several CiliumNodeConfigs give a node different values"),
-        ("cilium-node-config-everywhere", "a CiliumNodeConfig moves all nodes, also those without Crossfade"),
-        ("cilium-node-config-namespace", "Cilium does not read a CiliumNodeConfig in this namespace"),
-    ],
+    rules: &[&CILIUM_NODE_CONFIG_AMBIGUOUS, &CILIUM_NODE_CONFIG_EVERYWHERE, &CILIUM_NODE_CONFIG_NAMESPACE],
     needs: &[
         Need::To(Cni::Cilium, Kind::CILIUM_NODE_CONFIG),
         Need::To(Cni::Cilium, Kind::CONFIG_MAP),
@@ -78,6 +74,14 @@ fn is_of_new_network(scene: &Scene<'_>, node: &Node) -> bool {
     is_final(node, pods, &new)
 }
 
+const CILIUM_NODE_CONFIG_EVERYWHERE: Rule = Rule::blocks(
+    "cilium-node-config-everywhere",
+    "A CiliumNodeConfig that makes Cilium write its CNI configuration selects every node, also those where Crossfade's configuration is not first.\n\n\
+     Where Crossfade is first, Cilium's configuration beside it gives no pod another network.",
+    "With the next restart of the agents, these nodes give new pods the new network at once, and pods of the old network lose them.",
+    "Install Crossfade on these nodes first, or take them out of the selector; the finding has the commands.",
+);
+
 /// Where Crossfade's configuration is first, that of Cilium beside it gives no pod another network.
 fn config_of_all_nodes(scene: &Scene<'_>, selected: &[(&Object, Vec<&Node>)]) -> Option<Finding> {
     let takes_part = |node: &&Node| platform(node).is_none();
@@ -129,17 +133,15 @@ fn config_of_all_nodes(scene: &Scene<'_>, selected: &[(&Object, Vec<&Node>)]) ->
         Subject::new(Kind::NODE, node.name())
             .detail("does not report that Crossfade's configuration is first")
     });
-    Some(
-        Finding::new(
-            "cilium-node-config-everywhere",
-            Severity::Blocks,
-            "A CiliumNodeConfig that makes Cilium write its CNI configuration selects every node, also those where Crossfade's configuration is not first.",
-            "With the next restart of the agents, these nodes give new pods the new network at once, and pods of the old network lose them.",
-            fix,
-        )
-        .with_objects(configs.chain(bare)),
-    )
+    Some(Finding::new(&CILIUM_NODE_CONFIG_EVERYWHERE).fix(fix).with_objects(configs.chain(bare)))
 }
+
+const CILIUM_NODE_CONFIG_AMBIGUOUS: Rule = Rule::risk(
+    "cilium-node-config-ambiguous",
+    "Several CiliumNodeConfigs select the same nodes and give them different values.",
+    "The order of the names decides which value counts. A renamed or added object then moves a node back, or forth, with the next restart of its agent.",
+    "Change spec.nodeSelector of these objects so that at most one of them selects each node, or give both the same value.",
+);
 
 fn find_ambiguous(selected: &[(&Object, Vec<&Node>)]) -> Option<Finding> {
     let mut values: BTreeMap<(&str, &str), BTreeMap<&str, &Object>> = BTreeMap::new();
@@ -166,17 +168,15 @@ fn find_ambiguous(selected: &[(&Object, Vec<&Node>)]) -> Option<Finding> {
         return None;
     }
     let objects = about.into_values().map(|(config, lines)| config.detail(lines.join("; ")));
-    Some(
-        Finding::new(
-            "cilium-node-config-ambiguous",
-            Severity::Risk,
-            "Several CiliumNodeConfigs select the same nodes and give them different values.",
-            "The order of the names decides which value counts. A renamed or added object then moves a node back, or forth, with the next restart of its agent.",
-            "Change spec.nodeSelector of these objects so that at most one of them selects each node, or give both the same value.",
-        )
-        .with_objects(objects),
-    )
+    Some(Finding::new(&CILIUM_NODE_CONFIG_AMBIGUOUS).with_objects(objects))
 }
+
+const CILIUM_NODE_CONFIG_NAMESPACE: Rule = Rule::risk(
+    "cilium-node-config-namespace",
+    "Cilium does not read these CiliumNodeConfigs, since they are not in its namespace.",
+    "The nodes keep the settings of the whole cluster, so a node that was to move does not.",
+    "Create it in Cilium's namespace.",
+);
 
 fn configs_elsewhere(scene: &Scene<'_>, all: &[Object]) -> Option<Finding> {
     let agent = scene.snapshot.object(Kind::CONFIG_MAP, "cilium-config")?.namespace();
@@ -189,9 +189,7 @@ fn configs_elsewhere(scene: &Scene<'_>, all: &[Object]) -> Option<Finding> {
         return None;
     }
     let fix = format!("Create the object in the namespace {agent}, and delete it here.");
-    let what = "Cilium does not read these CiliumNodeConfigs, since they are not in its namespace.";
-    let why = "The nodes keep the settings of the whole cluster, so a node that was to move does not.";
-    Some(Finding::new("cilium-node-config-namespace", Severity::Risk, what, why, fix).with_objects(objects))
+    Some(Finding::new(&CILIUM_NODE_CONFIG_NAMESPACE).fix(fix).with_objects(objects))
 }
 
 #[cfg(test)]
@@ -324,7 +322,7 @@ mod tests {
             case(&[first, ("y", "kube-system", moved(second), json!({"debug": value}))]).findings(&CHECK)
         };
         let findings = two("true", "false");
-        assert_eq!((findings[0].code, findings[0].objects.len()), ("cilium-node-config-ambiguous", 2));
+        assert_eq!((findings[0].rule.code, findings[0].objects.len()), ("cilium-node-config-ambiguous", 2));
         assert_eq!(findings[0].objects[0].detail, "debug: true on a");
         assert!(two("true", "true").is_empty() && two("false", "false").is_empty());
     }

@@ -7,7 +7,7 @@
 use snapshot::model::{Kind, Object};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Subject};
 use crate::check::{Check, Need};
 use crate::cni::network::subject;
 use crate::cni::support::Cni;
@@ -15,7 +15,7 @@ use crate::workload::agents;
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "distribution",
-    codes: &[("agent-reinstalled", "the distribution of the cluster installs the old CNI's agent again")],
+    rules: &[&AGENT_REINSTALLED],
     needs: &[
         Need::Always(Kind::NODE),
         Need::Always(Kind::DAEMON_SET),
@@ -45,6 +45,21 @@ const UNMANAGED: &str = "/metadata/annotations/helmcharts.helm.cattle.io~1unmana
 /// The directory of kubeadm's certificates in clusters of kubespray.
 const KUBESPRAY: &str = "certificatesDir: /etc/kubernetes/ssl";
 
+const AGENT_REINSTALLED: Rule = Rule::risk(
+    "agent-reinstalled",
+    "The distribution of the cluster installs the old CNI's agent again.\n\n\
+     | distribution | found by | what ends it |\n\
+     |---|---|---|\n\
+     | kOps | label `addon.kops.k8s.io/name` of the agent | `networking: {cni: {}}` in the cluster's spec |\n\
+     | EKS | label `app.kubernetes.io/instance: aws-vpc-cni` of the agent | `aws eks delete-addon --cluster-name CLUSTER --addon-name vpc-cni --preserve` |\n\
+     | RKE2 | HelmChart of the old CNI | annotation `helmcharts.helm.cattle.io/unmanaged=true` of the HelmChart, then `cni: none` in config.yaml |\n\
+     | k3s | version of kubelet, with Flannel | `--flannel-backend=none` |\n\
+     | kubespray | `certificatesDir` in kubeadm-config | `kube_network_plugin: cni` |\n\
+     | Talos | osImage of a node, with Flannel | `cluster: {network: {cni: {name: none}}}` in the machine configuration |",
+    "At its next update or restart it brings back the agent that the migration has removed, with its conf and its rules. On a node without Crossfade, new pods then get the old network.",
+    "Before the old agent is deleted at the end, let the distribution forget it, by the setting of the table. Where no object shows that it does, accept this finding with a waiver.",
+);
+
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let marks = [labelled_objects(scene), charts(scene), unmarked_nodes(scene)].concat();
     let (objects, ways): (Vec<Subject>, Vec<String>) = marks.into_iter().unzip();
@@ -53,14 +68,10 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         ways.join("; ")
     );
     let reinstalled = (!objects.is_empty()).then(|| {
-        Finding::new(
-            "agent-reinstalled",
-            Severity::Risk,
-            format!("The distribution of this cluster installs the agent of {} again.", scene.from),
-            "At its next update or restart it brings back the agent that the migration has removed, with its conf and its rules. On a node without Crossfade, new pods then get the old network.",
-            fix,
-        )
-        .with_objects(objects)
+        Finding::new(&AGENT_REINSTALLED)
+            .what(format!("The distribution of this cluster installs the agent of {} again.", scene.from))
+            .fix(fix)
+            .with_objects(objects)
     });
     reinstalled.into_iter().collect()
 }
@@ -205,7 +216,7 @@ mod tests {
             (kubeadm("/etc/kubernetes/pki"), Cni::Calico, None),
         ] {
             let findings = Case::from_yaml(&cluster).pair(from, Cni::Antrea).findings(&CHECK);
-            let named = findings.first().map(|finding| (finding.code, objects(finding)));
+            let named = findings.first().map(|finding| (finding.rule.code, objects(finding)));
             assert_eq!(
                 named,
                 detail.map(|detail| ("agent-reinstalled", vec![detail.to_owned()])),

@@ -5,31 +5,30 @@ use std::collections::BTreeSet;
 use snapshot::model::{Kind, Meta, Pod, Workload};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
-use crate::cni::driver::Feature;
 use crate::cni::network::is_yes;
 use crate::cni::support::Cni;
-use crate::cni::{calico as felix, cilium};
+use crate::cni::{aws_vpc, calico, cilium};
 use crate::workload::Place;
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "features",
-    codes: &[
-        ("feature-aws-custom-networking", "pods get addresses of other subnets by ENIConfigs"),
-        ("feature-aws-security-groups", "pods have security groups of their own"),
-        ("feature-bandwidth", "pods limit their bandwidth"),
-        ("feature-bgp", "routers outside learn the pod range from the old CNI"),
-        ("feature-ebpf", "the old CNI's eBPF data plane is on"),
-        ("feature-egress-gateway", "traffic leaves through egress gateways of the old CNI"),
-        ("feature-fixed-addresses", "pods ask for addresses of the old network by number"),
-        ("feature-floating-ips", "pods have floating addresses"),
-        ("feature-host-endpoints", "policies protect the nodes themselves"),
-        ("feature-ip-reservations", "addresses of the old network are reserved"),
-        ("feature-kube-proxy", "no kube-proxy is in the cluster"),
-        ("feature-policy-engine", "another program than the old CNI enforces the policies of its pods"),
-        ("feature-pool-selection", "pods, namespaces or nodes choose their pool"),
-        ("feature-wireguard", "the old CNI encrypts traffic between nodes, and the new one does not"),
+    rules: &[
+        &aws_vpc::features::FEATURE_AWS_CUSTOM_NETWORKING,
+        &aws_vpc::features::FEATURE_AWS_SECURITY_GROUPS,
+        &FEATURE_BANDWIDTH,
+        &calico::features::FEATURE_BGP,
+        &calico::features::FEATURE_EBPF,
+        &calico::features::FEATURE_EGRESS_GATEWAY,
+        &calico::features::FEATURE_FIXED_ADDRESSES,
+        &calico::features::FEATURE_FLOATING_IPS,
+        &calico::features::FEATURE_HOST_ENDPOINTS,
+        &calico::features::FEATURE_IP_RESERVATIONS,
+        &FEATURE_KUBE_PROXY,
+        &aws_vpc::features::FEATURE_POLICY_ENGINE,
+        &calico::features::FEATURE_POOL_SELECTION,
+        &calico::features::FEATURE_WIREGUARD,
     ],
     needs: &[
         Need::Always(Kind::NODE),
@@ -53,20 +52,21 @@ pub(in crate::check) const CHECK: Check = Check {
 };
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    let feature_finding = |feature: &Feature| {
-        let objects = (feature.find)(scene);
-        let Feature { code, severity, what, why, .. } = feature;
-        let finding = || Finding::new(code, *severity, *what, *why, feature.fix(scene.to));
-        (!objects.is_empty()).then(|| finding().with_objects(objects))
-    };
     let lists = scene.from.facts().features.iter().filter(|(cni, _)| *cni != scene.to);
     lists
         .flat_map(|(_, features)| *features)
-        .filter_map(feature_finding)
+        .filter_map(|feature| feature.finding(scene))
         .chain(bandwidth(scene))
         .chain(kube_proxy(scene))
         .collect()
 }
+
+const FEATURE_BANDWIDTH: Rule = Rule::note(
+    "feature-bandwidth",
+    "Pods limit their bandwidth by annotations.",
+    "The plugin bandwidth of the old network's configuration enforces the limits. Cilium does so only with its Bandwidth Manager, so the pods have no limit on the new network.",
+    "After the migration, set the Helm value bandwidthManager.enabled=true. It needs eBPF in place of kube-proxy for some modes, so do not do this during the migration.",
+);
 
 /// *Source*: Cilium's documentation, "Bandwidth Manager": egress only in releases before 1.18, and only if enabled.
 fn bandwidth(scene: &Scene<'_>) -> Option<Finding> {
@@ -78,12 +78,16 @@ fn bandwidth(scene: &Scene<'_>) -> Option<Finding> {
     let objects = pods_with_annotation(scene, |key| {
         matches!(key, "kubernetes.io/ingress-bandwidth" | "kubernetes.io/egress-bandwidth")
     });
-    let what = "Pods limit their bandwidth by annotations.";
-    let why = "The plugin bandwidth of the old network's configuration enforces the limits. Cilium does so only with its Bandwidth Manager, so the pods have no limit on the new network.";
-    let fix = "After the migration, set the Helm value bandwidthManager.enabled=true. It needs eBPF in place of kube-proxy for some modes, so do not do this during the migration.";
-    (!objects.is_empty())
-        .then(|| Finding::new("feature-bandwidth", Severity::Note, what, why, fix).with_objects(objects))
+    (!objects.is_empty()).then(|| Finding::new(&FEATURE_BANDWIDTH).with_objects(objects))
 }
+
+const FEATURE_KUBE_PROXY: Rule = Rule::risk(
+    "feature-kube-proxy",
+    "No kube-proxy is in the snapshot, or its DaemonSet selects no node.\n\n\
+     It blocks where Calico's eBPF data plane is on.",
+    "Both networks share one kube-proxy during the migration. If the old CNI replaces it, Services do not work for pods of the new network, and stop for all when the old CNI goes. k3s has a kube-proxy that no snapshot shows.",
+    "Install it, or accept the finding on k3s.",
+);
 
 /// Without kube-proxy, another program replaces it: nothing is said where the new CNI may go on doing so.
 fn kube_proxy(scene: &Scene<'_>) -> Option<Finding> {
@@ -98,13 +102,12 @@ fn kube_proxy(scene: &Scene<'_>) -> Option<Finding> {
     if snapshot.pods.iter().any(|pod| pod.name().starts_with("kube-proxy")) {
         return None;
     }
-    let by_calico = felix::find_enabled(snapshot, "bpfEnabled");
+    let by_calico = calico::find_enabled(snapshot, "bpfEnabled");
     let severity = if by_calico.is_empty() { Severity::Risk } else { Severity::Blocks };
     let what = match daemon_set {
         Some(_) => "No kube-proxy runs: its DaemonSet selects no node.",
         None => "No kube-proxy is in the snapshot, neither as a DaemonSet nor as pods.",
     };
-    let why = "Both networks share one kube-proxy during the migration. If the old CNI replaces it, Services do not work for pods of the new network, and stop for all when the old CNI goes. k3s has a kube-proxy that no snapshot shows.";
     let fix = "On k3s, accept this finding with a waiver. Else install kube-proxy (kubeadm: kubeadm init phase addon kube-proxy), wait until its pods are Ready, and then turn the replacement in the old CNI off. Let the new CNI replace kube-proxy after the migration, as a change of its own.";
     let unpark = daemon_set.map(|workload| {
         let keys = workload.spec.template.spec.node_selector.keys().filter(|key| key.as_ref() != "kubernetes.io/os");
@@ -120,7 +123,10 @@ fn kube_proxy(scene: &Scene<'_>) -> Option<Finding> {
         .map(|workload| Subject::from_meta(Kind::DAEMON_SET, &workload.metadata).detail("selects no node"));
     let fix = unpark.unwrap_or_else(|| fix.to_owned());
     Some(
-        Finding::new("feature-kube-proxy", severity, what, why, fix)
+        Finding::new(&FEATURE_KUBE_PROXY)
+            .severity(severity)
+            .what(what)
+            .fix(fix)
             .with_objects(by_calico.into_iter().chain(parked)),
     )
 }

@@ -7,23 +7,25 @@ use std::collections::BTreeMap;
 use snapshot::model::{Kind, Workload};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Subject};
 use crate::check::{Check, Need};
 use crate::cni::support::{Cni, Strategy};
 use crate::workload::{Agent, Place, Refusal, agents, futures, platform};
 
+pub(crate) use words::{AGENT_NEW_ABSENT, AGENT_OLD_ABSENT};
+
 pub(in crate::check) const CHECK: Check = Check {
     name: "fence",
-    codes: &[
-        ("agent-controller-homeless", "a controller of a CNI can run on no node"),
-        ("agent-missing", "a node would run without an agent that the strategy needs"),
-        ("agent-new-absent", "the new CNI is not installed yet"),
-        ("agent-not-ready", "an agent is not ready on every node that it selects"),
-        ("agent-old-absent", "no DaemonSet of the old CNI is there"),
-        ("agent-restarts", "a new selector would restart an agent on all nodes"),
-        ("agent-twice", "two DaemonSets of one CNI select the same node"),
-        ("fence-mixed", "some nodes run both agents and others one"),
-        ("fence-unproven", "nothing says which labels nodes to come will have"),
+    rules: &[
+        &AGENT_CONTROLLER_HOMELESS,
+        &words::AGENT_MISSING,
+        &AGENT_NEW_ABSENT,
+        &words::AGENT_NOT_READY,
+        &AGENT_OLD_ABSENT,
+        &words::AGENT_RESTARTS,
+        &words::AGENT_TWICE,
+        &words::FENCE_MIXED,
+        &words::FENCE_UNPROVEN,
     ],
     needs: &[
         Need::Always(Kind::NODE),
@@ -63,7 +65,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         findings.extend(find_mixed(scene, &spots));
         findings.extend(words::restarts(&old, &new));
         if futures(scene).is_empty() {
-            findings.push(words::unproven());
+            findings.push(Finding::new(&words::FENCE_UNPROVEN));
         }
     }
     findings.extend(words::unready_finding(old.iter().chain(&new)));
@@ -150,7 +152,7 @@ fn find_doubled(spots: &[Spot<'_>]) -> Option<Finding> {
             }
         }
     }
-    (!objects.is_empty()).then(|| words::doubled_finding().with_objects(objects))
+    (!objects.is_empty()).then(|| Finding::new(&words::AGENT_TWICE).with_objects(objects))
 }
 
 /// Where nodes are replaced, every node runs both agents, or every node exactly one; the agents of the Amazon VPC CNI and Cilium never share a node.
@@ -189,6 +191,13 @@ fn find_mixed(scene: &Scene<'_>, spots: &[Spot<'_>]) -> Option<Finding> {
     )
 }
 
+const AGENT_CONTROLLER_HOMELESS: Rule = Rule::blocks(
+    "agent-controller-homeless",
+    "Controllers of a CNI can run on no node.",
+    "Without its controller an agent gets no address range, and start-up taints stay on the nodes.",
+    r#"Correct the node selector, or tolerate the taints: `kubectl -n NAMESPACE patch deployment NAME --type merge -p '{"spec":{"template":{"spec":{"tolerations":[{"operator":"Exists"}]}}}}'`"#,
+);
+
 /// Controllers that no node takes.
 fn homeless(scene: &Scene<'_>) -> Option<Finding> {
     let is_controller = |deployment: &&Workload| {
@@ -215,24 +224,8 @@ fn homeless(scene: &Scene<'_>) -> Option<Finding> {
             objects.push(Subject::from_meta(Kind::DEPLOYMENT, &deployment.metadata).detail(why));
         }
     }
-    let what = "Controllers of a CNI can run on no node.";
-    let why = "Without its controller an agent gets no address range, and start-up taints stay on the nodes.";
-    let fix = |objects: &[Subject]| {
-        let to_text = |subject: &Subject| {
-            format!(
-                "kubectl -n {} patch deployment {} --type merge -p '{{\"spec\":{{\"template\":{{\"spec\":{{\"tolerations\":[{{\"operator\":\"Exists\"}}]}}}}}}}}'",
-                subject.namespace, subject.name
-            )
-        };
-        format!(
-            "Correct the node selector, or tolerate the taints: {}",
-            objects.iter().map(to_text).collect::<Vec<_>>().join("; ")
-        )
-    };
-    (!objects.is_empty()).then(|| {
-        Finding::new("agent-controller-homeless", Severity::Blocks, what, why, fix(&objects))
-            .with_objects(objects)
-    })
+    (!objects.is_empty())
+        .then(|| Finding::new(&AGENT_CONTROLLER_HOMELESS).with_commands(&objects).with_objects(objects))
 }
 
 #[cfg(test)]

@@ -9,17 +9,14 @@ use types::policy::{Join, RESTART, Side};
 use types::profile::Profiles;
 
 use crate::check::cni::strategy::needs_host_routes;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Subject};
 use crate::check::{Check, Need, Scene};
 use crate::cni::support::{Cni, Strategy};
 use crate::workload::{groups, platform};
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "join",
-    codes: &[
-        ("join-refused", "a network does not join or leave pods that run, so they restart more than once"),
-        ("pod-join-refused", "no network joins or leaves a pod that runs, so it restarts in each pass"),
-    ],
+    rules: &[&JOIN_REFUSED, &POD_JOIN_REFUSED],
     needs: &[Need::Always(Kind::NODE), Need::Always(Kind::POD), Need::Always(Kind::RUNTIME_CLASS)],
     run,
 };
@@ -88,6 +85,14 @@ fn joins(cni: Cni) -> bool {
     Profiles::built_in().find(cni.into_str()).is_some_and(|profile| profile.join == Join::Works)
 }
 
+const JOIN_REFUSED: Rule = Rule::note(
+    "join-refused",
+    "Networks do not join or leave running pods, so pods restart more than once.\n\n\
+     Its profile refuses it, or nodes do not report it: in `joins` of the annotation `crossfade/observed`, they say which networks join and leave their running pods. What a node reports counts before the profile.",
+    "With the strategy double, a pod restarts once, in pass 2, if the new network joins it in pass 1 and the old network leaves it in pass 3. Where the new network cannot join, or the old one cannot leave, each pod restarts once more.",
+    r#"In node.json of each node, set `"joinPods": true` beside `"desired": "node-annotation"`. Try a CNI that its profile refuses on one node, then write `"join": "works"` into [the policy](policy.md#networks-that-join-running-pods). Calico needs host routes and never joins a running pod: use --strategy bridge. Or accept the restarts."#,
+);
+
 fn find_refused(refusals: &[Refusal<'_>]) -> Option<Finding> {
     let mut objects = Vec::new();
     for refusal in refusals {
@@ -106,9 +111,7 @@ fn find_refused(refusals: &[Refusal<'_>]) -> Option<Finding> {
     if objects.is_empty() {
         return None;
     }
-    let what = "Networks do not join or leave running pods, so pods restart more than once.";
-    let why = "With the strategy double, a pod restarts once, in pass 2, if the new network joins it in pass 1 and the old network leaves it in pass 3. Where the new network cannot join, or the old one cannot leave, each pod restarts once more.";
-    Some(Finding::new("join-refused", Severity::Note, what, why, fix(refusals)).with_objects(objects))
+    Some(Finding::new(&JOIN_REFUSED).fix(fix(refusals)).with_objects(objects))
 }
 
 fn fix(refusals: &[Refusal<'_>]) -> String {
@@ -135,6 +138,14 @@ fn fix(refusals: &[Refusal<'_>]) -> String {
     steps.join(" ")
 }
 
+const POD_JOIN_REFUSED: Rule = Rule::note(
+    "pod-join-refused",
+    "No network joins or leaves these pods while they run, so they restart in each pass.\n\n\
+     Their runtime handler reads interfaces only at its start, or they have the annotation `crossfade/restart: \"true\"`. Where neither network joins running pods (`join-refused`), every pod restarts in each pass, and none is listed here.",
+    "With the strategy double, such a pod restarts three times, and every other pod may do with one restart. A virtual machine (Kata) and gVisor read the interfaces of a sandbox only when it starts. Of a runtime handler that is not known here, the node decides by the runtime's type. Pods that a node's policy names in pods.restart are not listed: only the node knows them.",
+    "Remove the annotation crossfade/restart from those pods and templates whose programs bear an interface that comes and goes. Nothing else changes what the others need: the migration restarts them within their budgets. Accept this finding with a waiver.",
+);
+
 /// Pods that restart in each pass, by what makes them.
 fn restarted_pods(scene: &Scene<'_>) -> Option<Finding> {
     let mut objects = Vec::new();
@@ -146,11 +157,7 @@ fn restarted_pods(scene: &Scene<'_>) -> Option<Finding> {
             .find_map(|pod| restart_reason(scene, pod));
         objects.extend(reason.map(|reason| group.owner.subject().detail(reason)));
     }
-    let what = "No network joins or leaves these pods while they run, so they restart in each pass.";
-    let why = "With the strategy double, such a pod restarts three times, and every other pod may do with one restart. A virtual machine (Kata) and gVisor read the interfaces of a sandbox only when it starts. Of a runtime handler that is not known here, the node decides by the runtime's type. Pods that a node's policy names in pods.restart are not listed: only the node knows them.";
-    let fix = "Remove the annotation crossfade/restart from those pods and templates whose programs bear an interface that comes and goes. Nothing else changes what the others need: the migration restarts them within their budgets. Accept this finding with a waiver.";
-    (!objects.is_empty())
-        .then(|| Finding::new("pod-join-refused", Severity::Note, what, why, fix).with_objects(objects))
+    (!objects.is_empty()).then(|| Finding::new(&POD_JOIN_REFUSED).with_objects(objects))
 }
 
 /// Why no network joins or leaves the pod while it runs; none if nothing in the cluster says so.

@@ -4,7 +4,7 @@ use serde_json::Value;
 use snapshot::model::{Kind, Object};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::cidr;
 use crate::cni::cilium;
@@ -15,15 +15,12 @@ use snapshot::Range;
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "meaning",
-    codes: &[
-        ("meaning-end-port", "rules for a range of ports need a newer release of the new CNI"),
-        ("meaning-external-local", "Services send traffic to pods of the receiving node only"),
-        (
-            "meaning-ip-block",
-            "rules by address that cover pods or nodes, which Cilium does not match by address",
-        ),
-        ("meaning-named-port", "rules name ports by their names"),
-        ("meaning-sctp", "SCTP is used, and Cilium drops it unless it is switched on"),
+    rules: &[
+        &MEANING_END_PORT,
+        &MEANING_EXTERNAL_LOCAL,
+        &MEANING_IP_BLOCK,
+        &MEANING_NAMED_PORT,
+        &MEANING_SCTP,
     ],
     needs: &[
         Need::Always(Kind::NODE),
@@ -71,6 +68,13 @@ fn ports(policy: &Object) -> impl Iterator<Item = &Value> {
     rules(policy).flat_map(|(_, ports)| ports)
 }
 
+const MEANING_IP_BLOCK: Rule = Rule::risk(
+    "meaning-ip-block",
+    "NetworkPolicies have ipBlocks that cover pods or nodes, and Cilium matches only addresses outside the cluster by an ipBlock.",
+    "Once Cilium enforces policies, such a rule no longer allows pods, not even one with 0.0.0.0/0. Traffic from nodes, such as that of ingress controllers with the nodes' network, is refused too.",
+    "In each rule, add a peer that selects the pods: {podSelector: {}, namespaceSelector: {}} for all of them, or the labels that are meant. For nodes, set the Helm value policyCIDRMatchMode=nodes. Both mean the same to the old CNI, so do it before the migration.",
+);
+
 /// *Source*: Cilium's documentation, "Layer 3 policies", CIDR based; cilium/cilium#9209, #19601; PR 27464 (policy-cidr-match-mode).
 fn ip_blocks(scene: &Scene<'_>) -> Option<Finding> {
     let claims = cidr::gather(scene);
@@ -105,12 +109,16 @@ fn ip_blocks(scene: &Scene<'_>) -> Option<Finding> {
             },
         )
     });
-    let what = "NetworkPolicies have ipBlocks that cover pods or nodes, and Cilium matches only addresses outside the cluster by an ipBlock.";
-    let why = "Once Cilium enforces policies, such a rule no longer allows pods, not even one with 0.0.0.0/0. Traffic from nodes, such as that of ingress controllers with the nodes' network, is refused too.";
-    let fix = "In each rule, add a peer that selects the pods: {podSelector: {}, namespaceSelector: {}} for all of them, or the labels that are meant. For nodes, set the Helm value policyCIDRMatchMode=nodes. Both mean the same to the old CNI, so do it before the migration.";
-    (!objects.is_empty())
-        .then(|| Finding::new("meaning-ip-block", Severity::Risk, what, why, fix).with_objects(objects))
+    (!objects.is_empty()).then(|| Finding::new(&MEANING_IP_BLOCK).with_objects(objects))
 }
+
+const MEANING_END_PORT: Rule = Rule::risk(
+    "meaning-end-port",
+    "NetworkPolicies have rules for ranges of ports (endPort).\n\n\
+     It is a note where the release of Cilium is not known.",
+    "Releases of Cilium before 1.16 read the first port of a range only, so the others are refused once Cilium enforces policies.",
+    "Install Cilium 1.16 or later, or write one entry for each port of the range.",
+);
 
 /// *Source*: cilium/cilium#32807, released with 1.16.0; #28684: earlier releases accept such rules and ignore `endPort`.
 fn end_ports(scene: &Scene<'_>) -> Option<Finding> {
@@ -122,23 +130,29 @@ fn end_ports(scene: &Scene<'_>) -> Option<Finding> {
     let objects = having(scene, |policy| {
         Some(format!("endPort {}", ports(policy).find_map(|port| port.get("endPort"))?))
     });
-    let what = "NetworkPolicies have rules for ranges of ports (endPort).";
-    let why = "Releases of Cilium before 1.16 read the first port of a range only, so the others are refused once Cilium enforces policies.";
-    let fix = "Install Cilium 1.16 or later, or write one entry for each port of the range.";
-    (!objects.is_empty())
-        .then(|| Finding::new("meaning-end-port", severity, what, why, fix).with_objects(objects))
+    (!objects.is_empty()).then(|| Finding::new(&MEANING_END_PORT).severity(severity).with_objects(objects))
 }
+
+const MEANING_NAMED_PORT: Rule = Rule::note(
+    "meaning-named-port",
+    "NetworkPolicies name ports by their names.",
+    "Each CNI finds the number of a name in another way, above all where pods give one name different numbers, and in rules for outgoing traffic. A name that is not found allows nothing.",
+    "Try these policies with the new CNI before the migration, or write the numbers instead of the names.",
+);
 
 fn named_ports(scene: &Scene<'_>) -> Option<Finding> {
     let objects = having(scene, |policy| {
         Some(format!("port {}", ports(policy).find_map(|port| port.get("port")?.as_str())?))
     });
-    let what = "NetworkPolicies name ports by their names.";
-    let why = "Each CNI finds the number of a name in another way, above all where pods give one name different numbers, and in rules for outgoing traffic. A name that is not found allows nothing.";
-    let fix = "Try these policies with the new CNI before the migration, or write the numbers instead of the names.";
-    (!objects.is_empty())
-        .then(|| Finding::new("meaning-named-port", Severity::Note, what, why, fix).with_objects(objects))
+    (!objects.is_empty()).then(|| Finding::new(&MEANING_NAMED_PORT).with_objects(objects))
 }
+
+const MEANING_EXTERNAL_LOCAL: Rule = Rule::note(
+    "meaning-external-local",
+    "Services with externalTrafficPolicy Local send outside traffic to pods of the receiving node only.",
+    "While a node's pods move, the node has no endpoint and drops what a load balancer still sends to it. A load balancer with slow health checks goes on for up to a minute. Pods that call such an address count as outside if kube-proxy's clusterCIDR does not cover their range.",
+    "Take each node out of the load balancer before its pods move (label node.kubernetes.io/exclude-from-external-load-balancers), or set externalTrafficPolicy to Cluster for the time of the migration. See also the finding old-range-settings.",
+);
 
 /// *Source*: Kubernetes' documentation, "Create an external load balancer", preserving the client source IP.
 fn external_local(scene: &Scene<'_>) -> Option<Finding> {
@@ -149,13 +163,15 @@ fn external_local(scene: &Scene<'_>) -> Option<Finding> {
         .filter(|service| service.spec.external_traffic_policy.as_ref() == "Local");
     let objects: Vec<Subject> =
         local.map(|service| Subject::from_meta(Kind::SERVICE, &service.metadata)).collect();
-    let what =
-        "Services with externalTrafficPolicy Local send outside traffic to pods of the receiving node only.";
-    let why = "While a node's pods move, the node has no endpoint and drops what a load balancer still sends to it. A load balancer with slow health checks goes on for up to a minute. Pods that call such an address count as outside if kube-proxy's clusterCIDR does not cover their range.";
-    let fix = "Take each node out of the load balancer before its pods move (label node.kubernetes.io/exclude-from-external-load-balancers), or set externalTrafficPolicy to Cluster for the time of the migration. See also the finding old-range-settings.";
-    (!objects.is_empty())
-        .then(|| Finding::new("meaning-external-local", Severity::Note, what, why, fix).with_objects(objects))
+    (!objects.is_empty()).then(|| Finding::new(&MEANING_EXTERNAL_LOCAL).with_objects(objects))
 }
+
+const MEANING_SCTP: Rule = Rule::risk(
+    "meaning-sctp",
+    "Services or NetworkPolicies use SCTP, and Cilium's support for it is off.",
+    "Without it, Cilium drops SCTP packets of its pods, whatever the policies say.",
+    "Install Cilium with the Helm value sctp.enabled=true. Its documentation lists what does not work with SCTP, such as port translation by eBPF.",
+);
 
 /// *Source*: Cilium's documentation, "SCTP support".
 fn sctp(scene: &Scene<'_>) -> Option<Finding> {
@@ -172,11 +188,7 @@ fn sctp(scene: &Scene<'_>) -> Option<Finding> {
     objects.extend(
         has_sctp.map(|service| Subject::from_meta(Kind::SERVICE, &service.metadata).detail("SCTP port")),
     );
-    let what = "Services or NetworkPolicies use SCTP, and Cilium's support for it is off.";
-    let why = "Without it, Cilium drops SCTP packets of its pods, whatever the policies say.";
-    let fix = "Install Cilium with the Helm value sctp.enabled=true. Its documentation lists what does not work with SCTP, such as port translation by eBPF.";
-    (!objects.is_empty())
-        .then(|| Finding::new("meaning-sctp", Severity::Risk, what, why, fix).with_objects(objects))
+    (!objects.is_empty()).then(|| Finding::new(&MEANING_SCTP).with_objects(objects))
 }
 
 #[cfg(test)]

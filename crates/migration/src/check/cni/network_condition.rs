@@ -3,14 +3,14 @@
 use snapshot::model::{Kind, Node};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::cilium;
 use crate::cni::support::Cni;
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "network-condition",
-    codes: &[("network-condition-at-end", "the end of the old CNI makes its nodes unavailable")],
+    rules: &[&NETWORK_CONDITION_AT_END],
     needs: &[Need::Always(Kind::NODE), Need::To(Cni::Cilium, Kind::CONFIG_MAP)],
     run,
 };
@@ -23,6 +23,14 @@ const CALICO_IS_UP: &str = "CalicoIsUp";
 ///
 /// *Source*: cilium/cilium: operator/watchers/node_taint.go.
 const TAKES_OVER: &str = "set-cilium-is-up-condition";
+
+const NETWORK_CONDITION_AT_END: Rule = Rule::risk(
+    "network-condition-at-end",
+    "When Calico's agent ends on a node, it says that the network of this node is unavailable.\n\n\
+     It is a note where Cilium takes the condition back.",
+    "Kubernetes keeps new pods away from a node with this condition. Autoscalers, machine controllers and node repair of clouds replace such nodes, all of them at once if all agents end at once.",
+    "Let cilium-operator run when you delete Calico's agents. Without Cilium, pause autoscalers and node repair, and patch the condition of each node as soon as the agents are gone.",
+);
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let is_up = |node: &&Node| {
@@ -65,8 +73,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let what = format!(
         "When Calico's agent ends on a node, it says that the network of this node is unavailable, {until}."
     );
-    let why = "Kubernetes keeps new pods away from a node with this condition. Autoscalers, machine controllers and node repair of clouds replace such nodes, all of them at once if all agents end at once.";
-    vec![Finding::new(CHECK.codes[0].0, severity, what, why, fix).with_objects(nodes)]
+    vec![Finding::new(&NETWORK_CONDITION_AT_END).severity(severity).what(what).fix(fix).with_objects(nodes)]
 }
 
 #[cfg(test)]

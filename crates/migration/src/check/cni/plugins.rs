@@ -10,17 +10,13 @@ use snapshot::model::{Kind, Object, Workload};
 use types::profile::Profiles;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::workload::owner;
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "plugins",
-    codes: &[
-        ("multus-attachments", "pods have further interfaces by Multus"),
-        ("multus-master", "nothing says that Multus delegates to Crossfade"),
-        ("plugin-appended", "a program appends its plugin to Crossfade's CNI configuration"),
-    ],
+    rules: &[&MULTUS_ATTACHMENTS, &MULTUS_MASTER, &PLUGIN_APPENDED],
     needs: &[
         Need::Always(Kind::DAEMON_SET),
         Need::Always(Kind::POD),
@@ -53,13 +49,16 @@ fn subjects<'a>(all: &'a [&Workload]) -> impl Iterator<Item = Subject> + use<'a>
     all.iter().map(|workload| Subject::from_meta(Kind::DAEMON_SET, &workload.metadata))
 }
 
+const PLUGIN_APPENDED: Rule = Rule::blocks(
+    "plugin-appended",
+    "Programs append their own plugin to the CNI configuration that sorts first.\n\n\
+     Such programs are istio-cni, linkerd-cni, kuma-cni and consul-cni.",
+    "That is Crossfade's. Crossfade writes it anew without the plugin, the program appends it again, and Crossfade stops repairing a file that another program keeps changing. Pods that start in between have no redirection into their service mesh.",
+    "Name the plugin in both networks' own configurations, after the CNI's plugins, and let the program leave the directory alone: istio-cni with the Helm value cniConfFileName of the old CNI's file, Linkerd without linkerd-cni (its init container, Helm cniEnabled=false). Start a pod of the mesh in each phase and look at its redirection. Then accept this finding with a waiver.",
+);
+
 fn find_appended(all: &[&Workload]) -> Option<Finding> {
-    let what = "Programs append their own plugin to the CNI configuration that sorts first.";
-    let why = "That is Crossfade's. Crossfade writes it anew without the plugin, the program appends it again, and Crossfade stops repairing a file that another program keeps changing. Pods that start in between have no redirection into their service mesh.";
-    let fix = "Name the plugin in both networks' own configurations, after the CNI's plugins, and let the program leave the directory alone: istio-cni with the Helm value cniConfFileName of the old CNI's file, Linkerd without linkerd-cni (its init container, Helm cniEnabled=false). Start a pod of the mesh in each phase and look at its redirection. Then accept this finding with a waiver.";
-    (!all.is_empty()).then(|| {
-        Finding::new("plugin-appended", Severity::Blocks, what, why, fix).with_objects(subjects(all))
-    })
+    (!all.is_empty()).then(|| Finding::new(&PLUGIN_APPENDED).with_objects(subjects(all)))
 }
 
 /// The arguments of Multus name Crossfade's conf.
@@ -69,9 +68,14 @@ fn delegates(multus: &Workload) -> bool {
     words.into_iter().any(|word| word.ends_with(OWN_CONF))
 }
 
+const MULTUS_MASTER: Rule = Rule::risk(
+    "multus-master",
+    "Multus is the first CNI configuration of the nodes, and nothing says that it delegates to Crossfade.",
+    "If Multus calls the old CNI's configuration itself, Crossfade is never called: pods keep the old network whatever phase their node is in.",
+    "Give Multus the argument --multus-master-cni-file-name=01-crossfade.conflist. Of the thick plugin, look at 00-multus.conf on a node, and accept the finding with a waiver.",
+);
+
 fn master(all: &[&Workload]) -> Option<Finding> {
-    let what = "Multus is the first CNI configuration of the nodes, and nothing says that it delegates to Crossfade.";
-    let why = "If Multus calls the old CNI's configuration itself, Crossfade is never called: pods keep the old network whatever phase their node is in.";
     // The API server appends to no list that is not there.
     let add = |workload: &&Workload| {
         let first = workload.spec.template.spec.containers.first();
@@ -91,9 +95,16 @@ fn master(all: &[&Workload]) -> Option<Finding> {
         "Name Crossfade's configuration as Multus' own master: {}. Of the thick plugin, whose settings are in ConfigMap multus-daemon-config, look at 00-multus.conf on a node: its first delegate must be Crossfade. Then accept this finding with a waiver.",
         commands.join("; ")
     );
-    (!all.is_empty())
-        .then(|| Finding::new("multus-master", Severity::Risk, what, why, fix).with_objects(subjects(all)))
+    (!all.is_empty()).then(|| Finding::new(&MULTUS_MASTER).fix(fix).with_objects(subjects(all)))
 }
+
+const MULTUS_ATTACHMENTS: Rule = Rule::note(
+    "multus-attachments",
+    "Pods have further interfaces by Multus.\n\n\
+     It blocks where a definition calls a plugin of the old CNI.",
+    "Crossfade moves a pod's main network and leaves the others to Multus. An interface of a plugin of the old CNI ends with that CNI, and fixed addresses must be free when the pod starts elsewhere.",
+    "Try one pod of each owner: evict it, and look at its interfaces. Replace definitions that call a plugin of the old CNI by others before the migration: kubectl get network-attachment-definitions -A.",
+);
 
 /// Owners of pods with further networks; those whose configuration calls the old CNI end with it.
 fn attachments(scene: &Scene<'_>) -> Option<Finding> {
@@ -124,12 +135,9 @@ fn attachments(scene: &Scene<'_>) -> Option<Finding> {
         attachments.entry(owner(pod).subject()).or_insert(detail);
     }
     let severity = if calls_old { Severity::Blocks } else { Severity::Note };
-    let what = "Pods have further interfaces by Multus.";
-    let why = "Crossfade moves a pod's main network and leaves the others to Multus. An interface of a plugin of the old CNI ends with that CNI, and fixed addresses must be free when the pod starts elsewhere.";
-    let fix = "Try one pod of each owner: evict it, and look at its interfaces. Replace definitions that call a plugin of the old CNI by others before the migration: kubectl get network-attachment-definitions -A.";
     (!attachments.is_empty()).then(|| {
         let subjects = attachments.into_iter().map(|(owner, detail)| owner.detail(detail));
-        Finding::new("multus-attachments", severity, what, why, fix).with_objects(subjects)
+        Finding::new(&MULTUS_ATTACHMENTS).severity(severity).with_objects(subjects)
     })
 }
 
@@ -190,7 +198,7 @@ mod tests {
         let attachments = |networks: &str, kind: &str| {
             let case = Case::new(Cni::Calico, Cni::Cilium, vec![pod(networks), definition(kind)]);
             let findings =
-                case.findings(&CHECK).into_iter().filter(|finding| finding.code == "multus-attachments");
+                case.findings(&CHECK).into_iter().filter(|finding| finding.rule.code == "multus-attachments");
             findings.map(|finding| (finding.severity, objects(&finding))).next()
         };
         assert_eq!(

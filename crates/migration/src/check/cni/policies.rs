@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use snapshot::model::Kind;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Subject};
 use crate::check::{Check, Need};
 use crate::cni::calico;
 use crate::cni::enforcement::{Coverage, KINDS, Phase, enforces, lines};
@@ -14,11 +14,7 @@ use crate::cni::support::{Cni, Strategy};
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "policies",
-    codes: &[
-        ("policies-lost", "the new CNI never enforces policies of this kind"),
-        ("policies-start", "policies that no CNI enforces today hold after the migration"),
-        ("policies-unenforced", "policies do not hold, or only in part, in some phases"),
-    ],
+    rules: &[&POLICIES_LOST, &POLICIES_START, &POLICIES_UNENFORCED],
     needs: &[
         Need::Always(Kind::NETWORK_POLICY),
         Need::Always(Kind::DAEMON_SET),
@@ -66,14 +62,20 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     findings.into_iter().flatten().collect()
 }
 
+const POLICIES_LOST: Rule = Rule::blocks(
+    "policies-lost",
+    "The new CNI never enforces policies of this kind.\n\n\
+     Of AdminNetworkPolicy, BaselineAdminNetworkPolicy and ClusterNetworkPolicy, that depends on the releases and settings of both CNIs ([policies.md](policies.md#policies-of-administrators)).",
+    "They stop to hold for each pod that moves, and never hold again. Nothing reports this: the objects are still there.",
+    "Convert them: `kubectl crossfade policies convert` ([policies.md](policies.md)).",
+);
+
 fn lost_policies(scene: &Scene<'_>, objects: Vec<Subject>) -> Option<Finding> {
     let what =
         format!("{} enforces these policies, and {} enforces none of their kind.", scene.from, scene.to);
-    let why = "They stop to hold for each pod that moves, and never hold again. Nothing reports this: the objects are still there.";
     let fix =
         format!("{} Accept this finding with a waiver for each policy that is rewritten.", rewrite(scene));
-    (!objects.is_empty())
-        .then(|| Finding::new("policies-lost", Severity::Blocks, what, why, fix).with_objects(objects))
+    (!objects.is_empty()).then(|| Finding::new(&POLICIES_LOST).what(what).fix(fix).with_objects(objects))
 }
 
 /// How these policies become policies that the new CNI enforces.
@@ -96,13 +98,24 @@ fn convert(Scene { from, to, .. }: &Scene<'_>) -> String {
     )
 }
 
+const POLICIES_START: Rule = Rule::risk(
+    "policies-start",
+    "No CNI enforces these policies today, and the new CNI will.",
+    "These policies have never held here, so it is unknown whether they allow what the applications need. They begin to hold when the new CNI enforces them, for all at once or pod by pod.",
+    "Try each policy with the new CNI in a test cluster, or watch its verdicts first (Cilium: Helm value policyAuditMode=true in the stage finish). Delete those that are not meant any more.",
+);
+
 fn start(scene: &Scene<'_>, objects: Vec<Subject>) -> Option<Finding> {
     let what = format!("{} enforces no policies of this kind, and {} does.", scene.from, scene.to);
-    let why = "These policies have never held here, so it is unknown whether they allow what the applications need. They begin to hold when the new CNI enforces them, for all at once or pod by pod.";
-    let fix = "Try each policy with the new CNI in a test cluster, or watch its verdicts first (Cilium: Helm value policyAuditMode=true in the stage finish). Delete those that are not meant any more.";
-    (!objects.is_empty())
-        .then(|| Finding::new("policies-start", Severity::Risk, what, why, fix).with_objects(objects))
+    (!objects.is_empty()).then(|| Finding::new(&POLICIES_START).what(what).with_objects(objects))
 }
+
+const POLICIES_UNENFORCED: Rule = Rule::risk(
+    "policies-unenforced",
+    "These policies do not hold in every phase of the migration.",
+    "Between the first moved pod and the end, pods accept connections that the policies forbid. An attacker who waits for this has hours or days.",
+    "Decide for each policy whether the cluster may be without it for this time, and accept this finding with a waiver for each of them: plan asks for them by name. For the others, filter elsewhere in the meantime (security groups, a service mesh, the application), or move their pods last and in one go.",
+);
 
 /// Policies that hold today and not in every phase, with the phases.
 fn find_unenforced(scene: &Scene<'_>) -> Option<Finding> {
@@ -125,11 +138,7 @@ fn find_unenforced(scene: &Scene<'_>) -> Option<Finding> {
             .collect::<Vec<_>>()
     };
     let objects: Vec<Subject> = weak.iter().flat_map(about).collect();
-    let what = "These policies do not hold in every phase of the migration.";
-    let why = "Between the first moved pod and the end, pods accept connections that the policies forbid. An attacker who waits for this has hours or days.";
-    let fix = "Decide for each policy whether the cluster may be without it for this time, and accept this finding with a waiver for each of them: plan asks for them by name. For the others, filter elsewhere in the meantime (security groups, a service mesh, the application), or move their pods last and in one go.";
-    (!objects.is_empty())
-        .then(|| Finding::new("policies-unenforced", Severity::Risk, what, why, fix).with_objects(objects))
+    (!objects.is_empty()).then(|| Finding::new(&POLICIES_UNENFORCED).with_objects(objects))
 }
 
 #[cfg(test)]
@@ -144,7 +153,7 @@ mod tests {
         case.strategy = strategy;
         case.findings(&CHECK)
             .into_iter()
-            .map(|finding| (finding.code, finding.objects[0].detail.clone()))
+            .map(|finding| (finding.rule.code, finding.objects[0].detail.clone()))
             .collect()
     }
 

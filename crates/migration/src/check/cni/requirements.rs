@@ -3,24 +3,32 @@
 use snapshot::model::Kind;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::cni::requirements::{Requirement, State, for_migration};
 
-const NOT_MET: &str = "requirement-not-met";
-const UNKNOWN: &str = "requirement-unknown";
+const REQUIREMENT_NOT_MET: Rule = Rule::blocks(
+    "requirement-not-met",
+    "The cluster does not meet a requirement of the migration: the pair of CNIs, the strategy, a version or a mode.\n\n\
+     Another finding that says the same in more detail stands for it, if that one blocks, too.",
+    "Such a migration was not shown to work.",
+    "What the row of `kubectl crossfade check --requirements` says.",
+);
 
-/// The codes of these findings.
-pub(in crate::check) const CODES: [(&str, &str); 2] = [
-    (NOT_MET, "the cluster does not have what the migration requires"),
-    (UNKNOWN, "it is unknown whether the cluster has what the migration requires"),
-];
+const REQUIREMENT_UNKNOWN: Rule = Rule::blocks(
+    "requirement-unknown",
+    "The snapshot does not show whether the cluster meets a requirement.",
+    "Missing evidence is no evidence that all is well.",
+    "Take a snapshot that has the named kinds, or accept the requirement by a waiver once you have looked yourself.",
+);
+
+pub(in crate::check) const RULES: &[&Rule] = &[&REQUIREMENT_NOT_MET, &REQUIREMENT_UNKNOWN];
 
 /// The requirements that are not met, or of which that is not known. What another finding says in more detail is left out, but a requirement that is not met
 /// only where that finding blocks as well.
 pub(in crate::check) fn findings(scene: &Scene<'_>, others: &[Finding]) -> Vec<Finding> {
     let is_hidden = |row: &Requirement, candidate: &Finding| {
-        let mut same = others.iter().filter(|other| row.found_by.contains(&other.code));
-        same.any(|other| candidate.code == UNKNOWN || other.severity == Severity::Blocks)
+        let mut same = others.iter().filter(|other| row.found_by.contains(&other.rule));
+        same.any(|other| candidate.rule == &REQUIREMENT_UNKNOWN || other.severity == Severity::Blocks)
     };
     for_migration(scene.from, scene.to)
         .filter(|row| row.missing_kinds(scene.snapshot).is_empty())
@@ -39,10 +47,10 @@ pub(in crate::check) fn missing_kinds(scene: &Scene<'_>) -> impl Iterator<Item =
 
 fn finding(requirement: &Requirement, scene: &Scene<'_>) -> Option<Finding> {
     let row = requirement.row(scene);
-    let code = match row.state {
+    let rule = match row.state {
         State::Met { .. } => return None,
-        State::NotMet { .. } => NOT_MET,
-        State::Unknown { .. } => UNKNOWN,
+        State::NotMet { .. } => &REQUIREMENT_NOT_MET,
+        State::Unknown { .. } => &REQUIREMENT_UNKNOWN,
     };
     let (_, _, fix) = row.state.words();
     // A waiver names the one that it accepts.
@@ -52,10 +60,8 @@ fn finding(requirement: &Requirement, scene: &Scene<'_>) -> Option<Finding> {
         name: row.name.into(),
         detail: String::new(),
     };
-    Some(
-        Finding::new(code, Severity::Blocks, format!("{}.", row.sentence()), row.why, fix)
-            .with_objects([subject]),
-    )
+    let finding = Finding::new(rule).what(format!("{}.", row.sentence())).why(row.why).fix(fix);
+    Some(finding.with_objects([subject]))
 }
 
 #[cfg(test)]
@@ -75,7 +81,7 @@ mod tests {
     fn list_findings(snapshot: &Snapshot, to: Cni, others: &[Finding]) -> Vec<(&'static str, String)> {
         let config = Config::default();
         let scene = Scene { snapshot, config: &config, from: Cni::Calico, to, strategy: Strategy::Double };
-        let describe = |finding: &Finding| (finding.code, finding.objects[0].to_string());
+        let describe = |finding: &Finding| (finding.rule.code, finding.objects[0].to_string());
         findings(&scene, others).iter().map(describe).collect()
     }
 
@@ -113,7 +119,7 @@ mod tests {
                 .collect()
         };
         assert!([ranges, version].iter().all(|name| names(&[]).iter().any(|item| item == name)));
-        let finding = Finding::new("cidr-unknown", Severity::Risk, "", "", "");
+        let finding = Finding::new(&crate::check::CIDR_UNKNOWN).severity(Severity::Risk);
         let left = names(&[finding]);
         assert!(
             !left.iter().any(|item| item == ranges) && left.iter().any(|item| item == version),
@@ -123,10 +129,10 @@ mod tests {
 
     #[test]
     fn the_findings_that_say_the_same_exist() {
-        let codes: Vec<&str> = crate::check::codes().into_iter().map(|(code, _)| code).collect();
+        let rules = crate::check::rules();
         for pair in crate::cni::requirements::PAIRS {
             for row in for_migration(pair.from, pair.to) {
-                let unknown: Vec<_> = row.found_by.iter().filter(|code| !codes.contains(code)).collect();
+                let unknown: Vec<_> = row.found_by.iter().filter(|rule| !rules.contains(rule)).collect();
                 assert!(unknown.is_empty(), "{}: no check reports {unknown:?}", row.name);
             }
         }

@@ -7,18 +7,18 @@ use types::profile::Profiles;
 
 use crate::check::Check;
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Subject};
 use crate::cni::support::{Cni, Strategy};
 
-pub(in crate::check) const CHECK: Check = Check {
-    name: "strategy",
-    codes: &[(
-        "strategy-host-routes",
-        "a CNI is a pod's second network by routes that Crossfade adds to the nodes",
-    )],
-    needs: &[],
-    run,
-};
+pub(in crate::check) const CHECK: Check =
+    Check { name: "strategy", rules: &[&STRATEGY_HOST_ROUTES], needs: &[], run };
+
+const STRATEGY_HOST_ROUTES: Rule = Rule::risk(
+    "strategy-host-routes",
+    "With the strategy `double`, a CNI (Calico) is a pod's second network by routes that Crossfade adds to the nodes.",
+    "Its agent routes a pod's main address to its own interface, so Crossfade adds routes to the nodes that come before the agent's. With the strategy bridge it is the only network of every pod that it attaches, and its agent, its policies and its address collection stay right.",
+    r#"Use --strategy bridge. If nodes cannot forward between both networks, follow docs/policy.md, "Before Calico is the second network", and accept this finding with a waiver."#,
+);
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let all: Vec<Cni> = [scene.from, scene.to].into_iter().filter(|cni| needs_host_routes(*cni)).collect();
@@ -33,12 +33,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     };
     let names: Vec<&str> = all.iter().map(|cni| cni.into_str()).collect();
     let what = format!("With the strategy double, {} is the second network of pods.", names.join(" and "));
-    let why = "Its agent routes a pod's main address to its own interface, so Crossfade adds routes to the nodes that come before the agent's. With the strategy bridge it is the only network of every pod that it attaches, and its agent, its policies and its address collection stay right.";
-    let fix = "Use --strategy bridge. If nodes cannot forward between both networks, follow docs/policy.md, \"Before Calico is the second network\", and accept this finding with a waiver.";
-    vec![
-        Finding::new(CHECK.codes[0].0, Severity::Risk, what, why, fix)
-            .with_objects(all.into_iter().map(subject)),
-    ]
+    vec![Finding::new(&STRATEGY_HOST_ROUTES).what(what).with_objects(all.into_iter().map(subject))]
 }
 
 /// Whether the CNI is a pod's second network by routes of the node, by its profile.

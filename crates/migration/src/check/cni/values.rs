@@ -3,39 +3,37 @@
 use snapshot::model::Kind;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity};
+use crate::check::finding::{Finding, Rule, Severity};
 use crate::check::network::{host_ports, services};
 use crate::check::{Check, Need};
 use crate::cni::support::{Cni, Stage, Strategy};
 use crate::cni::values::{self, Row, State, command, manifest, rows, upgrade};
+use crate::cni::{antrea, calico, cilium};
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "values",
-    codes: &[
-        ("antrea-bridging", "Antrea puts the node's interface into its bridge"),
-        ("antrea-encap-mode", "Antrea only enforces policies for another CNI"),
-        ("antrea-migrator", "Antrea's own migration program is in the cluster"),
-        ("antrea-no-encap", "Antrea relies on the nodes' network to route pods"),
-        ("antrea-node-policies", "Antrea filters the nodes' own traffic"),
-        ("antrea-proxy-all", "Antrea replaces kube-proxy in the same migration"),
-        ("calico-chain-insert", "Calico puts its firewall rules before those of the old CNI"),
-        ("calico-ebpf", "Calico's eBPF data plane replaces kube-proxy in the same migration"),
-        ("cilium-chaining", "Cilium is chained to another CNI"),
-        (
-            "cilium-custom-conf",
-            "Cilium writes its own CNI configuration, or still leaves it to others at the end",
-        ),
-        ("cilium-exclusive", "Cilium takes the CNI configuration directory for itself"),
-        ("cilium-host-firewall", "Cilium filters the nodes' own traffic"),
-        ("cilium-host-routing", "Cilium's packets bypass the node's routes"),
-        ("cilium-ipam", "Cilium takes its pod addresses from where the old CNI does"),
-        ("cilium-kube-proxy", "Cilium replaces kube-proxy in the same migration"),
-        ("cilium-native-routing", "Cilium relies on the nodes' network to route pods"),
-        ("cilium-policy-mode", "Cilium enforces policies too early, or not at the end"),
-        ("cilium-uninstall", "Cilium deletes its CNI configuration and binary when an agent stops"),
-        ("cilium-unmanaged-pods", "Cilium's operator restarts pods of the old network"),
-        ("values-next", "which settings of the new CNI change in the next stage"),
-        ("values-not-installed", "the new CNI is not installed; the settings to install it with"),
+    rules: &[
+        &antrea::settings::ANTREA_BRIDGING,
+        &antrea::settings::ANTREA_ENCAP_MODE,
+        &ANTREA_MIGRATOR,
+        &antrea::settings::ANTREA_NO_ENCAP,
+        &antrea::settings::ANTREA_NODE_POLICIES,
+        &antrea::settings::ANTREA_PROXY_ALL,
+        &calico::settings::CALICO_CHAIN_INSERT,
+        &calico::settings::CALICO_EBPF,
+        &cilium::settings::CILIUM_CHAINING,
+        &cilium::settings::CILIUM_CUSTOM_CONF,
+        &cilium::settings::CILIUM_EXCLUSIVE,
+        &cilium::settings::CILIUM_HOST_FIREWALL,
+        &cilium::settings::CILIUM_HOST_ROUTING,
+        &cilium::settings::CILIUM_IPAM,
+        &cilium::settings::CILIUM_KUBE_PROXY,
+        &cilium::settings::CILIUM_NATIVE_ROUTING,
+        &cilium::settings::CILIUM_POLICY_MODE,
+        &cilium::settings::CILIUM_UNINSTALL,
+        &cilium::settings::CILIUM_UNMANAGED_PODS,
+        &VALUES_NEXT,
+        &VALUES_NOT_INSTALLED,
     ],
     needs: &[
         Need::Always(Kind::CONFIG_MAP),
@@ -67,27 +65,33 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 fn wrong_value_finding(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
-    let rule = row.rule;
-    let expectation = rule.for_stage(stage);
-    let key = rule.key.trim_start_matches('/');
+    let setting = row.setting;
+    let expectation = setting.for_stage(stage);
+    let key = setting.key.trim_start_matches('/');
     let now = row.now.as_deref().unwrap_or_default();
     let what = format!(
         "{}'s setting {key} is {now:?}, and the stage {stage} needs {}.",
         scene.to.facts().title,
         expectation.words()
     );
-    let value = rule.chart(values::required_value(scene, rule, stage).unwrap_or(rule.absent));
+    let value = setting.chart(values::required_value(scene, setting, stage).unwrap_or(setting.absent));
     let (nodes, cluster): (Vec<_>, Vec<_>) =
         row.subjects.iter().partition(|subject| subject.kind == Kind::CILIUM_NODE_CONFIG.name());
-    let mut sets: Vec<(&str, &str)> = cluster.iter().take(1).map(|_| (rule.set, value)).collect();
+    let mut sets: Vec<(&str, &str)> = cluster.iter().take(1).map(|_| (setting.set, value)).collect();
     // Once Cilium replaces kube-proxy nowhere, portmap must serve the ports of nodes, or the next check blocks on these.
-    let ports = if rule.code == "cilium-kube-proxy" { host_ports::find_unserved(scene, false) } else { None };
+    let ports = if setting.rule == &cilium::settings::CILIUM_KUBE_PROXY {
+        host_ports::find_unserved(scene, false)
+    } else {
+        None
+    };
     sets.extend(ports.as_ref().filter(|ports| ports.is_cluster).map(|_| (values::CHAINING, "portmap")));
     let mut steps: Vec<String> = ports.iter().flat_map(|ports| &ports.patches).cloned().collect();
     // Its socket load balancer stays beside kube-proxy where pods of both networks need it.
     let needs_sockets = services::has_two_primaries(scene) && scene.config.roll.bridge.is_none();
     let gap = || services::socket_gap(scene, false);
-    if let Some(gap) = (rule.code == "cilium-kube-proxy" && needs_sockets).then(gap).flatten() {
+    if let Some(gap) =
+        (setting.rule == &cilium::settings::CILIUM_KUBE_PROXY && needs_sockets).then(gap).flatten()
+    {
         sets.extend(gap.sets);
         steps.extend(gap.patches);
     }
@@ -101,30 +105,48 @@ fn wrong_value_finding(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
         ));
     }
     steps.extend(ports.map(|_| format!("Pods use ports of their node. {}", host_ports::PLUGIN)));
-    Finding::new(rule.code, severity(scene, row), what, rule.why, steps.join(" "))
+    Finding::new(setting.rule)
+        .severity(severity(scene, row))
+        .what(what)
+        .fix(steps.join(" "))
         .with_objects(row.subjects.clone())
 }
 
 /// Where both CNIs give addresses of the Nodes' pod CIDRs, no waiver of a risk may let pods get the same address.
 fn severity(scene: &Scene<'_>, row: &Row) -> Severity {
-    let is_same = row.rule.code == "cilium-ipam" && row.now.as_deref() == Some("kubernetes");
+    let is_same =
+        row.setting.rule == &cilium::settings::CILIUM_IPAM && row.now.as_deref() == Some("kubernetes");
     let is_given_twice = is_same
         && scene.from.driver().has_node_cidrs(scene.snapshot)
         && scene.network_strategy() != Strategy::Rotation;
-    if is_given_twice { Severity::Blocks } else { row.rule.severity }
+    if is_given_twice { Severity::Blocks } else { row.setting.rule.severity }
 }
+
+const VALUES_NEXT: Rule = Rule::note(
+    "values-next",
+    "The settings that the next stage changes, with the command.",
+    "Each stage needs settings of its own. Set too early, they cut pods of the old network off; forgotten, they leave the cluster without policies or with a slower data plane.",
+    "Run the command when the stage begins, not before.",
+);
 
 /// What the next stage that needs other settings changes.
 fn change(scene: &Scene<'_>, rows: &[Row], next: Stage) -> Option<Finding> {
     let (lines, command) = upgrade(scene, rows, next)?;
     let what =
         format!("For the stage {next}, settings of {} change: {}.", scene.to.facts().title, lines.join("; "));
-    let why = "Each stage needs settings of its own. Set too early, they cut pods of the old network off; forgotten, they leave the cluster without policies or with a slower data plane.";
     let fix = format!(
         "When the stage {next} begins, and not before: {command}. Then set transition.phase to {next} in the settings file and check again."
     );
-    Some(Finding::new("values-next", Severity::Note, what, why, fix))
+    Some(Finding::new(&VALUES_NEXT).what(what).fix(fix))
 }
+
+pub(crate) const VALUES_NOT_INSTALLED: Rule = Rule::note(
+    "values-not-installed",
+    "The new CNI is not installed. The finding has the file of values to install it with.\n\n\
+     From the stage `migrate` on, it blocks.",
+    "The installation is the riskiest moment of a migration.",
+    "Install it with these values.",
+);
 
 fn find_not_installed(scene: &Scene<'_>, stage: Stage) -> Option<Finding> {
     let to = scene.to.facts().title;
@@ -147,17 +169,22 @@ fn find_not_installed(scene: &Scene<'_>, stage: Stage) -> Option<Finding> {
             "Install {to} with an IPPool in a range of its own, and check again before any pod uses it."
         ),
     };
-    Some(Finding::new("values-not-installed", severity, what, why, fix))
+    Some(Finding::new(&VALUES_NOT_INSTALLED).severity(severity).what(what).why(why).fix(fix))
 }
+
+const ANTREA_MIGRATOR: Rule = Rule::blocks(
+    "antrea-migrator",
+    "Antrea's migration program, antrea-migrator, is in the cluster.",
+    "On every node and at once, it renames every other CNI configuration, Crossfade's included, and stops the sandboxes of all pods.",
+    "Delete it.",
+);
 
 /// *Source*: antrea-io/antrea: build/images/scripts/migrate_cni.
 fn migrator(scene: &Scene<'_>) -> Option<Finding> {
     let daemon_set = scene.snapshot.daemon_set("antrea-migrator").filter(|_| scene.to == Cni::Antrea)?;
     let subject = crate::check::finding::Subject::from_meta(Kind::DAEMON_SET, &daemon_set.metadata);
     let fix = format!("Run: kubectl -n {} delete daemonset antrea-migrator.", daemon_set.namespace());
-    let what = "Antrea's migration program, antrea-migrator, is in the cluster.";
-    let why = "On every node and at once, it renames every other CNI configuration, Crossfade's included, and stops the sandboxes of all pods.";
-    Some(Finding::new("antrea-migrator", Severity::Blocks, what, why, fix).with_objects([subject]))
+    Some(Finding::new(&ANTREA_MIGRATOR).fix(fix).with_objects([subject]))
 }
 
 #[cfg(test)]
@@ -189,11 +216,11 @@ mod tests {
     }
 
     #[test]
-    fn every_rule_has_its_code_declared() {
+    fn the_rule_of_every_setting_is_declared() {
         let mut seen = 0;
-        for rule in Cni::value_variants().iter().flat_map(|cni| cni.facts().rules) {
+        for setting in Cni::value_variants().iter().flat_map(|cni| cni.facts().settings) {
             seen += 1;
-            assert!(CHECK.codes.contains(&(rule.code, rule.meaning)), "{}", rule.code);
+            assert!(CHECK.rules.contains(&setting.rule), "{}", setting.rule.code);
         }
         assert!(seen > 15);
     }
@@ -221,8 +248,9 @@ mod tests {
             ("enable-host-firewall", "true", "cilium-host-firewall"),
         ] {
             let findings = with(key, value).findings(&CHECK);
-            let wrong: Vec<_> = findings.iter().filter(|finding| finding.code != "values-next").collect();
-            assert!(wrong.len() == 1 && wrong[0].code == code, "{key}: {findings:?}");
+            let wrong: Vec<_> =
+                findings.iter().filter(|finding| finding.rule.code != "values-next").collect();
+            assert!(wrong.len() == 1 && wrong[0].rule.code == code, "{key}: {findings:?}");
             assert!(wrong[0].what.contains(key) && wrong[0].fix.contains("helm upgrade"), "{wrong:?}");
         }
         for (key, value) in [
@@ -297,7 +325,8 @@ mod tests {
         assert!(case.findings(&CHECK).is_empty() || case.codes(&CHECK) == ["values-next"]);
         case.config.transition.phase = Stage::Migrate;
         let findings = case.findings(&CHECK);
-        let next = findings.iter().find(|finding| finding.code == "values-next").expect("the next stage");
+        let next =
+            findings.iter().find(|finding| finding.rule.code == "values-next").expect("the next stage");
         for words in [
             "--set cni.customConf=false",
             "--set operator.unmanagedPodWatcher.restart=true",
@@ -326,7 +355,8 @@ mod tests {
             vec![config.clone(), nodes(json!({"cni-exclusive": "true", "custom-cni-conf": "false"}))],
         );
         let findings = case.findings(&CHECK);
-        let exclusive = findings.iter().find(|finding| finding.code == "cilium-exclusive").expect("found");
+        let exclusive =
+            findings.iter().find(|finding| finding.rule.code == "cilium-exclusive").expect("found");
         assert_eq!(exclusive.objects[0].to_string(), "CiliumNodeConfig/kube-system/moved");
         assert!(
             exclusive.fix.contains("/spec/defaults/cni-exclusive") && !exclusive.fix.contains("helm"),
@@ -346,7 +376,7 @@ mod tests {
         let mut case = Case::new(Cni::Flannel, Cni::Cilium, vec![]);
         case.config.networks.new.cidrs = vec!["10.20.0.0/16".parse().expect("a range")];
         let findings = case.findings(&CHECK);
-        assert_eq!((findings[0].code, findings[0].severity), ("values-not-installed", Severity::Note));
+        assert_eq!((findings[0].rule.code, findings[0].severity), ("values-not-installed", Severity::Note));
         for words in [
             "tunnelPort: 8473",
             "clusterPoolIPv4PodCIDRList: [\"10.20.0.0/16\"]",

@@ -2,7 +2,7 @@
 
 use types::text::glob;
 
-use super::{Finding, Severity, Subject};
+use super::{Finding, Rule, Subject};
 use crate::config::Waiver;
 
 /// Marks what the waivers accept. A finding of which only some objects are accepted becomes two. A waiver that accepts nothing is a finding itself,
@@ -19,7 +19,7 @@ pub fn waive(findings: Vec<Finding>, waivers: &[Waiver]) -> Vec<Finding> {
 
 fn split_waived(mut finding: Finding, waivers: &[Waiver], used: &mut [bool]) -> Vec<Finding> {
     let mut parts = Vec::new();
-    for (waiver, used) in waivers.iter().zip(used).filter(|(waiver, _)| waiver.finding == finding.code) {
+    for (waiver, used) in waivers.iter().zip(used).filter(|(waiver, _)| waiver.finding == finding.rule.code) {
         let (accepted, rest): (Vec<Subject>, Vec<Subject>) = match &waiver.object {
             None => (std::mem::take(&mut finding.objects), Vec::new()),
             Some(object) => {
@@ -41,15 +41,17 @@ fn split_waived(mut finding: Finding, waivers: &[Waiver], used: &mut [bool]) -> 
     parts
 }
 
+pub(in crate::check) const WAIVER_UNUSED: Rule = Rule::note(
+    "waiver-unused",
+    "A waiver accepts a finding that there is not.",
+    "The waiver is misspelt, or its finding is gone. Left in the file, it would accept a later finding that no operator has judged.",
+    "Correct or remove the waiver in the settings file.",
+);
+
 fn find_unused(waiver: &Waiver) -> Finding {
     let object = waiver.object.as_deref().map(|object| format!(" of {object}")).unwrap_or_default();
-    Finding::new(
-        "waiver-unused",
-        Severity::Note,
-        format!("A waiver accepts {}{object}, and there is no such finding.", waiver.finding),
-        "The waiver is misspelt, or its finding is gone. Left in the file, it would accept a later finding that no operator has judged.",
-        "Correct or remove the waiver in the settings file.",
-    )
+    Finding::new(&WAIVER_UNUSED)
+        .what(format!("A waiver accepts {}{object}, and there is no such finding.", waiver.finding))
 }
 
 #[cfg(test)]
@@ -60,7 +62,8 @@ mod tests {
 
     fn finding() -> Finding {
         let nodes = ["a", "b"].map(|name| Subject::new(Kind::NODE, name));
-        Finding::new("x", Severity::Blocks, "", "", "").with_objects(nodes)
+        const X: Rule = Rule::blocks("x", "", "", "");
+        Finding::new(&X).with_objects(nodes)
     }
 
     fn waiver(finding: &str, object: Option<&str>) -> Waiver {
@@ -70,7 +73,10 @@ mod tests {
     /// Code, whether it is accepted, and objects.
     fn summaries(findings: &[Finding]) -> Vec<(&str, bool, Vec<String>)> {
         let describe = |finding: &Finding| finding.objects.iter().map(ToString::to_string).collect();
-        findings.iter().map(|finding| (finding.code, finding.waived.is_some(), describe(finding))).collect()
+        findings
+            .iter()
+            .map(|finding| (finding.rule.code, finding.waived.is_some(), describe(finding)))
+            .collect()
     }
 
     #[test]

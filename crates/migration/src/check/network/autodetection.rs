@@ -8,7 +8,7 @@ use serde_json::Value;
 use snapshot::model::{Kind, Object, Snapshot};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Subject};
 use crate::check::{Check, Need};
 use crate::cni::support::Cni;
 use crate::cni::{calico, network};
@@ -16,10 +16,7 @@ use snapshot::Range;
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "autodetection",
-    codes: &[
-        ("autodetection-new-interface", "Calico may take an interface of the new CNI for the node's own"),
-        ("autodetection-unreadable", "Calico's method of finding the node's address cannot be judged"),
-    ],
+    rules: &[&AUTODETECTION_NEW_INTERFACE, &AUTODETECTION_UNREADABLE],
     needs: &[Need::From(Cni::Calico, Kind::DAEMON_SET), Need::From(Cni::Calico, Kind::TIGERA_INSTALLATION)],
     run,
 };
@@ -170,6 +167,13 @@ fn chosen_interface(method: &Method, names: &[&str], scene: &Scene<'_>) -> Resul
     })
 }
 
+const AUTODETECTION_NEW_INTERFACE: Rule = Rule::blocks(
+    "autodetection-new-interface",
+    "Calico's search for the node's address may find an interface of the new CNI.",
+    "Calico announces that address, and traffic between nodes stops.",
+    "Let Calico take the address of the Node object, before the new CNI is installed.",
+);
+
 fn taking(scene: &Scene<'_>, interface: &str, subject: Subject) -> Finding {
     let to = scene.to;
     let what = format!("Calico may take {interface}, an interface of {to}, for the node's own.");
@@ -190,18 +194,20 @@ fn taking(scene: &Scene<'_>, interface: &str, subject: Subject) -> Finding {
             "Before {to} is installed: kubectl -n {namespace} set env daemonset/calico-node {variable}=kubernetes-internal-ip && kubectl -n {namespace} rollout status daemonset/calico-node. The agents restart one after the other; pods keep their connections."
         )
     };
-    Finding::new("autodetection-new-interface", Severity::Blocks, what, why, fix).with_objects([subject])
+    Finding::new(&AUTODETECTION_NEW_INTERFACE).what(what).why(why).fix(fix).with_objects([subject])
 }
 
+const AUTODETECTION_UNREADABLE: Rule = Rule::risk(
+    "autodetection-unreadable",
+    "Crossfade cannot read Calico's method.",
+    "If Calico takes an interface of the new CNI for the node's own, traffic between nodes stops.",
+    "Use the address of the Node object: kubernetes-internal-ip in the DaemonSet's variable, or kubernetes: NodeInternalIP in the operator's Installation.",
+);
+
 fn find_unreadable(why: &str, subject: Subject) -> Finding {
-    Finding::new(
-        "autodetection-unreadable",
-        Severity::Risk,
-        format!("Crossfade cannot read how Calico finds the node's address: {why}."),
-        "If Calico takes an interface of the new CNI for the node's own, traffic between nodes stops.",
-        "Use the address of the Node object: kubernetes-internal-ip in the DaemonSet's variable, or kubernetes: NodeInternalIP in the operator's Installation.",
-    )
-    .with_objects([subject])
+    Finding::new(&AUTODETECTION_UNREADABLE)
+        .what(format!("Crossfade cannot read how Calico finds the node's address: {why}."))
+        .with_objects([subject])
 }
 
 #[cfg(test)]

@@ -10,48 +10,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use snapshot::model::Kind;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
-use crate::cni::cidr::{self, Claims, Clash, OverlapCode};
+use crate::cni::cidr::{self, Claims, Clash};
 use crate::cni::support::{Cni, Strategy};
 
 pub(in crate::check) use plan::cluster_cidrs;
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "cidr",
-    codes: &[
-        ("cidr-invalid", "a range has host bits, or is none"),
-        (
-            OverlapCode::Block.as_str(),
-            "a pod CIDR of the new network overlaps a block of the old one on another node",
-        ),
-        (
-            OverlapCode::ClosedPool.as_str(),
-            "a range of the new network is in a pool of the old one that gives no more addresses",
-        ),
-        (OverlapCode::External.as_str(), "a range of the new network covers addresses outside the cluster"),
-        (OverlapCode::Nodes.as_str(), "a range of the new network covers addresses of nodes"),
-        (
-            OverlapCode::OwnBlock.as_str(),
-            "a pod CIDR of the new network overlaps a block of the old one on the same node",
-        ),
-        (
-            OverlapCode::Pool.as_str(),
-            "a range of the new network overlaps a pool from which the old one still takes blocks",
-        ),
-        (
-            OverlapCode::Reserved.as_str(),
-            "a range of the new network covers addresses with a meaning of their own",
-        ),
-        (
-            OverlapCode::Services.as_str(),
-            "a range of the new network covers addresses of Services, or those that lead to them",
-        ),
-        ("cidr-plan", "what to do about the overlaps of both networks"),
-        (OverlapCode::SameOnNode.as_str(), "both networks give the same addresses on a node"),
-        ("cidr-too-small", "the new network has too few addresses for the nodes or their pods"),
-        ("cidr-two-halves", "a migration in two halves is accepted, with broken connections between them"),
-        ("cidr-unknown", "nothing says from which range the new network gives addresses"),
+    rules: &[
+        &CIDR_INVALID,
+        &cidr::CIDR_OVERLAP_BLOCK,
+        &cidr::CIDR_OVERLAP_CLOSED_POOL,
+        &cidr::CIDR_OVERLAP_EXTERNAL,
+        &cidr::CIDR_OVERLAP_NODES,
+        &cidr::CIDR_OVERLAP_OWN_BLOCK,
+        &cidr::CIDR_OVERLAP_POOL,
+        &cidr::CIDR_OVERLAP_RESERVED,
+        &cidr::CIDR_OVERLAP_SERVICES,
+        &plan::CIDR_PLAN,
+        &cidr::CIDR_SAME_ON_NODE,
+        &room::CIDR_TOO_SMALL,
+        &plan::CIDR_TWO_HALVES,
+        &CIDR_UNKNOWN,
     ],
     needs: &[
         Need::Always(Kind::NODE),
@@ -82,12 +64,12 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         findings.push(unknown_finding(scene));
     }
     let clashes = cidr::clashes(all, scene.network_strategy());
-    let mut by_code: BTreeMap<(OverlapCode, Severity), Vec<&Clash<'_>>> = BTreeMap::new();
+    let mut by_rule: BTreeMap<(&Rule, Severity), Vec<&Clash<'_>>> = BTreeMap::new();
     for clash in &clashes {
-        by_code.entry((clash.code, clash.severity)).or_default().push(clash);
+        by_rule.entry((clash.rule, clash.severity)).or_default().push(clash);
     }
     findings.extend(
-        by_code.into_iter().map(|((code, severity), clashes)| overlap(scene, code, severity, &clashes)),
+        by_rule.into_iter().map(|((rule, severity), clashes)| overlap(scene, rule, severity, &clashes)),
     );
     let plan = cidr::plan(&clashes, scene.snapshot.nodes.len(), scene.config.cidrs.drain_at_most_percent);
     findings.extend(plan::plan_findings(plan, &clashes, &claims, scene));
@@ -95,36 +77,42 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     findings
 }
 
+pub(crate) const CIDR_INVALID: Rule = Rule::risk(
+    "cidr-invalid",
+    "Objects name ranges that have host bits, or that are no ranges.\n\n\
+     It blocks if a range of pods, of either network, cannot be read. A range has no host bits, unlike `10.10.6.42/26`.",
+    "Programs disagree on what such a range means. No overlap with a range that cannot be read is found.",
+    "Correct the range in each object.",
+);
+
 fn invalid_finding(wrong: Vec<Subject>) -> Finding {
-    let what = "Objects name ranges that have host bits, or that are no ranges.";
     let why = "Programs disagree on what such a range means. This check cleared the host bits.";
-    Finding::new("cidr-invalid", Severity::Risk, what, why, "Correct the range in each object.")
-        .with_objects(wrong)
+    Finding::new(&CIDR_INVALID).why(why).with_objects(wrong)
 }
 
-/// The same code as of host bits, and worse: whatever overlaps such a range is not found.
+/// The same rule as of host bits, and worse: whatever overlaps such a range is not found.
 fn unreadable_finding(unread: Vec<Subject>) -> Finding {
     let what = "Objects name ranges of pods that cannot be read.";
     let why = "No overlap with such a range is found, so it is unknown whether both networks give the same addresses.";
-    Finding::new("cidr-invalid", Severity::Blocks, what, why, "Correct the range in each object.")
-        .with_objects(unread)
+    Finding::new(&CIDR_INVALID).severity(Severity::Blocks).what(what).why(why).with_objects(unread)
 }
+
+pub(crate) const CIDR_UNKNOWN: Rule = Rule::blocks(
+    "cidr-unknown",
+    "Nothing says from which range the new network gives addresses.",
+    "Overlapping ranges are the most frequent reason for lost connections in migrations, and cannot be found without this range.",
+    "Set networks.new.cidrs in the settings file to the ranges that you will install the new CNI with.",
+);
 
 fn unknown_finding(scene: &Scene<'_>) -> Finding {
-    Finding::new(
-        "cidr-unknown",
-        Severity::Blocks,
-        format!(
-            "Neither the cluster nor the settings say from which range {} gives pods their addresses.",
-            scene.to
-        ),
-        "Overlapping ranges are the most frequent reason for lost connections in migrations, and cannot be found without this range.",
-        "Set networks.new.cidrs in the settings file to the ranges that you will install the new CNI with.",
-    )
+    Finding::new(&CIDR_UNKNOWN).what(format!(
+        "Neither the cluster nor the settings say from which range {} gives pods their addresses.",
+        scene.to
+    ))
 }
 
-/// One finding for all overlaps of a code; each object says which ranges overlap.
-fn overlap(scene: &Scene<'_>, code: OverlapCode, severity: Severity, clashes: &[&Clash<'_>]) -> Finding {
+/// One finding for all overlaps of a rule; each object says which ranges overlap.
+fn overlap(scene: &Scene<'_>, rule: &'static Rule, severity: Severity, clashes: &[&Clash<'_>]) -> Finding {
     let subject = |clash: &&Clash<'_>| {
         let on = clash.other.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
         let owner = match &clash.new.node {
@@ -133,9 +121,8 @@ fn overlap(scene: &Scene<'_>, code: OverlapCode, severity: Severity, clashes: &[
         };
         clash.other.source.clone().detail(format!("{}{on} overlaps {owner}", clash.other.range))
     };
-    let (what, why, fix) = words(code);
-    let mut fix = fix.to_owned();
-    if code == OverlapCode::Pool && plan::has_calico_ipam(scene) {
+    let mut fix = rule.fix.to_owned();
+    if rule == &cidr::CIDR_OVERLAP_POOL && plan::has_calico_ipam(scene) {
         let ranges: BTreeSet<String> = clashes.iter().map(|clash| clash.new.range.to_string()).collect();
         fix = format!(
             "{fix} To hold the state until then, reserve the new ranges in Calico: {}",
@@ -145,63 +132,10 @@ fn overlap(scene: &Scene<'_>, code: OverlapCode, severity: Severity, clashes: &[
     let is_of_node = |clash: &&Clash<'_>| {
         [clash.new, clash.other].iter().all(|claim| claim.source.kind == Kind::NODE.name())
     };
-    if code == OverlapCode::SameOnNode && scene.network_strategy() == Strategy::Rotation {
+    if rule == &cidr::CIDR_SAME_ON_NODE && scene.network_strategy() == Strategy::Rotation {
         fix = "Nothing, as long as no node ever has both networks: each node that is replaced has one of them only.".into();
-    } else if code == OverlapCode::SameOnNode && clashes.iter().all(is_of_node) {
+    } else if rule == &cidr::CIDR_SAME_ON_NODE && clashes.iter().all(is_of_node) {
         fix = "Both CNIs take the pod CIDR of the Node. Move by rotation (--strategy rotation), in which each node has one network only, or to a CNI with ranges of its own (Cilium with cluster-pool, Calico).".into();
     }
-    Finding::new(code.as_str(), severity, what, why, fix).with_objects(clashes.iter().map(subject))
-}
-
-const CHOOSE: &str = "Choose a range for the new network that overlaps nothing (networks.new.cidrs), and install the new CNI with it.";
-
-/// What an overlap is, why it matters and how to remove it.
-fn words(code: OverlapCode) -> (&'static str, &'static str, &'static str) {
-    match code {
-        OverlapCode::Block => (
-            "Pod CIDRs of the new network overlap address blocks that the old network uses on other nodes.",
-            "Routers and nodes use the route with the longest prefix, so packets for one node's pods go to another node and are lost.",
-            "Do what the finding cidr-plan says, then check again.",
-        ),
-        OverlapCode::OwnBlock => (
-            "Pod CIDRs of the new network overlap address blocks that the old network uses on the same node.",
-            "The packets reach the right node. While the node has both networks, other nodes cannot tell through which network to send them.",
-            "Do what the finding cidr-plan says, or accept the finding with a waiver if no node has both networks.",
-        ),
-        OverlapCode::SameOnNode => (
-            "Both networks give pods addresses from the same range of a node.",
-            "Each CNI counts its addresses alone, so two pods get the same address.",
-            CHOOSE,
-        ),
-        OverlapCode::Pool => (
-            "Ranges of the new network overlap pools from which the old network still takes address blocks.",
-            "A new block may appear inside a range of the new network at any moment, and then packets for it go to the wrong node.",
-            "Do what the finding cidr-plan says.",
-        ),
-        OverlapCode::ClosedPool => (
-            "Ranges of the new network are in pools of the old network that give no more addresses.",
-            "This is safe while the pools stay disabled.",
-            "Leave spec.disabled of these pools true until the old network is removed.",
-        ),
-        OverlapCode::Services => (
-            "Ranges of the new network cover addresses of Services, or those that lead to them.",
-            "Packets for a Service with the address of a pod, or the other way round, go to the wrong place.",
-            CHOOSE,
-        ),
-        OverlapCode::Nodes => (
-            "Ranges of the new network cover addresses of nodes.",
-            "With a route for pods that covers the nodes, nodes lose each other and the API server. Cilium's default range 10.0.0.0/8 often does this.",
-            CHOOSE,
-        ),
-        OverlapCode::External => (
-            "Ranges of the new network cover addresses outside the cluster that pods must reach.",
-            "Pods no longer reach these addresses: the packets stay in the cluster.",
-            CHOOSE,
-        ),
-        OverlapCode::Reserved => (
-            "Ranges of the new network cover addresses that have a meaning of their own.",
-            "Kernels and clouds treat these addresses differently, so pods with them are not reachable.",
-            CHOOSE,
-        ),
-    }
+    Finding::new(rule).severity(severity).fix(fix).with_objects(clashes.iter().map(subject))
 }

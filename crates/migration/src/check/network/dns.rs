@@ -5,19 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use snapshot::model::{Kind, Node, Pod, ZONE};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Subject};
 use crate::check::{Check, Need};
 use crate::workload::{Owner, is_dns, is_ready, owner, platform};
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "dns",
-    codes: &[
-        ("dns-absent", "no pod of the cluster's DNS is found"),
-        ("dns-on-one-node", "all ready DNS pods are on one node"),
-        ("dns-order", "in which order DNS pods move"),
-        ("dns-too-few", "fewer than two DNS pods are ready"),
-        ("dns-zone-without", "a zone has nodes and no ready DNS pod"),
-    ],
+    rules: &[&DNS_ABSENT, &DNS_ON_ONE_NODE, &DNS_ORDER, &DNS_TOO_FEW, &DNS_ZONE_WITHOUT],
     needs: &[Need::Always(Kind::NODE), Need::Always(Kind::POD)],
     run,
 };
@@ -54,17 +48,18 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         } else {
             wait_command(&name)
         };
-        findings.push(too_few_finding(fix).with_objects(subjects));
+        findings.push(Finding::new(&DNS_TOO_FEW).fix(fix).with_objects(subjects));
     } else if on.len() == 1 && scene.snapshot.nodes.len() > 1 {
-        findings.push(
-            one_node_finding(name.namespace, name.name)
-                .with_objects([Subject::new(Kind::NODE, *on.iter().next().unwrap_or(&""))]),
-        );
+        let node = Subject::new(Kind::NODE, *on.iter().next().unwrap_or(&""));
+        let finding = Finding::new(&DNS_ON_ONE_NODE).with_commands(&[name.subject()]);
+        findings.push(finding.with_objects([node]));
     }
     let without: Vec<Subject> =
         zones.iter().filter(|(_, pods)| pods.is_empty()).map(|(zone, _)| subject(zone)).collect();
     if zones.len() > 1 && !without.is_empty() {
-        findings.push(zone_without(&scale(zones.len())).with_objects(without));
+        let fix =
+            format!("Spread DNS with a topologySpreadConstraint on {ZONE}, and: {}", scale(zones.len()));
+        findings.push(Finding::new(&DNS_ZONE_WITHOUT).fix(fix).with_objects(without));
     }
     findings.extend(order(&zones));
     findings
@@ -75,20 +70,21 @@ fn subject(zone: &str) -> Subject {
     Subject { kind: "Zone".into(), namespace: String::new(), name: name.into(), detail: String::new() }
 }
 
+const DNS_ABSENT: Rule = Rule::risk(
+    "dns-absent",
+    "No pod of the cluster's DNS is found.",
+    "The migration cannot keep a DNS pod in every zone if it does not know which pods these are.",
+    "Name them in the settings file: dns: {namespace: NAMESPACE, labels: {KEY: VALUE}}.",
+);
+
 fn absent_finding(scene: &Scene<'_>) -> Finding {
     let settings = &scene.config.dns;
     let labels: Vec<String> = settings.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    Finding::new(
-        "dns-absent",
-        Severity::Risk,
-        format!(
-            "No pod in namespace {} has the labels {} of the cluster's DNS.",
-            settings.namespace,
-            labels.join(",")
-        ),
-        "The migration cannot keep a DNS pod in every zone if it does not know which pods these are.",
-        "Name them in the settings file: dns: {namespace: NAMESPACE, labels: {KEY: VALUE}}.",
-    )
+    Finding::new(&DNS_ABSENT).what(format!(
+        "No pod in namespace {} has the labels {} of the cluster's DNS.",
+        settings.namespace,
+        labels.join(",")
+    ))
 }
 
 /// What to do where pods enough exist: more replicas would not make these ready.
@@ -105,37 +101,33 @@ fn wait_command(owner: &Owner<'_>) -> String {
     )
 }
 
-fn too_few_finding(fix: String) -> Finding {
-    Finding::new(
-        "dns-too-few",
-        Severity::Blocks,
-        "Fewer than two DNS pods are ready.",
-        "While the only one moves, no name resolves in the whole cluster.",
-        fix,
-    )
-}
+const DNS_TOO_FEW: Rule = Rule::blocks(
+    "dns-too-few",
+    "Fewer than two DNS pods are ready.",
+    "While the only one moves, no name resolves in the whole cluster.",
+    "kubectl -n kube-system scale deployment coredns --replicas=2.",
+);
 
-fn one_node_finding(namespace: &str, name: &str) -> Finding {
-    Finding::new(
-        "dns-on-one-node",
-        Severity::Blocks,
-        "All ready DNS pods are on one node.",
-        "When this node moves, no name resolves in the whole cluster.",
-        format!(
-            "Spread them with a topologySpreadConstraint on kubernetes.io/hostname, then: kubectl -n {namespace} rollout restart deployment {name}"
-        ),
-    )
-}
+const DNS_ON_ONE_NODE: Rule = Rule::blocks(
+    "dns-on-one-node",
+    "All ready DNS pods are on one node.",
+    "When this node moves, no name resolves in the whole cluster.",
+    "Spread them with a topologySpreadConstraint on kubernetes.io/hostname, then: `kubectl -n NAMESPACE rollout restart deployment NAME`",
+);
 
-fn zone_without(scale: &str) -> Finding {
-    Finding::new(
-        "dns-zone-without",
-        Severity::Risk,
-        "Zones have nodes and no ready DNS pod.",
-        "Pods of these zones resolve names through other zones, so a failed path between zones stops them, too.",
-        format!("Spread DNS with a topologySpreadConstraint on {ZONE}, and: {scale}"),
-    )
-}
+const DNS_ZONE_WITHOUT: Rule = Rule::risk(
+    "dns-zone-without",
+    "Zones have nodes and no ready DNS pod.",
+    "Pods of these zones resolve names through other zones, so a failed path between zones stops them, too.",
+    "Spread DNS with a topologySpreadConstraint on topology.kubernetes.io/zone, and: kubectl -n kube-system scale deployment coredns --replicas=3.",
+);
+
+const DNS_ORDER: Rule = Rule::note(
+    "dns-order",
+    "DNS pods move before other pods, zone by zone.",
+    "Pods of both networks must reach a DNS pod at every moment. Where the new CNI's operator restarts DNS pods that its agent does not manage, each one must land on a node that has moved.",
+    "In each zone, move a node without DNS pods first. Then evict the DNS pods of that zone one at a time, and wait until each is ready on the moved node.",
+);
 
 /// The order, zone by zone: first a node without DNS, then the pods one by one.
 fn order(zones: &BTreeMap<&str, Vec<&Pod>>) -> Option<Finding> {
@@ -146,16 +138,7 @@ fn order(zones: &BTreeMap<&str, Vec<&Pod>>) -> Option<Finding> {
         subject(zone).detail(format!("{} ready on {}", pods.len(), nodes.join(", ")))
     });
     let subjects: Vec<Subject> = lines.collect();
-    (!subjects.is_empty()).then(|| {
-        Finding::new(
-            "dns-order",
-            Severity::Note,
-            "DNS pods move before other pods, zone by zone.",
-            "Pods of both networks must reach a DNS pod at every moment. Where the new CNI's operator restarts DNS pods that its agent does not manage, each one must land on a node that has moved.",
-            "In each zone, move a node without DNS pods first. Then evict the DNS pods of that zone one at a time, and wait until each is ready on the moved node.",
-        )
-        .with_objects(subjects)
-    })
+    (!subjects.is_empty()).then(|| Finding::new(&DNS_ORDER).with_objects(subjects))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use snapshot::model::{Kind, TUNNELS};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Subject};
 use crate::check::{Check, Need};
 use crate::cni::network::{Routers, subject};
 use crate::cni::support::Cni;
@@ -16,7 +16,7 @@ use snapshot::Range;
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "gateway",
-    codes: &[("gateway-conflict", "a host has the address of a router of the new network")],
+    rules: &[&GATEWAY_CONFLICT],
     needs: &[
         Need::Always(Kind::NODE),
         Need::Always(Kind::POD),
@@ -76,11 +76,17 @@ fn address_owners(scene: &Scene<'_>, routers: &Routers<'_>) -> Vec<(IpAddr, Subj
     conflicts
 }
 
+const GATEWAY_CONFLICT: Rule = Rule::blocks(
+    "gateway-conflict",
+    "A pod, a Service, a node or a tunnel has an address that a router of the new network has or will have (`antrea-gw0`, `cni0`, `cilium_host`).",
+    "Two devices answer for one address. The pod is not reachable from the new network, or the node loses its way to all of its new pods.",
+    "Reserve the address in the old network, delete the pods that have it, and check again.",
+);
+
 fn finding(scene: &Scene<'_>, conflicts: Vec<(IpAddr, Subject)>) -> Finding {
     let to = scene.to;
     let what =
         format!("Pods, Services, nodes or tunnels have addresses that routers of {to} have or will have.");
-    let why = "Two devices answer for one address. The pod is not reachable from the new network, or the node loses its way to all of its new pods.";
     let mut steps = vec![format!("Before {to} gives its first pod an address:")];
     let (addresses, subjects): (Vec<IpAddr>, Vec<Subject>) = conflicts.into_iter().unzip();
     let mut addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
@@ -105,7 +111,7 @@ fn finding(scene: &Scene<'_>, conflicts: Vec<(IpAddr, Subject)>) -> Finding {
         steps.push(format!("Let the pods get other addresses: {}{rest}.\n", pods.join("; ")));
     }
     steps.push("Check again. An address of a node or a Service cannot move: choose another range for the new network instead.".into());
-    Finding::new("gateway-conflict", Severity::Blocks, what, why, steps.join(" ")).with_objects(subjects)
+    Finding::new(&GATEWAY_CONFLICT).what(what).fix(steps.join(" ")).with_objects(subjects)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use snapshot::model::{Kind, Pod, Port};
 use types::text::quote::shell_word;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity};
+use crate::check::finding::{Finding, Rule, Severity};
 use crate::check::{Check, Need};
 use crate::cni::cilium;
 use crate::cni::support::Cni;
@@ -15,7 +15,7 @@ use crate::workload::{groups, platform};
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "host-ports",
-    codes: &[("host-port-lost", "the new CNI does not serve a port of a node that a pod asks for")],
+    rules: &[&HOST_PORT_LOST],
     needs: &[
         Need::Always(Kind::POD),
         Need::To(Cni::Cilium, Kind::NODE),
@@ -24,6 +24,14 @@ pub(in crate::check) const CHECK: Check = Check {
     ],
     run,
 };
+
+const HOST_PORT_LOST: Rule = Rule::blocks(
+    "host-port-lost",
+    "Pods with pod network use ports of their node.\n\n\
+     The new CNI does not serve such a port. Before Cilium is installed it is a note. A CiliumNodeConfig counts before the ConfigMap, node by node.",
+    "While kube-proxy is not replaced, Cilium leaves these ports to the plugin portmap, and it chains portmap only if its settings say so. Without it the pods start without an error, and nothing answers on the port.",
+    "Chain portmap: `cni.chainingMode=portmap`, and the same in each CiliumNodeConfig that says otherwise; the finding has the commands. The values of `values-not-installed` do so by themselves. portmap beside Cilium is no other CNI, so `cilium-chaining` and the requirement `cilium-unchained` accept it.",
+);
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     if scene.to != Cni::Cilium {
@@ -42,13 +50,11 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         Some(_) => find_unserved(scene, true).map(|unserved| (Severity::Blocks, unserved.fix(scene))),
     };
     let finding = |(severity, fix): (Severity, String)| {
-        let what = "Pods with pod network use ports of their node.";
-        Finding::new("host-port-lost", severity, what, WHY, fix).with_objects(objects)
+        Finding::new(&HOST_PORT_LOST).severity(severity).fix(fix).with_objects(objects)
     };
     obstacle.map(finding).into_iter().collect()
 }
 
-const WHY: &str = "While kube-proxy is not replaced, Cilium leaves these ports to the plugin portmap, and it chains portmap only if its settings say so. Without it the pods start without an error, and nothing answers on the port.";
 const INSTALL: &str = "Install Cilium with the values of the finding values-not-installed: they chain portmap (cni.chainingMode). Every node must have the plugin portmap in its plugin directory.";
 
 /// `443/TCP, 53/UDP`.

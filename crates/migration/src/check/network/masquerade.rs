@@ -6,7 +6,7 @@ use snapshot::model::{Kind, Object};
 use types::text::quote::shell_word;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::cidr::{self, Claims, Usage};
 use crate::cni::network::{agent, is_yes, subject, variable};
@@ -16,11 +16,7 @@ use snapshot::Range;
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "masquerade",
-    codes: &[
-        ("masquerade-both", "the old CNI masquerades traffic between both networks, in both directions"),
-        ("masquerade-new", "the new CNI masquerades traffic to pods of the old network"),
-        ("masquerade-old", "the old CNI masquerades traffic to pods of the new network"),
-    ],
+    rules: &[&flannel::MASQUERADE_BOTH, &MASQUERADE_NEW, &MASQUERADE_OLD],
     needs: &[
         Need::Always(Kind::NODE),
         Need::Always(Kind::CONFIG_MAP),
@@ -69,6 +65,14 @@ fn read(all: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<Range> {
         .map(|(range, _)| range)
         .collect()
 }
+
+const MASQUERADE_OLD: Rule = Rule::risk(
+    "masquerade-old",
+    "The old CNI hides its pods behind the node's address when they talk to pods of the new network.\n\n\
+     With the strategy `double` it is a note.",
+    WHY,
+    "Give Calico a disabled pool with the new range (a pool that gives no addresses need not encapsulate), or add the range to `AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS`.",
+);
 
 /// *Source*: Calico's documentation, "Configure outgoing NAT": a packet to an address in any pool, disabled or not, keeps its sender. Amazon VPC CNI:
 /// README, `AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS`, `AWS_VPC_K8S_CNI_EXTERNALSNAT`.
@@ -125,7 +129,7 @@ fn find_old(scene: &Scene<'_>, new: &[Range], severity: Severity) -> Option<Find
     }
     let what =
         format!("{} masquerades what its pods send to pods of {to} in {}.", scene.from, missing.join(", "));
-    Some(Finding::new("masquerade-old", severity, what, WHY, fix).with_objects([subject]))
+    Some(Finding::new(&MASQUERADE_OLD).severity(severity).what(what).fix(fix).with_objects([subject]))
 }
 
 fn reserved_pool(index: usize, range: &str) -> String {
@@ -134,6 +138,14 @@ fn reserved_pool(index: usize, range: &str) -> String {
         "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata:\n  name: crossfade-new-v{family}-{index}\nspec:\n  cidr: {range}\n  disabled: true\n  natOutgoing: false\n"
     )
 }
+
+const MASQUERADE_NEW: Rule = Rule::risk(
+    "masquerade-new",
+    "The new CNI hides its pods behind the node's address when they talk to pods of the old network.\n\n\
+     With the strategy `double` it is a note.",
+    WHY,
+    "Set the range that covers both networks, where there is one.",
+);
 
 /// *Source*: Cilium's documentation, "Masquerading": packets to addresses outside of `ipv4-native-routing-cidr`, or of the ranges of the agent
 /// `ip-masq-agent`, are masqueraded; Antrea: `noSNAT` and trafficEncapMode in antrea-agent.conf.
@@ -161,7 +173,13 @@ fn find_new(scene: &Scene<'_>, old: &[Range], severity: Severity) -> Option<Find
         format!("Cilium masquerades what its pods send to pods of {} in {}.", scene.from, missing.join(", "));
     let both = old.into_iter().chain(whole_ranges(&cidr::gather(scene), true)).collect();
     let fix = native(both);
-    Some(Finding::new("masquerade-new", severity, what, WHY, fix).with_objects([config_map_subject(config)]))
+    Some(
+        Finding::new(&MASQUERADE_NEW)
+            .severity(severity)
+            .what(what)
+            .fix(fix)
+            .with_objects([config_map_subject(config)]),
+    )
 }
 
 fn config_map_subject(config: &Object) -> Subject {
@@ -203,7 +221,13 @@ fn antreas(scene: &Scene<'_>, old: &[Range], severity: Severity) -> Option<Findi
     let what =
         format!("Antrea masquerades what its pods send to pods of {} in {}.", scene.from, ranges.join(", "));
     let fix = "Antrea has no setting for exceptions in its modes with tunnels. Move with the strategy double, in which pods reach the old network from inside, or accept this finding with a waiver.";
-    Some(Finding::new("masquerade-new", severity, what, WHY, fix).with_objects([config_map_subject(config)]))
+    Some(
+        Finding::new(&MASQUERADE_NEW)
+            .severity(severity)
+            .what(what)
+            .fix(fix)
+            .with_objects([config_map_subject(config)]),
+    )
 }
 
 #[cfg(test)]
@@ -275,7 +299,7 @@ mod tests {
             case.findings(&CHECK)
         };
         let findings = case(json!([{"name": "AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS", "value": "10.99.0.0/16"}]));
-        assert_eq!(findings[0].code, "masquerade-old");
+        assert_eq!(findings[0].rule.code, "masquerade-old");
         assert!(findings[0].fix.contains("CIDRS=10.99.0.0/16,10.20.0.0/16"), "{}", findings[0].fix);
         assert!(
             case(json!([{"name": "AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS", "value": "10.20.0.0/16"}])).is_empty()
@@ -297,7 +321,7 @@ mod tests {
             .findings(&CHECK)
         };
         let findings = antrea("trafficEncapMode: encap");
-        assert_eq!((findings[0].code, findings[0].severity), ("masquerade-new", Severity::Note));
+        assert_eq!((findings[0].rule.code, findings[0].severity), ("masquerade-new", Severity::Note));
         assert!(antrea("trafficEncapMode: noEncap\nnoSNAT: true").is_empty());
     }
 }

@@ -3,17 +3,14 @@
 use snapshot::model::Kind;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity};
+use crate::check::finding::{Finding, Rule};
 use crate::check::{Check, Need};
 use crate::cni::network::{Mtu, NODE_MTU, mtu};
 use crate::cni::support::Cni;
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "mtu",
-    codes: &[
-        ("mtu-differs", "pods of both networks have different MTUs"),
-        ("mtu-too-large", "the MTU of a network's pods does not fit between the nodes"),
-    ],
+    rules: &[&MTU_DIFFERS, &MTU_TOO_LARGE],
     needs: &[
         Need::Always(Kind::NODE),
         Need::Always(Kind::CONFIG_MAP),
@@ -37,6 +34,13 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     findings
 }
 
+const MTU_TOO_LARGE: Rule = Rule::blocks(
+    "mtu-too-large",
+    "The MTU of a network's pods does not fit between nodes with `transition.nodeMtu`.",
+    "Large packets between nodes are lost or fragmented. Small requests work and large answers hang, which looks like a fault of the application.",
+    "Set the MTU that the finding names.",
+);
+
 /// Only where the operator said the nodes' MTU: the objects do not.
 fn find_too_large(scene: &Scene<'_>, cni: Cni, mtu: &Mtu) -> Option<Finding> {
     let node = scene.config.transition.node_mtu?;
@@ -48,16 +52,16 @@ fn find_too_large(scene: &Scene<'_>, cni: Cni, mtu: &Mtu) -> Option<Finding> {
         "Pods of {cni} have an MTU of {} bytes, and {most} bytes fit through its tunnels between nodes with {node}.",
         mtu.bytes
     );
-    let why = "Large packets between nodes are lost or fragmented. Small requests work and large answers hang, which looks like a fault of the application.";
-    let finding = Finding::new(
-        "mtu-too-large",
-        Severity::Blocks,
-        what,
-        why,
-        cni.driver().set_mtu(scene, &mtu.source, most),
-    );
+    let finding = Finding::new(&MTU_TOO_LARGE).what(what).fix(cni.driver().set_mtu(scene, &mtu.source, most));
     Some(finding.with_objects([mtu.source.clone().detail(format!("{} bytes", mtu.bytes))]))
 }
+
+const MTU_DIFFERS: Rule = Rule::risk(
+    "mtu-differs",
+    "Pods of both networks have different MTUs.",
+    "Large packets from one network do not fit into the other.",
+    "Use the smaller MTU in both networks until the end.",
+);
 
 fn differs(scene: &Scene<'_>, old: &Mtu, new: &Mtu) -> Finding {
     let (from, to) = (scene.from, scene.to);
@@ -91,7 +95,7 @@ fn differs(scene: &Scene<'_>, old: &Mtu, new: &Mtu) -> Finding {
         let how = if mtu.is_set { "set" } else { "computed from the nodes' MTU" };
         mtu.source.clone().detail(format!("{} bytes, {how}", mtu.bytes))
     });
-    Finding::new("mtu-differs", Severity::Risk, what, why, fix).with_objects(about)
+    Finding::new(&MTU_DIFFERS).what(what).why(why).fix(fix).with_objects(about)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use snapshot::model::{Kind, Object, Service, is_named};
 use types::text::quote::shell_word;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Subject};
 use crate::check::{Check, Need};
 use crate::cni::cidr::{self, Claims, Usage};
 use crate::cni::network::subject;
@@ -14,11 +14,7 @@ use snapshot::Range;
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "references",
-    codes: &[
-        ("old-range-policies", "policies name the old pod range"),
-        ("old-range-services", "Services accept connections from the old pod range"),
-        ("old-range-settings", "settings of the cluster name the old pod range"),
-    ],
+    rules: &[&OLD_RANGE_POLICIES, &OLD_RANGE_SERVICES, &OLD_RANGE_SETTINGS],
     needs: &[
         Need::Always(Kind::NODE),
         Need::Always(Kind::SERVICE),
@@ -176,6 +172,13 @@ fn find_in_object(object: &Object, ranges: &Ranges) -> Vec<(String, String)> {
     pairs
 }
 
+const OLD_RANGE_POLICIES: Rule = Rule::risk(
+    "old-range-policies",
+    "Policies name addresses of the old pod range, and not the new range.",
+    "Rules by address do not follow the pods to their new range. What such a rule allows is refused for moved pods, and what it forbids is allowed.",
+    "Add the new range beside the old one; the finding has the commands, and is gone then.",
+);
+
 fn policies(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
     let mut about = Vec::new();
     let mut patches = Vec::new();
@@ -194,14 +197,11 @@ fn policies(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
     }
     // Of several old ranges in one list, one patch adds the new range.
     patches.dedup();
-    let why = "Rules by address do not follow the pods to their new range. What such a rule allows is refused for moved pods, and what it forbids is allowed.";
     let fix = format!(
         "Add the new range beside the old one before the first pod moves, and remove the old one at the end:\n{}",
         join_lines(&patches)
     );
-    let what = "Policies name addresses of the old pod range, and not the new range.";
-    (!about.is_empty())
-        .then(|| Finding::new("old-range-policies", Severity::Risk, what, why, fix).with_objects(about))
+    (!about.is_empty()).then(|| Finding::new(&OLD_RANGE_POLICIES).fix(fix).with_objects(about))
 }
 
 /// The change that adds the new ranges beside an old one.
@@ -243,6 +243,13 @@ fn sources(service: &Service) -> Vec<&str> {
     annotated.map(str::trim).filter(|range| !range.is_empty()).collect()
 }
 
+const OLD_RANGE_SERVICES: Rule = Rule::risk(
+    "old-range-services",
+    "Services of type LoadBalancer accept connections from the old pod range, and not from the new one.",
+    "Pods that call the load balancer's address are refused once they have an address of the new range.",
+    "Add the new range beside the old one; the finding has the commands, and is gone then.",
+);
+
 fn services(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
     let old = |service: &Service| {
         let sources = sources(service);
@@ -267,19 +274,22 @@ fn services(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
     let about = mentions
         .iter()
         .map(|(service, range)| Subject::from_meta(Kind::SERVICE, &service.metadata).detail(range.as_str()));
-    let what =
-        "Services of type LoadBalancer accept connections from the old pod range, and not from the new one.";
-    let why =
-        "Pods that call the load balancer's address are refused once they have an address of the new range.";
     let fix =
         format!("Add the new range beside the old one before the first pod moves:\n{}", join_lines(&patches));
-    (!mentions.is_empty())
-        .then(|| Finding::new("old-range-services", Severity::Risk, what, why, fix).with_objects(about))
+    (!mentions.is_empty()).then(|| Finding::new(&OLD_RANGE_SERVICES).fix(fix).with_objects(about))
 }
 
 /// ConfigMaps in which the old range belongs: those of a CNI itself, and the record of what an installer was asked for, which nothing reads meanwhile.
 const OWN: [&str; 6] =
     ["calico-config", "canal-config", "kube-flannel-cfg", "antrea-config", "cilium-config", "kubeadm-config"];
+
+const OLD_RANGE_SETTINGS: Rule = Rule::risk(
+    "old-range-settings",
+    "Settings of the cluster name the old pod range, and not the new one.\n\n\
+     kube-proxy, CoreDNS and Felix have such settings.",
+    "kube-proxy takes pods outside of its clusterCIDR for strangers: it hides their addresses behind the node's, and refuses them at Services with externalTrafficPolicy Local. CoreDNS refuses whom its acl does not allow.",
+    "Let them cover both ranges. `kubeadm-config` only records what an installer was asked for, and is not looked at.",
+);
 
 fn settings(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
     let mut about = Vec::new();
@@ -308,12 +318,10 @@ fn settings(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
     }
     let new: Vec<String> = ranges.new.iter().map(ToString::to_string).collect();
     let new = if new.is_empty() { "the new range".to_owned() } else { new.join(",") };
-    let what = "Settings of the cluster name the old pod range, and not the new one.";
-    let why = "kube-proxy takes pods outside of its clusterCIDR for strangers: it hides their addresses behind the node's, and refuses them at Services with externalTrafficPolicy Local. CoreDNS refuses whom its acl does not allow.";
     let fix = format!(
         "For kube-proxy, let clusterCIDR cover both ranges (with {new}), or leave it empty, then: kubectl -n kube-system rollout restart daemonset/kube-proxy. In the others, add {new} beside the old range."
     );
-    Some(Finding::new("old-range-settings", Severity::Risk, what, why, fix).with_objects(about))
+    Some(Finding::new(&OLD_RANGE_SETTINGS).fix(fix).with_objects(about))
 }
 
 #[cfg(test)]
@@ -439,7 +447,7 @@ mod tests {
         };
         let findings = case(service("192.168.0.0/16"));
         assert!(
-            findings[0].code == "old-range-services"
+            findings[0].rule.code == "old-range-services"
                 && findings[0].fix.contains(r#"["192.168.0.0/16","10.20.0.0/16"]"#),
             "{findings:?}"
         );
@@ -451,13 +459,13 @@ mod tests {
                 json!({"data": {"config.conf": format!("mode: iptables\nclusterCIDR: {range}\n")}}),
             )
         };
-        assert_eq!(case(proxy("192.168.0.0/16"))[0].code, "old-range-settings");
+        assert_eq!(case(proxy("192.168.0.0/16"))[0].rule.code, "old-range-settings");
         assert!(case(proxy("\"\"")).is_empty() && case(proxy("0.0.0.0/0")).is_empty());
         let felix = object(
             Kind::FELIX_CONFIGURATION,
             "default",
             json!({"spec": {"externalNodesList": ["192.168.0.0/16"]}}),
         );
-        assert_eq!(case(felix)[0].code, "old-range-settings");
+        assert_eq!(case(felix)[0].rule.code, "old-range-settings");
     }
 }

@@ -6,7 +6,7 @@ use snapshot::model::{Kind, Service};
 use types::text::quote::shell_word;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::cilium;
 use crate::cni::network::is_yes;
@@ -14,15 +14,9 @@ use crate::cni::support::{Cni, Stage, Strategy};
 use crate::cni::values::{SOCKET_LB, command};
 use crate::workload::platform;
 
-/// The code of its finding.
-pub(crate) const SERVICES_BRIDGED: &str = "services-bridged";
-
 pub(in crate::check) const CHECK: Check = Check {
     name: "services",
-    codes: &[(
-        SERVICES_BRIDGED,
-        "Services need nodes that forward between both networks, although pods do not",
-    )],
+    rules: &[&SERVICES_BRIDGED],
     needs: &[
         Need::Always(Kind::SERVICE),
         Need::With(Cni::Cilium, Kind::NODE),
@@ -31,6 +25,15 @@ pub(in crate::check) const CHECK: Check = Check {
     ],
     run: services,
 };
+
+pub(crate) const SERVICES_BRIDGED: Rule = Rule::blocks(
+    "services-bridged",
+    "In the second pass, Services work only if nodes forward between both networks.\n\n\
+     It is found with the strategy `double`; before Cilium is installed it is a note.\n\n\
+     It is silent where Cilium, as one of the two CNIs, translates Services on every node when a pod connects: with `socketLB.enabled=true` beside kube-proxy, or with a replacement of kube-proxy, and in both cases without `socketLB.hostNamespaceOnly=true`. It is silent, too, where `roll.bridge` says how it is known that nodes forward. [policy.md](policy.md#who-reaches-whom) has the table.",
+    "kube-proxy chooses a Service's pod on the client's node, after the packet has left the client's pod by its default route. If that node does not forward between the networks, the request is lost.",
+    "Set Cilium's Helm value `socketLB.enabled=true`; kube-proxy stays as it is. Where Istio or gVisor needs `socketLB.hostNamespaceOnly=true`, or neither CNI is Cilium, let every node forward and name the proof as `roll.bridge`. A waiver accepts that requests to Services are lost during this pass.",
+);
 
 /// With the strategy `double`, each pod reaches every other pod by its address. kube-proxy translates a cluster IP on the client's node, when the packet
 /// has already left the pod by the network that owns its default route.
@@ -54,8 +57,7 @@ pub(crate) fn services(scene: &Scene<'_>) -> Vec<Finding> {
          forward between {from} and {to}, such requests are lost, those to the cluster's DNS server among them."
     );
     let fix = [socket_fix(scene), FORWARDING.to_owned()].concat();
-    let what = "In the second pass, Services work only if nodes forward between both networks.";
-    vec![Finding::new(SERVICES_BRIDGED, severity(scene), what, why, fix).with_objects(objects)]
+    vec![Finding::new(&SERVICES_BRIDGED).severity(severity(scene)).why(why).fix(fix).with_objects(objects)]
 }
 
 /// Before Cilium is installed, no setting of it can be wrong: the values to install it with close the gap.

@@ -10,7 +10,7 @@ use snapshot::model::{Kind, Object};
 
 use super::cidr::cluster_cidrs;
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::node::disruption::nodes_at_once;
 use crate::check::{Check, Need};
 use crate::cni::network::{is_yes, subject, variable};
@@ -20,10 +20,7 @@ use crate::workload::{EKS_NODE_GROUP, agents, platform};
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "surge",
-    codes: &[
-        ("old-ranges-few", "the old network has fewer free ranges than a rotation adds nodes"),
-        ("vpc-addresses-warm", "each new node takes spare addresses of the VPC for the old network"),
-    ],
+    rules: &[&OLD_RANGES_FEW, &VPC_ADDRESSES_WARM],
     needs: &[
         Need::Always(Kind::NODE),
         Need::Always(Kind::DAEMON_SET),
@@ -82,6 +79,15 @@ fn blocks_of(pool: &Object, range: Range) -> u64 {
     1_u64.checked_shl(size.saturating_sub(range.length()).into()).unwrap_or(u64::MAX)
 }
 
+const OLD_RANGES_FEW: Rule = Rule::risk(
+    "old-ranges-few",
+    "The old network has fewer free ranges than a rotation adds nodes.\n\n\
+     It blocks if none is free.\n\n\
+     A managed node group of EKS adds two nodes for each of its zones; of all other nodes as many count as move at once by the limits of the settings file. Old networks that give each Node a range are Flannel, Canal, Antrea and Calico with host-local.",
+    "A new node without a range of the old network never gets its agent ready, so it does not reach pods of the old network, and the rotation stops.",
+    "Delete Nodes whose machines are gone: kubectl delete node worker-1. Or let the rotation add fewer nodes at once, by maxSurge, by budgets or by a smaller node group, and accept this finding with a waiver.",
+);
+
 /// The finding where a rotation adds more nodes than the old network has ranges left for; none if it has enough.
 fn few_left(scene: &Scene<'_>, free: u64, what: impl FnOnce(u64) -> String, way: &str) -> Option<Finding> {
     let added = added_nodes(scene);
@@ -91,11 +97,8 @@ fn few_left(scene: &Scene<'_>, free: u64, what: impl FnOnce(u64) -> String, way:
         )
     };
     let severity = if free == 0 { Severity::Blocks } else { Severity::Risk };
-    (free < added).then(|| Finding::new("old-ranges-few", severity, what(added), WITHOUT_RANGE, fix()))
+    (free < added).then(|| Finding::new(&OLD_RANGES_FEW).severity(severity).what(what(added)).fix(fix()))
 }
-
-/// What becomes of a new node that gets none.
-const WITHOUT_RANGE: &str = "A new node without a range of the old network never gets its agent ready, so it does not reach pods of the old network, and the rotation stops.";
 
 /// The ranges of which each Node gets one.
 fn old_ranges(scene: &Scene<'_>) -> Vec<Range> {
@@ -148,6 +151,14 @@ fn few_ranges(scene: &Scene<'_>, range: Range) -> Option<Finding> {
     few_left(scene, room.saturating_sub(used), what, way)
 }
 
+const VPC_ADDRESSES_WARM: Rule = Rule::note(
+    "vpc-addresses-warm",
+    "Each new node takes spare addresses of the VPC for the old network, though its pods get the new one.\n\n\
+     It is found with the strategy `rotation`.",
+    "No object shows how many addresses the subnets have left. Where they run out, new nodes do not get ready, and old ones start no pod.",
+    "See how many are left: aws ec2 describe-subnets --query 'Subnets[].[SubnetId,AvailableIpAddressCount]'. Let a node take fewer: kubectl -n kube-system set env daemonset/aws-node WARM_IP_TARGET=1.",
+);
+
 /// The agent of the VPC CNI without a limit of spare addresses.
 fn spare_addresses(scene: &Scene<'_>) -> Option<Finding> {
     let agent = agents(scene, scene.from).into_iter().find(|agent| agent.cni == Cni::AwsVpcCni)?;
@@ -163,16 +174,10 @@ fn spare_addresses(scene: &Scene<'_>) -> Option<Finding> {
     };
     let meta = &agent.daemon_set.metadata;
     Some(
-        Finding::new(
-            "vpc-addresses-warm",
-            Severity::Note,
-            "Each new node takes spare addresses of the VPC for the old network, though its pods get the new one.",
-            "No object shows how many addresses the subnets have left. Where they run out, new nodes do not get ready, and old ones start no pod.",
-            format!(
+        Finding::new(&VPC_ADDRESSES_WARM).fix(format!(
                 "See how many are left: aws ec2 describe-subnets --query 'Subnets[].[SubnetId,AvailableIpAddressCount]'. Let a node take fewer: kubectl -n {} set env daemonset/{} WARM_IP_TARGET=1",
                 meta.namespace, meta.name
-            ),
-        )
+            ))
         .with_objects([Subject::from_meta(Kind::DAEMON_SET, meta)
             .detail(format!("{spare} for each of {} nodes that a rotation adds at once", added_nodes(scene)))]),
     )
@@ -287,7 +292,7 @@ mod tests {
         ] {
             let findings = agent(env).findings(&CHECK);
             assert_eq!(findings.len(), usize::from(detail.is_some()), "{env}");
-            let named = findings.first().map(|finding| (finding.code, objects(finding).concat()));
+            let named = findings.first().map(|finding| (finding.rule.code, objects(finding).concat()));
             assert!(
                 named.is_none_or(
                     |(code, words)| code == "vpc-addresses-warm" && words.contains(detail.unwrap_or("-"))

@@ -3,17 +3,14 @@
 use snapshot::model::Kind;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::network::{Protocol, Tunnel};
 use crate::cni::support::Cni;
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "tunnel",
-    codes: &[
-        ("tunnel-clash", "tunnels of both networks cannot be on one node"),
-        ("tunnel-ports", "which ports and protocols must be open between nodes"),
-    ],
+    rules: &[&TUNNEL_CLASH, &TUNNEL_PORTS],
     needs: &[
         Need::Always(Kind::CONFIG_MAP),
         Need::Always(Kind::DAEMON_SET),
@@ -63,13 +60,26 @@ fn reason(scene: &Scene<'_>, old: &Tunnel, new: &Tunnel) -> Option<&'static str>
     )
 }
 
+const TUNNEL_CLASH: Rule = Rule::blocks(
+    "tunnel-clash",
+    "Tunnels of both networks cannot be on one node.\n\n\
+     They have one UDP port, one VNI, or both are IPIP. It is a risk only while the new CNI is not installed.",
+    "The agent that comes second fails and restarts for ever.",
+    "Give the new CNI another port.",
+);
+
 fn clash(scene: &Scene<'_>, old: &Tunnel, new: &Tunnel, why: &'static str) -> Finding {
     let severity = if old.is_default || new.is_default { Severity::Risk } else { Severity::Blocks };
     let state = if new.is_default { ", which is not installed," } else { "" };
     let what = format!("{} uses {old}, and {}{state} uses {new}.", scene.from, scene.to);
     let fix = scene.to.driver().move_tunnel(new, free_port(new, old));
     let about = |tunnel: &Tunnel| Subject { detail: tunnel.to_string(), ..tunnel.source.clone() };
-    Finding::new("tunnel-clash", severity, what, why, fix).with_objects([about(old), about(new)])
+    Finding::new(&TUNNEL_CLASH)
+        .severity(severity)
+        .what(what)
+        .why(why)
+        .fix(fix)
+        .with_objects([about(old), about(new)])
 }
 
 /// A port near the usual one that the old CNI does not use.
@@ -77,6 +87,13 @@ fn free_port(new: &Tunnel, old: &Tunnel) -> u16 {
     let usual = new.port.max(1);
     if usual == old.port { usual.saturating_add(1) } else { usual }
 }
+
+const TUNNEL_PORTS: Rule = Rule::note(
+    "tunnel-ports",
+    "The protocols and ports by which nodes talk to each other until the end.",
+    "Security groups and firewalls are often open for the old network only. Then pods of the new network on different nodes do not reach each other.",
+    "Open them between all nodes.",
+);
 
 /// What a firewall between the nodes must let through until the end.
 fn ports<'t>(scene: &Scene<'_>, all: impl Iterator<Item = &'t Tunnel>) -> Option<Finding> {
@@ -88,12 +105,11 @@ fn ports<'t>(scene: &Scene<'_>, all: impl Iterator<Item = &'t Tunnel>) -> Option
     }
     let what =
         format!("Until the end of the migration, nodes talk to each other by {}.", words.join(", and by "));
-    let why = "Security groups and firewalls are often open for the old network only. Then pods of the new network on different nodes do not reach each other.";
     let health = if scene.to == Cni::Cilium { " Cilium also probes TCP port 4240." } else { "" };
     let fix = format!(
         "Open these protocols and ports between all nodes, control plane included, in both directions.{health} Close the old one's after the migration."
     );
-    Some(Finding::new("tunnel-ports", Severity::Note, what, why, fix))
+    Some(Finding::new(&TUNNEL_PORTS).what(what).fix(fix))
 }
 
 #[cfg(test)]
@@ -163,7 +179,7 @@ mod tests {
             let findings: Vec<_> = case
                 .findings(&CHECK)
                 .into_iter()
-                .filter(|candidate| candidate.code == "tunnel-clash")
+                .filter(|candidate| candidate.rule.code == "tunnel-clash")
                 .collect();
             let severity = findings.first().map(|finding| finding.severity);
             assert_eq!(

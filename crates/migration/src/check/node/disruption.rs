@@ -9,7 +9,7 @@ use snapshot::model::{Kind, Object};
 
 use crate::check::Scene;
 use crate::check::backup::snapshot_time;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::reach;
 use crate::cni::support::Strategy;
@@ -19,11 +19,7 @@ use types::policy::Phase;
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "disruption",
-    codes: &[
-        ("karpenter-consolidation", "Karpenter consolidates nodes while a run moves their pods"),
-        ("karpenter-expiry", "Karpenter deletes nodes that expire within the run"),
-        ("karpenter-grace-period", "Karpenter ends pods in spite of budgets when a node's time is over"),
-    ],
+    rules: &[&KARPENTER_CONSOLIDATION, &KARPENTER_EXPIRY, &KARPENTER_GRACE_PERIOD],
     needs: &[
         Need::Always(Kind::NODE),
         Need::Always(Kind::KARPENTER_NODE_POOL),
@@ -67,6 +63,14 @@ fn run_seconds(scene: &Scene<'_>) -> u64 {
     pass * u64::try_from(passes).unwrap_or(1)
 }
 
+const KARPENTER_EXPIRY: Rule = Rule::risk(
+    "karpenter-expiry",
+    "Karpenter deletes nodes that expire within the time of the run and a day more.\n\n\
+     The time of the run is that of all nodes by the limits of the settings file, if the run waits for nothing.",
+    "Karpenter deletes a node at that time, whatever its budgets and do-not-disrupt allow. Nodes that were launched on one day expire on one day, in the middle of a pass.",
+    "Let Karpenter replace these nodes before the run, one after the other, by evictions that count budgets: kubectl delete nodeclaim spot-x7k2p. The field expireAfter of a NodeClaim cannot be changed, and that of its NodePool is for new nodes alone.",
+);
+
 /// NodeClaims whose time is over within the run and a day more.
 fn expiry(scene: &Scene<'_>) -> Option<Finding> {
     let now = snapshot_time(scene)?.as_second();
@@ -90,14 +94,13 @@ fn expiry(scene: &Scene<'_>) -> Option<Finding> {
         commands.join("; ")
     );
     (!objects.is_empty()).then(|| {
-        Finding::new(
-            "karpenter-expiry",
-            Severity::Risk,
-            format!("NodeClaims of Karpenter expire within {} h, which is the time of the run and a day more.", within / 3600),
-            "Karpenter deletes a node at that time, whatever its budgets and do-not-disrupt allow. Nodes that were launched on one day expire on one day, in the middle of a pass.",
-            fix,
-        )
-        .with_objects(objects)
+        Finding::new(&KARPENTER_EXPIRY)
+            .what(format!(
+                "NodeClaims of Karpenter expire within {} h, which is the time of the run and a day more.",
+                within / 3600
+            ))
+            .fix(fix)
+            .with_objects(objects)
     })
 }
 
@@ -128,6 +131,14 @@ fn seconds(text: &str) -> Option<i64> {
     (!text.is_empty()).then_some(total)
 }
 
+const KARPENTER_CONSOLIDATION: Rule = Rule::risk(
+    "karpenter-consolidation",
+    "NodePools of Karpenter remove nodes that are empty or underutilized while a run moves their pods.\n\n\
+     In a rotation, a new node may be removed before the next old one goes.",
+    "A node that the run has drained is empty, and Karpenter deletes it in place of its way back. Pods that moved once may move again, back to a node that has not moved yet.",
+    r#"Hold it by a budget until the run is done; `check` prints it beside the budgets that are there: kubectl patch nodepool spot --type merge -p '{"spec":{"disruption":{"budgets":[{"nodes":"10%"},{"nodes":"0","reasons":["Empty","Underutilized"]}]}}}'. A budget drifts no node."#,
+);
+
 /// NodePools whose nodes Karpenter removes while their pods move. A node that a run has drained is empty, so an in-place run needs both reasons.
 fn consolidation(scene: &Scene<'_>) -> Option<Finding> {
     let is_rotation = scene.strategy == Strategy::Rotation;
@@ -153,19 +164,19 @@ fn consolidation(scene: &Scene<'_>) -> Option<Finding> {
     let why = if is_rotation {
         "It moves pods between nodes of both images behind the run: some move twice, and a new node may be removed before the next old one goes."
     } else {
-        "A node that the run has drained is empty, and Karpenter deletes it in place of its way back. Pods that moved once may move again, back to a node that has not moved yet."
+        KARPENTER_CONSOLIDATION.why
     };
-    (!objects.is_empty()).then(|| {
-        Finding::new(
-            "karpenter-consolidation",
-            Severity::Risk,
-            "NodePools of Karpenter remove nodes that are empty or underutilized while a run moves their pods.",
-            why,
-            fix,
-        )
-        .with_objects(objects)
-    })
+    (!objects.is_empty())
+        .then(|| Finding::new(&KARPENTER_CONSOLIDATION).why(why).fix(fix).with_objects(objects))
 }
+
+const KARPENTER_GRACE_PERIOD: Rule = Rule::risk(
+    "karpenter-grace-period",
+    "NodePools of Karpenter have a terminationGracePeriod, which is stronger than PodDisruptionBudgets.\n\n\
+     It is a note unless nodes are replaced (strategy `rotation`).",
+    "When that time is over, Karpenter deletes the pods that are left on a node it replaces, whatever their budgets allow. A budget that waits for a slow start on the new network is then no protection.",
+    r#"If each budget yields and each pod stops within that time, accept this finding with a waiver. For nodes to come, `check` prints the commands that hold what drifts and remove the field: kubectl patch nodepool spot --type merge -p '{"spec":{"template":{"spec":{"terminationGracePeriod":null}}}}'."#,
+);
 
 /// NodePools whose nodes end pods in spite of budgets.
 fn grace(scene: &Scene<'_>) -> Option<Finding> {
@@ -190,16 +201,8 @@ fn grace(scene: &Scene<'_>) -> Option<Finding> {
         "If each budget yields and each pod stops within that time (no finding of pdb-blocked-now, pdb-never-yields and pod-grace-long), accept this finding with a waiver. For nodes to come, without drift of those that are there: {}.",
         commands.join("; ")
     );
-    (!objects.is_empty()).then(|| {
-        Finding::new(
-            "karpenter-grace-period",
-            severity,
-            "NodePools of Karpenter have a terminationGracePeriod, which is stronger than PodDisruptionBudgets.",
-            "When that time is over, Karpenter deletes the pods that are left on a node it replaces, whatever their budgets allow. A budget that waits for a slow start on the new network is then no protection.",
-            fix,
-        )
-        .with_objects(objects)
-    })
+    (!objects.is_empty())
+        .then(|| Finding::new(&KARPENTER_GRACE_PERIOD).severity(severity).fix(fix).with_objects(objects))
 }
 
 #[cfg(test)]

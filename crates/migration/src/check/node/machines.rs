@@ -7,20 +7,14 @@ use serde_json::Value;
 use snapshot::model::{Kind, Object};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::network::subject;
 use crate::workload::CAPI_MACHINE;
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "machines",
-    codes: &[
-        (
-            "machine-health-check",
-            "a MachineHealthCheck may delete nodes that a migration makes unhealthy for a while",
-        ),
-        ("machine-rollout", "a MachineDeployment is replacing its machines"),
-    ],
+    rules: &[&MACHINE_HEALTH_CHECK, &MACHINE_ROLLOUT],
     needs: &[
         Need::Always(Kind::NODE),
         Need::Always(Kind::MACHINE_DEPLOYMENT),
@@ -42,15 +36,16 @@ fn elsewhere(scene: &Scene<'_>) -> Option<Finding> {
     let mut nodes = machines.map(|node| Subject::new(Kind::NODE, node.name()));
     let first = nodes.next().filter(|_| !is_seen)?;
     let detail = format!("and {} more nodes of Cluster API", nodes.count());
+    let what = "Nodes are Machines of a management cluster, whose MachineHealthChecks and MachineDeployments are not seen from here.";
+    let why = "A health check there deletes the machine of a node that is unhealthy for a while, and a rollout drains nodes in an order of its own.";
+    let fix = "Look there, and pause the health checks for the time of the migration: kubectl --context MANAGEMENT get machinehealthchecks,machinedeployments -A. Then accept this finding with a waiver.";
     Some(
-        Finding::new(
-            "machine-health-check",
-            Severity::Note,
-            "Nodes are Machines of a management cluster, whose MachineHealthChecks and MachineDeployments are not seen from here.",
-            "A health check there deletes the machine of a node that is unhealthy for a while, and a rollout drains nodes in an order of its own.",
-            "Look there, and pause the health checks for the time of the migration: kubectl --context MANAGEMENT get machinehealthchecks,machinedeployments -A. Then accept this finding with a waiver.",
-        )
-        .with_objects([first.detail(detail)]),
+        Finding::new(&MACHINE_HEALTH_CHECK)
+            .severity(Severity::Note)
+            .what(what)
+            .why(why)
+            .fix(fix)
+            .with_objects([first.detail(detail)]),
     )
 }
 
@@ -61,43 +56,36 @@ fn is_paused(object: &Object) -> bool {
         || annotations.is_some_and(|all| all.contains_key("cluster.x-k8s.io/paused"))
 }
 
-/// A finding about the objects of a kind that are not paused and have a detail, if there is one: what it is, why it matters, what to do, and the command
-/// for each object.
+/// A finding about the objects of a kind that are not paused and have a detail, if there is one.
 fn finding(
     scene: &Scene<'_>,
     kind: Kind,
     detail: impl Fn(&Object) -> Option<String>,
-    [code, what, why, fix]: [&'static str; 4],
-    command: impl Fn(&Subject) -> String,
+    rule: &'static Rule,
 ) -> Option<Finding> {
     let running = scene.snapshot.objects(kind).iter().filter(|object| !is_paused(object));
     let objects: Vec<Subject> =
         running.filter_map(|object| Some(subject(kind, object).detail(detail(object)?))).collect();
-    let commands: Vec<String> = objects.iter().map(command).collect();
-    let fix = format!("{fix}: {}", commands.join("; "));
-    (!objects.is_empty()).then(|| Finding::new(code, Severity::Risk, what, why, fix).with_objects(objects))
+    (!objects.is_empty()).then(|| Finding::new(rule).with_commands(&objects).with_objects(objects))
 }
 
+const MACHINE_HEALTH_CHECK: Rule = Rule::risk(
+    "machine-health-check",
+    "MachineHealthChecks delete the machines of nodes that are unhealthy for a while.",
+    "A node that changes its CNI may be NotReady or without a network for some minutes. The controller then replaces it, with all its pods and local data, and the next ones, too.",
+    "Pause them for the time of the migration: `kubectl -n NAMESPACE annotate machinehealthchecks.cluster.x-k8s.io NAME cluster.x-k8s.io/paused=`",
+);
+
 fn health_checks(scene: &Scene<'_>) -> Option<Finding> {
-    let words = [
-        "machine-health-check",
-        "MachineHealthChecks delete the machines of nodes that are unhealthy for a while.",
-        "A node that changes its CNI may be NotReady or without a network for some minutes. The controller then replaces it, with all its pods and local data, and the next ones, too.",
-        "Pause them for the time of the migration",
-    ];
-    finding(
-        scene,
-        Kind::MACHINE_HEALTH_CHECK,
-        |_| Some(String::new()),
-        words,
-        |subject| {
-            format!(
-                "kubectl -n {} annotate machinehealthchecks.cluster.x-k8s.io {} cluster.x-k8s.io/paused=",
-                subject.namespace, subject.name
-            )
-        },
-    )
+    finding(scene, Kind::MACHINE_HEALTH_CHECK, |_| Some(String::new()), &MACHINE_HEALTH_CHECK)
 }
+
+const MACHINE_ROLLOUT: Rule = Rule::risk(
+    "machine-rollout",
+    "MachineDeployments are replacing their machines.",
+    "They drain and delete nodes in their own order and beyond the limits of a run. A node that Crossfade moves may be the next one to go.",
+    "Wait until they are done: `kubectl -n NAMESPACE get machinedeployments.cluster.x-k8s.io NAME -w`",
+);
 
 fn rollouts(scene: &Scene<'_>) -> Option<Finding> {
     let progress = |deployment: &Object| {
@@ -109,18 +97,7 @@ fn rollouts(scene: &Scene<'_>) -> Option<Finding> {
         // Machines of an earlier template may be there beside enough of the new one.
         (done < replicas || all > done).then(|| format!("{done} of {replicas} machines are up to date"))
     };
-    let words = [
-        "machine-rollout",
-        "MachineDeployments are replacing their machines.",
-        "They drain and delete nodes in their own order and beyond the limits of a run. A node that Crossfade moves may be the next one to go.",
-        "Wait until they are done",
-    ];
-    finding(scene, Kind::MACHINE_DEPLOYMENT, progress, words, |subject| {
-        format!(
-            "kubectl -n {} get machinedeployments.cluster.x-k8s.io {} -w",
-            subject.namespace, subject.name
-        )
-    })
+    finding(scene, Kind::MACHINE_DEPLOYMENT, progress, &MACHINE_ROLLOUT)
 }
 
 #[cfg(test)]
@@ -146,7 +123,7 @@ mod tests {
         };
         let all = list_findings(vec![check(json!({"cluster.x-k8s.io/other": ""}))]);
         assert_eq!(
-            (all[0].code, objects(&all[0])),
+            (all[0].rule.code, objects(&all[0])),
             ("machine-health-check", vec!["MachineHealthCheck/clusters/workers".into()])
         );
         assert!(all[0].fix.ends_with("workers cluster.x-k8s.io/paused="), "{}", all[0].fix);
@@ -162,7 +139,7 @@ mod tests {
         let deployment = object(Kind::MACHINE_DEPLOYMENT, "workers", json!({"spec": {"replicas": 0}}));
         let all =
             list_findings(vec![node("a", machine.clone()), node("b", machine.clone()), node("c", json!({}))]);
-        assert_eq!((all[0].code, all[0].severity), ("machine-health-check", Severity::Note));
+        assert_eq!((all[0].rule.code, all[0].severity), ("machine-health-check", Severity::Note));
         assert_eq!(objects(&all[0]), ["Node/a: and 1 more nodes of Cluster API"]);
         assert!(list_findings(vec![node("a", machine), deployment]).is_empty(), "they are in this cluster");
         assert!(list_findings(vec![node("c", json!({}))]).is_empty());
@@ -184,7 +161,7 @@ mod tests {
         ] {
             let codes: Vec<_> = list_findings(vec![deployment(spec, status.clone())])
                 .iter()
-                .map(|finding| finding.code)
+                .map(|finding| finding.rule.code)
                 .collect();
             assert_eq!(codes, &["machine-rollout"][usize::from(!is_found)..], "{status}");
         }

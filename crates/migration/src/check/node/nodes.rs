@@ -6,42 +6,104 @@ use serde_json::Value;
 use snapshot::model::{Kind, Node};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::support::Strategy;
 use crate::workload::{OUTDATED, going_mark, platform};
 
-/// The codes of [`finding`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
-#[strum(serialize_all = "kebab-case", const_into_str)]
-pub(in crate::check) enum Code {
-    CrossfadeAbsent,
-    CrossfadeSilent,
-    CrossfadeStale,
-    NodeCordoned,
-    NodeLeaving,
-    NodeNetworkUnavailable,
-    NodeNotReady,
-    NodeOutdated,
-    NodeUnfit,
-}
-
 pub(in crate::check) const CHECK: Check = Check {
     name: "nodes",
-    codes: &[
-        (Code::CrossfadeAbsent.into_str(), "no node runs Crossfade yet"),
-        (Code::CrossfadeSilent.into_str(), "some nodes run Crossfade and others do not report"),
-        (Code::CrossfadeStale.into_str(), "what a node reports is of another boot, or contradicts itself"),
-        (Code::NodeCordoned.into_str(), "a node is cordoned"),
-        (Code::NodeLeaving.into_str(), "others remove, drain or reboot a node"),
-        (Code::NodeNetworkUnavailable.into_str(), "a node says that its network is unavailable"),
-        (Code::NodeNotReady.into_str(), "a node is not Ready"),
-        (Code::NodeOutdated.into_str(), "Cluster API is going to replace a node"),
-        (Code::NodeUnfit.into_str(), "Crossfade's gate gave up on a node"),
+    rules: &[
+        &CROSSFADE_ABSENT,
+        &CROSSFADE_SILENT,
+        &CROSSFADE_STALE,
+        &NODE_CORDONED,
+        &NODE_LEAVING,
+        &NODE_NETWORK_UNAVAILABLE,
+        &NODE_NOT_READY,
+        &NODE_OUTDATED,
+        &NODE_UNFIT,
     ],
     needs: &[Need::Always(Kind::NODE)],
     run,
 };
+
+const CROSSFADE_ABSENT: Rule = Rule::risk(
+    "crossfade-absent",
+    "No node reports to Crossfade: crossfade-bootstrap unit watch does not run, or does not report to the Node.\n\n\
+     With the strategy `rotation` it is a note.",
+    "Until it does, no node can change its phase, and no plan is accepted for nodes that stay.",
+    "Install Crossfade on the nodes (docs/packages.md, or docs/daemonset.md without packages), or bake it into the image of the new nodes (docs/images.md), with report.node: true in node.json.",
+);
+
+const CROSSFADE_SILENT: Rule = Rule::blocks(
+    "crossfade-silent",
+    "Nodes do not report to Crossfade, while others do.\n\n\
+     With the strategy `rotation` it is a note.",
+    "A node whose watch is silent follows no phase, so it would keep the old network when all others have left it.",
+    "On each node: systemctl status crossfade-watch, and set report.node: true in node.json. Or leave nodes out: roll: {leaveOut: [{node: NODE, reason: WHY}]} in the settings file. Then: kubectl get node NODE -o jsonpath='{.metadata.annotations.crossfade/observed}'",
+);
+
+const CROSSFADE_STALE: Rule = Rule::blocks(
+    "crossfade-stale",
+    "What nodes report to Crossfade is not true now.",
+    "A dead watch leaves its last report on the Node. A plan that believes it would count a node as done that has rebooted into another phase.",
+    "On each node: crossfade-bootstrap doctor, and journalctl -u crossfade-watch. From here: kubectl describe node NODE",
+);
+
+const NODE_CORDONED: Rule = Rule::note(
+    "node-cordoned",
+    "Nodes are cordoned, and not by this run.",
+    "Crossfade does not undo a cordon that it did not set: these nodes wait until they are uncordoned, and count as nodes in transit.",
+    "If they need not stay cordoned: kubectl uncordon NODES",
+);
+
+const NODE_LEAVING: Rule = Rule::note(
+    "node-leaving",
+    "Others are removing, draining or rebooting nodes: their marks are on them.\n\n\
+     `roll` waits with `NodeGoing` for the same marks:\n\n\
+     | whose | mark |\n\
+     |---|---|\n\
+     | any | the Node is being deleted; taint `node.cloudprovider.kubernetes.io/shutdown` or `node.kubernetes.io/out-of-service`; condition MaintenancePlanned, MaintenanceInProgress, DrainInProgress, Drained or GracefulNodeShutdownInProgress, if its reason does not begin with Crossfade |\n\
+     | cluster autoscaler | taint `ToBeDeletedByClusterAutoscaler` |\n\
+     | Karpenter | taint `karpenter.sh/disrupted` or `karpenter.sh/disruption` |\n\
+     | managed node group of EKS | cordon, with the labels `eks.amazonaws.com/nodegroup` and `node.kubernetes.io/exclude-from-external-load-balancers` |\n\
+     | AWS node termination handler, GKE | taints `aws-node-termination-handler/..`, `cloud.google.com/impending-node-termination` |\n\
+     | kOps | taint `kops.k8s.io/scheduled-for-update` |\n\
+     | OpenShift | taint `UpdateInProgress`; annotation `machineconfiguration.openshift.io/state: Working` |\n\
+     | kured | cordon, with the annotation `weave.works/kured-reboot-in-progress` |",
+    "A run does not touch them, and they count as nodes in transit until they or their marks are gone.",
+    "Wait until they are gone, or the mark that is named here: kubectl get nodes -w",
+);
+
+const NODE_NETWORK_UNAVAILABLE: Rule = Rule::risk(
+    "node-network-unavailable",
+    "Nodes say that their network is unavailable.",
+    "Kubernetes keeps pods away from them with a taint. Often it is left from a CNI that was stopped before, and no program ever clears it.",
+    r#"Find who wrote the condition: kubectl get node NODE -o jsonpath='{.status.conditions[?(@.type=="NetworkUnavailable")]}'. Restart the old CNI's agent there; it writes the condition anew."#,
+);
+
+const NODE_NOT_READY: Rule = Rule::risk(
+    "node-not-ready",
+    "Nodes are not Ready.",
+    "They count as nodes in transit, so that with a limit of one nothing else moves. Nothing is ever evicted from them.",
+    "Repair or remove them: kubectl describe node NODE",
+);
+
+const NODE_OUTDATED: Rule = Rule::note(
+    "node-outdated",
+    "Nodes are of an earlier template of Cluster API, which is going to replace them.\n\n\
+     The node bears the taint `node.cluster.x-k8s.io/outdated-revision`, which keeps it in use until its turn comes.",
+    "A node that moves now may be the next one to be drained and deleted, and its pods then move twice.",
+    "Wait until Cluster API has replaced them: kubectl get node NODE -w. Or, in the management cluster, pause the MachineDeployment (spec.paused: true).",
+);
+
+const NODE_UNFIT: Rule = Rule::risk(
+    "node-unfit",
+    "Nodes bear the taint crossfade/unfit.",
+    "Crossfade's gate gave up on them, so kubelet started without what the policy asks for.",
+    "On each node: crossfade-bootstrap doctor. Then: kubectl taint node NODES crossfade/unfit-",
+);
 
 /// The label, annotation and condition that `crossfade-bootstrap unit watch` writes on its Node.
 const PHASE: &str = "crossfade/phase";
@@ -50,7 +112,7 @@ const READY: &str = "CrossfadeReady";
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let nodes: Vec<&Node> = scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()).collect();
-    let mut subjects_by_code: BTreeMap<Code, Vec<Subject>> = BTreeMap::new();
+    let mut subjects_by_rule: BTreeMap<&'static Rule, Vec<Subject>> = BTreeMap::new();
     let mut reporting = 0;
     for node in &nodes {
         let mut problems = states(node);
@@ -59,26 +121,26 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
             reporting += 1;
             problems.extend(report(node));
         }
-        for (code, detail) in problems {
-            subjects_by_code
-                .entry(code)
+        for (rule, detail) in problems {
+            subjects_by_rule
+                .entry(rule)
                 .or_default()
                 .push(Subject::new(Kind::NODE, node.name()).detail(detail));
         }
     }
     // If no node reports, one sentence says it better than a list of all nodes.
-    if let Some(silent) = subjects_by_code.remove(&Code::CrossfadeSilent) {
+    if let Some(silent) = subjects_by_rule.remove(&CROSSFADE_SILENT) {
         let is_all = silent.len() == reporting;
-        subjects_by_code.insert(
-            if is_all { Code::CrossfadeAbsent } else { Code::CrossfadeSilent },
+        subjects_by_rule.insert(
+            if is_all { &CROSSFADE_ABSENT } else { &CROSSFADE_SILENT },
             if is_all { Vec::new() } else { silent },
         );
     }
-    subjects_by_code.into_iter().map(|(code, subjects)| finding(scene, code, subjects)).collect()
+    subjects_by_rule.into_iter().map(|(rule, subjects)| finding(scene, rule, subjects)).collect()
 }
 
 /// What is wrong with a node, with details.
-fn states(node: &Node) -> Vec<(Code, String)> {
+fn states(node: &Node) -> Vec<(&'static Rule, String)> {
     let mut problems = Vec::new();
     let describe = |kind: &str| {
         let condition = node.condition(kind)?;
@@ -86,31 +148,29 @@ fn states(node: &Node) -> Vec<(Code, String)> {
         Some((condition.status.to_string(), words.trim().to_owned()))
     };
     if let Some((status, words)) = describe("Ready").filter(|(status, _)| status != "True") {
-        problems.push((
-            Code::NodeNotReady,
-            format!("Ready is {status}: {words}").trim_end_matches(": ").to_owned(),
-        ));
+        problems
+            .push((&NODE_NOT_READY, format!("Ready is {status}: {words}").trim_end_matches(": ").to_owned()));
     }
     if let Some((_, words)) = describe("NetworkUnavailable").filter(|(status, _)| status == "True") {
-        problems.push((Code::NodeNetworkUnavailable, words));
+        problems.push((&NODE_NETWORK_UNAVAILABLE, words));
     }
     if let Some(mark) = going_mark(node) {
-        problems.push((Code::NodeLeaving, mark));
+        problems.push((&NODE_LEAVING, mark));
     } else if node.spec.unschedulable {
-        problems.push((Code::NodeCordoned, String::new()));
+        problems.push((&NODE_CORDONED, String::new()));
     }
     let bears = |key: &str| node.spec.taints.iter().any(|taint| *taint.key == *key);
     if bears(OUTDATED) {
-        problems.push((Code::NodeOutdated, String::new()));
+        problems.push((&NODE_OUTDATED, String::new()));
     }
     if bears(types::api::taint::UNFIT_KEY) {
-        problems.push((Code::NodeUnfit, String::new()));
+        problems.push((&NODE_UNFIT, String::new()));
     }
     problems
 }
 
 /// What is wrong with the report of `watch`. Where nothing is, it reports of this boot that the runtime uses Crossfade's conf first.
-pub(in crate::check) fn report(node: &Node) -> Option<(Code, String)> {
+pub(in crate::check) fn report(node: &Node) -> Option<(&'static Rule, String)> {
     let (phase, observed, ready) =
         (node.metadata.label(PHASE), node.metadata.annotation(OBSERVED), node.condition(READY));
     let (Some(observed), Some(ready)) = (observed, ready) else {
@@ -119,11 +179,11 @@ pub(in crate::check) fn report(node: &Node) -> Option<(Code, String)> {
             ready.is_none().then_some("the condition CrossfadeReady"),
         ];
         let missing: Vec<&str> = missing.into_iter().flatten().collect();
-        return Some((Code::CrossfadeSilent, format!("has not {}", missing.join(" nor "))));
+        return Some((&CROSSFADE_SILENT, format!("has not {}", missing.join(" nor "))));
     };
     let observed: Value = serde_json::from_str(observed).unwrap_or_default();
     let boot = observed["bootId"].as_str().unwrap_or_default();
-    let stale = |words: String| Some((Code::CrossfadeStale, words));
+    let stale = |words: String| Some((&CROSSFADE_STALE, words));
     if boot != &*node.status.node_info.boot_id {
         return stale(format!(
             "it reports boot {boot:?}, and the node is in boot {:?}",
@@ -136,73 +196,18 @@ pub(in crate::check) fn report(node: &Node) -> Option<(Code, String)> {
         return stale(format!("the phase observed is {text}, and the label says {label}"));
     }
     (ready.status.as_ref() != "True").then(|| {
-        (
-            Code::CrossfadeStale,
-            format!("CrossfadeReady is {}: {} {}", ready.status, ready.reason, ready.message),
-        )
+        (&CROSSFADE_STALE, format!("CrossfadeReady is {}: {} {}", ready.status, ready.reason, ready.message))
     })
 }
 
-fn finding(scene: &Scene<'_>, code: Code, subjects: Vec<Subject>) -> Finding {
-    let first = subjects.first().map_or("NODE", |subject| &subject.name).to_owned();
-    let is_rotation = scene.strategy == Strategy::Rotation;
-    let (severity, what, why, fix) = match code {
-        Code::CrossfadeAbsent => (
-            if is_rotation { Severity::Note } else { Severity::Risk },
-            "No node reports to Crossfade: crossfade-bootstrap unit watch does not run, or does not report to the Node.",
-            "Until it does, no node can change its phase, and no plan is accepted for nodes that stay.",
-            "Install Crossfade on the nodes (docs/packages.md, or docs/daemonset.md without packages), or bake it into the image of the new nodes (docs/images.md), with report.node: true in node.json.".to_owned(),
-        ),
-        Code::CrossfadeSilent => (
-            if is_rotation { Severity::Note } else { Severity::Blocks },
-            "Nodes do not report to Crossfade, while others do.",
-            "A node whose watch is silent follows no phase, so it would keep the old network when all others have left it.",
-            format!("On each node: systemctl status crossfade-watch, and set report.node: true in node.json. Or leave nodes out: roll: {{leaveOut: [{{node: {first}, reason: WHY}}]}} in the settings file. Then: kubectl get node {first} -o jsonpath='{{.metadata.annotations.crossfade/observed}}'"),
-        ),
-        Code::CrossfadeStale => (
-            Severity::Blocks,
-            "What nodes report to Crossfade is not true now.",
-            "A dead watch leaves its last report on the Node. A plan that believes it would count a node as done that has rebooted into another phase.",
-            format!("On each node: crossfade-bootstrap doctor, and journalctl -u crossfade-watch. From here: kubectl describe node {first}"),
-        ),
-        Code::NodeCordoned => (
-            Severity::Note,
-            "Nodes are cordoned, and not by this run.",
-            "Crossfade does not undo a cordon that it did not set: these nodes wait until they are uncordoned, and count as nodes in transit.",
-            format!("If they need not stay cordoned: kubectl uncordon {}", names(&subjects)),
-        ),
-        Code::NodeLeaving => (
-            Severity::Note,
-            "Others are removing, draining or rebooting nodes: their marks are on them.",
-            "A run does not touch them, and they count as nodes in transit until they or their marks are gone.",
-            "Wait until they are gone, or the mark that is named here: kubectl get nodes -w".to_owned(),
-        ),
-        Code::NodeNetworkUnavailable => (
-            Severity::Risk,
-            "Nodes say that their network is unavailable.",
-            "Kubernetes keeps pods away from them with a taint. Often it is left from a CNI that was stopped before, and no program ever clears it.",
-            format!("Find who wrote the condition: kubectl get node {first} -o jsonpath='{{.status.conditions[?(@.type==\"NetworkUnavailable\")]}}'. Restart the old CNI's agent there; it writes the condition anew."),
-        ),
-        Code::NodeNotReady => (
-            Severity::Risk,
-            "Nodes are not Ready.",
-            "They count as nodes in transit, so that with a limit of one nothing else moves. Nothing is ever evicted from them.",
-            format!("Repair or remove them: kubectl describe node {first}"),
-        ),
-        Code::NodeOutdated => (
-            Severity::Note,
-            "Nodes are of an earlier template of Cluster API, which is going to replace them.",
-            "A node that moves now may be the next one to be drained and deleted, and its pods then move twice.",
-            format!("Wait until Cluster API has replaced them: kubectl get node {first} -w. Or, in the management cluster, pause the MachineDeployment (spec.paused: true)."),
-        ),
-        Code::NodeUnfit => (
-            Severity::Risk,
-            "Nodes bear the taint crossfade/unfit.",
-            "Crossfade's gate gave up on them, so kubelet started without what the policy asks for.",
-            format!("On each node: crossfade-bootstrap doctor. Then: kubectl taint node {} {}-", names(&subjects), types::api::taint::UNFIT_KEY),
-        ),
-    };
-    Finding::new(code.into_str(), severity, what, why, fix).with_objects(subjects)
+fn finding(scene: &Scene<'_>, rule: &'static Rule, subjects: Vec<Subject>) -> Finding {
+    let first = subjects.first().map_or("NODE", |subject| &subject.name);
+    let finding = Finding::new(rule).fix(rule.fix.replace("NODES", &names(&subjects)).replace("NODE", first));
+    // New nodes bring Crossfade with them.
+    let is_replaced =
+        scene.strategy == Strategy::Rotation && [&CROSSFADE_ABSENT, &CROSSFADE_SILENT].contains(&rule);
+    let severity = if is_replaced { Severity::Note } else { rule.severity };
+    finding.severity(severity).with_objects(subjects)
 }
 
 fn names(subjects: &[Subject]) -> String {

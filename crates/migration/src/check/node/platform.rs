@@ -5,46 +5,60 @@ use std::collections::BTreeMap;
 use snapshot::model::{Kind, Node};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::node::nodes;
 use crate::check::{Check, Need};
 use crate::cni::support::Strategy;
 use crate::workload::{Platform, platform};
 
-/// The codes of [`finding`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Code {
-    EksAutoMode,
-    Fargate,
-    ReadOnly,
-    Virtual,
-    Windows,
-}
-
-impl Code {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::EksAutoMode => "platform-eks-auto-mode",
-            Self::Fargate => "platform-fargate",
-            Self::ReadOnly => "platform-read-only",
-            Self::Virtual => "platform-virtual",
-            Self::Windows => "platform-windows",
-        }
-    }
-}
-
 pub(in crate::check) const CHECK: Check = Check {
     name: "platform",
-    codes: &[
-        (Code::EksAutoMode.as_str(), "nodes of EKS Auto Mode, whose CNI Amazon chooses"),
-        (Code::Fargate.as_str(), "nodes of Fargate, which run no agent"),
-        (Code::ReadOnly.as_str(), "an operating system on which Crossfade installs without packages only"),
-        (Code::Virtual.as_str(), "virtual nodes, which run no agent"),
-        (Code::Windows.as_str(), "Windows nodes, on which Crossfade does not run"),
+    rules: &[
+        &PLATFORM_EKS_AUTO_MODE,
+        &PLATFORM_FARGATE,
+        &PLATFORM_READ_ONLY,
+        &PLATFORM_VIRTUAL,
+        &PLATFORM_WINDOWS,
     ],
     needs: &[Need::Always(Kind::NODE)],
     run,
 };
+
+const PLATFORM_EKS_AUTO_MODE: Rule = Rule::blocks(
+    "platform-eks-auto-mode",
+    "Nodes belong to EKS Auto Mode.",
+    "Amazon runs the network of these nodes as a part of the machine. It cannot be replaced, and no program can be installed there.",
+    "Move their pods to a managed node group or to Karpenter nodes of your own, then delete the Auto Mode node pools: kubectl delete nodepool general-purpose system",
+);
+
+const PLATFORM_FARGATE: Rule = Rule::risk(
+    "platform-fargate",
+    "Nodes belong to Fargate.",
+    "They run no DaemonSet, so their pods keep addresses of the VPC, and the new CNI enforces no policy on them.",
+    "Accept it with a waiver, or delete the Fargate profiles, so that these pods move to other nodes: aws eks delete-fargate-profile --cluster-name CLUSTER --fargate-profile-name PROFILE",
+);
+
+const PLATFORM_READ_ONLY: Rule = Rule::note(
+    "platform-read-only",
+    "The operating system of nodes takes no packages, and has a read-only /usr.\n\n\
+     With the strategy `rotation` it is a risk.",
+    "Crossfade runs there from a pod, and kubelet's labels and taints come from the system's own settings.",
+    r#"Install Crossfade as docs/daemonset.md says, with "kubelet": {"register": false} in node.json, and put labels and taints into the user data or the machine configuration as docs/registration.md shows."#,
+);
+
+const PLATFORM_VIRTUAL: Rule = Rule::risk(
+    "platform-virtual",
+    "Nodes are virtual kubelets.",
+    "They run no DaemonSet; their pods have addresses that their provider gives, and the new CNI enforces no policy on them.",
+    "Check that the new network has a route to their pods, and accept it with a waiver.",
+);
+
+pub(crate) const PLATFORM_WINDOWS: Rule = Rule::blocks(
+    "platform-windows",
+    "Nodes run Windows.",
+    "Crossfade does not run on Windows. When the old CNI is removed, the pods of these nodes lose their network.",
+    "Move these workloads to a cluster of their own. If the new CNI serves Windows and you replace these nodes yourself, accept the finding with a waiver.",
+);
 
 /// How the names of operating systems begin that no package manager changes. *Source*: `PRETTY_NAME` of their os-release files, which kubelet reports.
 const READ_ONLY: [&str; 6] = [
@@ -59,74 +73,44 @@ const READ_ONLY: [&str; 6] = [
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     // A node that stays and reports has Crossfade. One that is replaced says nothing of those to come.
     let is_installed = |node: &Node| scene.strategy != Strategy::Rotation && nodes::report(node).is_none();
-    let mut subjects_by_code: BTreeMap<Code, Vec<Subject>> = BTreeMap::new();
+    let mut subjects_by_rule: BTreeMap<&'static Rule, Vec<Subject>> = BTreeMap::new();
     for node in &scene.snapshot.nodes {
-        if let Some((code, detail)) =
-            kind(node).filter(|(code, _)| *code != Code::ReadOnly || !is_installed(node))
+        if let Some((rule, detail)) =
+            kind(node).filter(|(rule, _)| *rule != &PLATFORM_READ_ONLY || !is_installed(node))
         {
-            subjects_by_code
-                .entry(code)
+            subjects_by_rule
+                .entry(rule)
                 .or_default()
                 .push(Subject::new(Kind::NODE, node.name()).detail(detail));
         }
     }
-    subjects_by_code
+    subjects_by_rule
         .into_iter()
-        .map(|(code, nodes)| finding(code, scene.strategy).with_objects(nodes))
+        .map(|(rule, nodes)| finding(rule, scene.strategy).with_objects(nodes))
         .collect()
 }
 
-fn kind(node: &Node) -> Option<(Code, String)> {
+fn kind(node: &Node) -> Option<(&'static Rule, String)> {
     let image = &node.status.node_info.os_image;
     Some(match platform(node) {
-        Some(Platform::EksAutoMode) => (Code::EksAutoMode, String::new()),
-        Some(Platform::Fargate) => (Code::Fargate, String::new()),
-        Some(Platform::Virtual) => (Code::Virtual, String::new()),
-        Some(Platform::Windows) => (Code::Windows, image.to_string()),
-        None if READ_ONLY.iter().any(|name| image.starts_with(name)) => (Code::ReadOnly, image.to_string()),
+        Some(Platform::EksAutoMode) => (&PLATFORM_EKS_AUTO_MODE, String::new()),
+        Some(Platform::Fargate) => (&PLATFORM_FARGATE, String::new()),
+        Some(Platform::Virtual) => (&PLATFORM_VIRTUAL, String::new()),
+        Some(Platform::Windows) => (&PLATFORM_WINDOWS, image.to_string()),
+        None if READ_ONLY.iter().any(|name| image.starts_with(name)) => {
+            (&PLATFORM_READ_ONLY, image.to_string())
+        }
         None => return None,
     })
 }
 
-fn finding(code: Code, strategy: Strategy) -> Finding {
-    let is_rotation = strategy == Strategy::Rotation;
-    let (severity, what, why, fix) = match code {
-        Code::EksAutoMode => (
-            Severity::Blocks,
-            "Nodes belong to EKS Auto Mode.",
-            "Amazon runs the network of these nodes as a part of the machine. It cannot be replaced, and no program can be installed there.",
-            "Move their pods to a managed node group or to Karpenter nodes of your own, then delete the Auto Mode node pools: kubectl delete nodepool general-purpose system",
-        ),
-        Code::Fargate => (
-            Severity::Risk,
-            "Nodes belong to Fargate.",
-            "They run no DaemonSet, so their pods keep addresses of the VPC, and the new CNI enforces no policy on them.",
-            "Accept it with a waiver, or delete the Fargate profiles, so that these pods move to other nodes: aws eks delete-fargate-profile --cluster-name CLUSTER --fargate-profile-name PROFILE",
-        ),
-        Code::Virtual => (
-            Severity::Risk,
-            "Nodes are virtual kubelets.",
-            "They run no DaemonSet; their pods have addresses that their provider gives, and the new CNI enforces no policy on them.",
-            "Check that the new network has a route to their pods, and accept it with a waiver.",
-        ),
-        Code::Windows => (
-            Severity::Blocks,
-            "Nodes run Windows.",
-            "Crossfade does not run on Windows. When the old CNI is removed, the pods of these nodes lose their network.",
-            "Move these workloads to a cluster of their own. If the new CNI serves Windows and you replace these nodes yourself, accept the finding with a waiver.",
-        ),
-        Code::ReadOnly => (
-            if is_rotation { Severity::Risk } else { Severity::Note },
-            "The operating system of nodes takes no packages, and has a read-only /usr.",
-            if is_rotation {
-                "There is no image with Crossfade for them: a new node has none until a pod has installed it, and kubelet's labels and taints come from the system's own settings."
-            } else {
-                "Crossfade runs there from a pod, and kubelet's labels and taints come from the system's own settings."
-            },
-            "Install Crossfade as docs/daemonset.md says, with \"kubelet\": {\"register\": false} in node.json, and put labels and taints into the user data or the machine configuration as docs/registration.md shows.",
-        ),
-    };
-    Finding::new(code.as_str(), severity, what, why, fix)
+fn finding(rule: &'static Rule, strategy: Strategy) -> Finding {
+    let finding = Finding::new(rule);
+    if rule != &PLATFORM_READ_ONLY || strategy != Strategy::Rotation {
+        return finding;
+    }
+    let why = "There is no image with Crossfade for them: a new node has none until a pod has installed it, and kubelet's labels and taints come from the system's own settings.";
+    finding.severity(Severity::Risk).why(why)
 }
 
 #[cfg(test)]

@@ -10,23 +10,14 @@ use snapshot::model::{Kind, Node, Workload};
 use types::text::quote::shell_word;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::support::Cni;
 use crate::workload::{EKS_NODE_GROUP, GARDENER_POOL, GKE_POOL, Karpenter};
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "repair",
-    codes: &[
-        (
-            "node-repair",
-            "a program replaces nodes that are not Ready, or without a network, for some minutes",
-        ),
-        (
-            "node-repair-networking",
-            "the EKS node monitoring agent takes the change of the network for a fault",
-        ),
-    ],
+    rules: &[&NODE_REPAIR, &NODE_REPAIR_NETWORKING],
     needs: &[Need::Always(Kind::NODE), Need::Always(Kind::DAEMON_SET), Need::Always(Kind::DEPLOYMENT)],
     run,
 };
@@ -60,6 +51,14 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     [monitor(scene, repairing.as_ref()), repair(scene, repairing.as_ref())].into_iter().flatten().collect()
 }
 
+const NODE_REPAIR_NETWORKING: Rule = Rule::risk(
+    "node-repair-networking",
+    "The EKS node monitoring agent takes the change of the network for a fault.\n\n\
+     It blocks where the feature gate NodeRepair of Karpenter is on. No object of the cluster says whether a managed node group repairs its nodes.",
+    "The agent reports NetworkingReady=False: on the way from aws-vpc-cni because aws-node has gone (IPAMDNotRunning), on the way to antrea because the interfaces of Open vSwitch are never up (InterfaceNotUp). Node repair replaces such a node after 30 minutes. It asks no PodDisruptionBudget and no do-not-disrupt, so pods end at once, and it goes on with the next nodes.",
+    "Remove the agent until the migration is done: aws eks delete-addon --cluster-name CLUSTER --addon-name eks-node-monitoring-agent where it is an add-on, else: kubectl -n kube-system delete daemonset eks-node-monitoring-agent. Or let nothing act on it: for each managed node group a nodeRepairConfigOverrides of NetworkingReady with repairAction NoAction, in Karpenter the feature gate NodeRepair=false; then accept this finding with a waiver.",
+);
+
 /// The agent reports a fault where the Amazon VPC CNI goes, and for the interfaces of Open vSwitch, which are never up.
 fn monitor(scene: &Scene<'_>, repairing: Option<&Karpenter<'_>>) -> Option<Finding> {
     let detail = if scene.from == Cni::AwsVpcCni {
@@ -80,17 +79,25 @@ fn monitor(scene: &Scene<'_>, repairing: Option<&Karpenter<'_>>) -> Option<Findi
         "Remove the agent until the migration is done: aws eks delete-addon --cluster-name CLUSTER --addon-name {MONITOR} where it is an add-on, else: kubectl -n {} delete daemonset {MONITOR}. Or let nothing act on it: for each managed node group a nodeRepairConfigOverrides of NetworkingReady with repairAction NoAction (aws eks update-nodegroup-config), in Karpenter the feature gate NodeRepair=false; then accept this finding with a waiver.",
         agent.namespace()
     );
-    Some(
-        Finding::new(
-            "node-repair-networking",
-            severity,
-            format!("The EKS node monitoring agent will report NetworkingReady=False on nodes that move from {} to {}.", scene.from, scene.to),
-            format!("{repairer} such a node after 30 minutes. It asks no PodDisruptionBudget and no do-not-disrupt, so pods end at once, and it goes on with the next nodes."),
-            fix,
-        )
-        .with_objects([Subject::from_meta(Kind::DAEMON_SET, &agent.metadata).detail(detail)]),
-    )
+    let what = format!(
+        "The EKS node monitoring agent will report NetworkingReady=False on nodes that move from {} to {}.",
+        scene.from, scene.to
+    );
+    let why = format!(
+        "{repairer} such a node after 30 minutes. It asks no PodDisruptionBudget and no do-not-disrupt, so pods end at once, and it goes on with the next nodes."
+    );
+    let subject = Subject::from_meta(Kind::DAEMON_SET, &agent.metadata).detail(detail);
+    let finding = Finding::new(&NODE_REPAIR_NETWORKING).severity(severity).what(what).why(why).fix(fix);
+    Some(finding.with_objects([subject]))
 }
+
+const NODE_REPAIR: Rule = Rule::risk(
+    "node-repair",
+    "Nodes that are not Ready or without a network for some minutes are replaced.\n\n\
+     Found are Karpenter with the feature gate NodeRepair, node pools of GKE and worker pools of Gardener. MachineHealthChecks are [machine-health-check](#machine-health-check).",
+    "A node that changes its network, or waits for its agent, may be so for longer. It is then replaced by force, with all its pods and local data, while the run waits for it.",
+    "Turn it off for the time of the migration: kubectl -n kube-system set env deployment/karpenter FEATURE_GATES=NodeRepair=false. Where no object shows that it is off, as on GKE, accept this finding with a waiver.",
+);
 
 /// What replaces a node whose conditions are bad for a while, whatever the reason. MachineHealthChecks are found as machine-health-check.
 fn repair(scene: &Scene<'_>, repairing: Option<&Karpenter<'_>>) -> Option<Finding> {
@@ -120,16 +127,7 @@ fn repair(scene: &Scene<'_>, repairing: Option<&Karpenter<'_>>) -> Option<Findin
         "Turn it off for the time of the migration: {}. Where no object shows that it is off, accept this finding with a waiver.",
         ways.join("; ")
     );
-    (!objects.is_empty()).then(|| {
-        Finding::new(
-            "node-repair",
-            Severity::Risk,
-            "Nodes that are not Ready or without a network for some minutes are replaced.",
-            "A node that changes its network, or waits for its agent, may be so for longer. It is then replaced by force, with all its pods and local data, while the run waits for it.",
-            fix,
-        )
-        .with_objects(objects)
-    })
+    (!objects.is_empty()).then(|| Finding::new(&NODE_REPAIR).fix(fix).with_objects(objects))
 }
 
 /// How Karpenter's feature gate is turned off where it is set.
@@ -174,7 +172,7 @@ mod tests {
         ] {
             let findings =
                 Case::from_yaml(&[agent, &karpenter(gate)].concat()).pair(from, to).findings(&CHECK);
-            let of_agent = findings.iter().find(|finding| finding.code == "node-repair-networking");
+            let of_agent = findings.iter().find(|finding| finding.rule.code == "node-repair-networking");
             assert_eq!(of_agent.map(|finding| finding.severity), severity, "{from} {to} {gate}");
         }
         let finding = Case::from_yaml(MONITORED)

@@ -7,7 +7,7 @@ use snapshot::model::{Kind, Node, Object, Taint, Workload};
 use types::text::quote::shell_word;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::network::subject;
 use crate::cni::support::{Cni, Strategy};
@@ -19,16 +19,16 @@ use crate::workload::{
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "taints",
-    codes: &[
-        ("autoscaler-startup-taint", "the cluster autoscaler does not know the start-up taint"),
-        ("daemonset-starts-early", "a DaemonSet with pod network starts before the agent of the network"),
-        ("karpenter-startup-taint", "a NodePool does not declare the start-up taint"),
-        ("startup-taint-agent-waits", "an agent does not tolerate the taint that only a ready agent ends"),
-        ("startup-taint-daemonset-waits", "a DaemonSet of the node waits for the start-up taint to go"),
-        ("startup-taint-left", "nodes bear a start-up taint that should have gone"),
-        ("startup-taint-lifter-waits", "the program that removes the start-up taint does not tolerate it"),
-        ("startup-taint-no-lifter", "no program removes the start-up taint"),
-        ("startup-taint-way-back", "Cilium taints nodes of the old image when a rotation goes back"),
+    rules: &[
+        &autoscaler::AUTOSCALER_STARTUP_TAINT,
+        &DAEMONSET_STARTS_EARLY,
+        &autoscaler::KARPENTER_STARTUP_TAINT,
+        &STARTUP_TAINT_AGENT_WAITS,
+        &STARTUP_TAINT_DAEMONSET_WAITS,
+        &leftover::STARTUP_TAINT_LEFT,
+        &STARTUP_TAINT_LIFTER_WAITS,
+        &STARTUP_TAINT_NO_LIFTER,
+        &STARTUP_TAINT_WAY_BACK,
     ],
     needs: &[
         Need::Always(Kind::NODE),
@@ -62,6 +62,14 @@ fn is_network(scene: &Scene<'_>, workload: &Workload) -> bool {
     is_agent_of(scene.from) || is_agent_of(scene.to) || workload.name() == "kube-proxy"
 }
 
+const DAEMONSET_STARTS_EARLY: Rule = Rule::risk(
+    "daemonset-starts-early",
+    "DaemonSets with pod network tolerate every start-up taint.\n\n\
+     On a new node, their pods start before the agent of the network does. It is a note unless nodes are replaced (strategy `rotation`).",
+    "On a new node their pods start while the old CNI is ready and the new one is not. They keep an address of the old network for life. Crossfade's plugin refuses to attach them too early, but only on nodes where Crossfade runs.",
+    "Tolerate named taints only. Or restart the DaemonSets after the last node moved: `kubectl -n NAMESPACE rollout restart daemonset NAME`",
+);
+
 /// DaemonSets whose pods are created before the network is ready.
 fn find_early(scene: &Scene<'_>, taints: &[Taint]) -> Option<Finding> {
     let is_early = |workload: &&Workload| {
@@ -69,26 +77,28 @@ fn find_early(scene: &Scene<'_>, taints: &[Taint]) -> Option<Finding> {
         let all = !taints.is_empty() && taints.iter().all(|taint| tolerates(&spec.tolerations, taint));
         !spec.host_network && (all || tolerates_everything(&spec.tolerations)) && !is_network(scene, workload)
     };
-    let workloads: Vec<&Workload> =
-        scene.snapshot.workloads(Kind::DAEMON_SET).iter().filter(is_early).collect();
+    let workloads = scene.snapshot.workloads(Kind::DAEMON_SET).iter().filter(is_early);
+    let objects: Vec<Subject> =
+        workloads.map(|item| Subject::from_meta(Kind::DAEMON_SET, &item.metadata)).collect();
     let severity = if scene.strategy == Strategy::Rotation { Severity::Risk } else { Severity::Note };
-    let restart = |item: &&Workload| {
-        format!("kubectl -n {} rollout restart daemonset {}", item.namespace(), item.name())
-    };
-    (!workloads.is_empty()).then(|| {
-        Finding::new(
-            "daemonset-starts-early",
-            severity,
-            "DaemonSets with pod network tolerate every start-up taint.",
-            "On a new node their pods start while the old CNI is ready and the new one is not. They keep an address of the old network for life. Crossfade's plugin refuses to attach them too early, but only on nodes where Crossfade runs.",
-            format!(
-                "Tolerate named taints only. Or restart the DaemonSets after the last node moved: {}",
-                workloads.iter().map(restart).collect::<Vec<_>>().join("; ")
-            ),
-        )
-        .with_objects(workloads.iter().map(|item| Subject::from_meta(Kind::DAEMON_SET, &item.metadata)))
+    (!objects.is_empty()).then(|| {
+        Finding::new(&DAEMONSET_STARTS_EARLY).severity(severity).with_commands(&objects).with_objects(objects)
     })
 }
+
+const STARTUP_TAINT_AGENT_WAITS: Rule = Rule::blocks(
+    "startup-taint-agent-waits",
+    "Agents of the network do not tolerate a start-up taint.",
+    "The taint goes once the network is ready, and the network is ready once the agent runs. New nodes stay empty for ever.",
+    r#"kubectl -n kube-system patch daemonset cilium --type json -p '[{"op":"add","path":"/spec/template/spec/tolerations/-","value":{"key":"node.cilium.io/agent-not-ready","operator":"Exists","effect":"NoSchedule"}}]'."#,
+);
+
+const STARTUP_TAINT_DAEMONSET_WAITS: Rule = Rule::note(
+    "startup-taint-daemonset-waits",
+    "DaemonSets that serve the node do not tolerate a start-up taint.",
+    "On a new node they start only after the taint is gone. If the network or its readiness depends on one of them, as on a cloud's node manager, the node waits for ever.",
+    r#"If nothing at a node's start depends on them, accept this. Else: kubectl -n kube-system patch daemonset ebs-csi-node --type json -p '[{"op":"add","path":"/spec/template/spec/tolerations/-","value":{"key":"node.cilium.io/agent-not-ready","operator":"Exists","effect":"NoSchedule"}}]'."#,
+);
 
 /// DaemonSets on the node's network that do not start while a node bears the taint: agents never do, others later.
 fn find_waiting(scene: &Scene<'_>, taints: &[Taint]) -> Vec<Finding> {
@@ -108,26 +118,19 @@ fn find_waiting(scene: &Scene<'_>, taints: &[Taint]) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !agents.is_empty() {
         findings.push(
-            Finding::new(
-                "startup-taint-agent-waits",
-                Severity::Blocks,
-                "Agents of the network do not tolerate a start-up taint.",
-                "The taint goes once the network is ready, and the network is ready once the agent runs. New nodes stay empty for ever.",
-                tolerate(scene, Kind::DAEMON_SET, &agents),
-            )
-            .with_objects(agents),
+            Finding::new(&STARTUP_TAINT_AGENT_WAITS)
+                .fix(tolerate(scene, Kind::DAEMON_SET, &agents))
+                .with_objects(agents),
         );
     }
     if !others.is_empty() {
         findings.push(
-            Finding::new(
-                "startup-taint-daemonset-waits",
-                Severity::Note,
-                "DaemonSets that serve the node do not tolerate a start-up taint.",
-                "On a new node they start only after the taint is gone. If the network or its readiness depends on one of them, as on a cloud's node manager, the node waits for ever.",
-                format!("If nothing at a node's start depends on them, accept this. Else: {}", tolerate(scene, Kind::DAEMON_SET, &others)),
-            )
-            .with_objects(others),
+            Finding::new(&STARTUP_TAINT_DAEMONSET_WAITS)
+                .fix(format!(
+                    "If nothing at a node's start depends on them, accept this. Else: {}",
+                    tolerate(scene, Kind::DAEMON_SET, &others)
+                ))
+                .with_objects(others),
         );
     }
     findings
@@ -157,6 +160,21 @@ fn is_lifted_by_run(scene: &Scene<'_>, taint: &Taint) -> bool {
     scene.config.roll.limits.lift_readiness && (&*taint.key, &*taint.effect) == READINESS
 }
 
+const STARTUP_TAINT_NO_LIFTER: Rule = Rule::blocks(
+    "startup-taint-no-lifter",
+    "No program removes the start-up taint.\n\n\
+     It is a risk where a NodeReadinessRule removes it and no Node Readiness Controller is found.",
+    "kubelet may not remove taints, so every new node would stay empty for ever.",
+    r#"Install cilium-operator with remove-cilium-node-taints: "true" in ConfigMap cilium-config, which is the default."#,
+);
+
+const STARTUP_TAINT_LIFTER_WAITS: Rule = Rule::risk(
+    "startup-taint-lifter-waits",
+    "The program that removes a start-up taint does not tolerate it.",
+    "After a power failure or in an empty cluster all nodes bear the taint, nothing runs that could remove it, and no person is there to notice.",
+    r#"kubectl -n kube-system patch deployment cilium-operator --type json -p '[{"op":"add","path":"/spec/template/spec/tolerations/-","value":{"key":"node.cilium.io/agent-not-ready","operator":"Exists","effect":"NoSchedule"}}]'."#,
+);
+
 /// Whether a controller removes a start-up taint: a named Deployment, Cilium's operator, or the Node Readiness Controller.
 ///
 /// *Source*: Cilium 1.18, `operator/watchers/node_taint.go` and the key `remove-cilium-node-taints` of cilium-config; kubelet itself may not change
@@ -181,14 +199,13 @@ fn find_lifted(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
         return None;
     } else {
         match rule(scene, taint) {
-            Rule::Lifts if has_readiness_controller(scene) => return None,
-            Rule::Lifts => return Some(without_controller(taint)),
+            ReadinessRule::Lifts if has_readiness_controller(scene) => return None,
+            ReadinessRule::Lifts => return Some(without_controller(taint)),
             rule => (None, rule.remedy(taint)),
         }
     };
     let subject = |subject: Subject| subject.detail(format!("{}:{}", taint.key, taint.effect));
     let Some(lifter) = lifter else {
-        let why = "kubelet may not remove taints, so every new node would stay empty for ever.";
         let what = format!("No program removes the start-up taint {}:{}.", taint.key, taint.effect);
         let bearers = scene
             .snapshot
@@ -196,24 +213,23 @@ fn find_lifted(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
             .iter()
             .filter(|node| node.spec.taints.iter().any(|candidate| candidate.key == taint.key));
         let bearers = bearers.map(|node| subject(Subject::new(Kind::NODE, node.name())));
-        return Some(
-            Finding::new("startup-taint-no-lifter", Severity::Blocks, what, why, expected)
-                .with_objects(bearers),
-        );
+        return Some(Finding::new(&STARTUP_TAINT_NO_LIFTER).what(what).fix(expected).with_objects(bearers));
     };
     let waits = !tolerates(&lifter.spec.template.spec.tolerations, taint);
     waits.then(|| {
         let subject = subject(Subject::from_meta(Kind::DEPLOYMENT, &lifter.metadata));
-        Finding::new(
-            "startup-taint-lifter-waits",
-            Severity::Risk,
-            "The program that removes a start-up taint does not tolerate it.",
-            "After a power failure or in an empty cluster all nodes bear the taint, nothing runs that could remove it, and no person is there to notice.",
-            tolerate(scene, Kind::DEPLOYMENT, std::slice::from_ref(&subject)),
-        )
-        .with_objects([subject])
+        Finding::new(&STARTUP_TAINT_LIFTER_WAITS)
+            .fix(tolerate(scene, Kind::DEPLOYMENT, std::slice::from_ref(&subject)))
+            .with_objects([subject])
     })
 }
+
+const STARTUP_TAINT_WAY_BACK: Rule = Rule::note(
+    "startup-taint-way-back",
+    "Cilium's operator puts its start-up taint on nodes.",
+    "If the rotation goes back, nodes of the old image come up without Cilium's conf. The operator taints them, and nothing removes the taint, so no pod starts there.",
+    r#"Before you go back: set-cilium-node-taints: "false" in ConfigMap cilium-config (Helm: operator.setNodeTaints=false), then kubectl -n kube-system rollout restart deployment cilium-operator. The image registers the taint where it is wanted, so the setting may be false from the beginning."#,
+);
 
 /// Cilium's operator taints nodes on which no agent of it is ready, those of the old image too.
 ///
@@ -221,22 +237,14 @@ fn find_lifted(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
 fn way_back(scene: &Scene<'_>) -> Option<Finding> {
     let config = scene.snapshot.object(Kind::CONFIG_MAP, "cilium-config")?;
     let is_set = config.data("set-cilium-node-taints") == Some("true");
-    (is_set && scene.strategy == Strategy::Rotation && scene.to == Cni::Cilium).then(|| {
-        Finding::new(
-            "startup-taint-way-back",
-            Severity::Note,
-            "Cilium's operator puts its start-up taint on nodes.",
-            "If the rotation goes back, nodes of the old image come up without Cilium's conf. The operator taints them, and nothing removes the taint, so no pod starts there.",
-            "Before you go back: set-cilium-node-taints: \"false\" in ConfigMap cilium-config (Helm: operator.setNodeTaints=false), then kubectl -n kube-system rollout restart deployment cilium-operator. The image registers the taint where it is wanted, so the setting may be false from the beginning.",
-        )
-        .with_objects([subject(Kind::CONFIG_MAP, config)])
-    })
+    (is_set && scene.strategy == Strategy::Rotation && scene.to == Cni::Cilium)
+        .then(|| Finding::new(&STARTUP_TAINT_WAY_BACK).with_objects([subject(Kind::CONFIG_MAP, config)]))
 }
 
 /// What a NodeReadinessRule does about a start-up taint.
 ///
 /// *Source*: kubernetes-sigs/node-readiness-controller 0.5, `api/v1alpha1/nodereadinessrule_types.go` (`spec.taint`, `spec.dryRun`).
-enum Rule<'a> {
+enum ReadinessRule<'a> {
     /// It removes the taint.
     Lifts,
     /// It only reports what it would do; its name.
@@ -247,31 +255,32 @@ enum Rule<'a> {
     Missing,
 }
 
-fn rule<'a>(scene: &Scene<'a>, taint: &Taint) -> Rule<'a> {
+fn rule<'a>(scene: &Scene<'a>, taint: &Taint) -> ReadinessRule<'a> {
     let rules = scene.snapshot.objects(Kind::NODE_READINESS_RULE).iter();
     let named: Vec<_> = rules.filter(|rule| rule.text("/spec/taint/key") == Some(&taint.key)).collect();
     let has_effect = |rule: &&&Object| rule.text("/spec/taint/effect") == Some(&taint.effect);
     let fitting = || named.iter().filter(has_effect);
     if fitting().any(|rule| !rule.is_true("/spec/dryRun")) {
-        return Rule::Lifts;
+        return ReadinessRule::Lifts;
     }
-    let dry = fitting().next().map(|rule| Rule::DryRun(rule.name()));
-    dry.or_else(|| named.first().map(|rule| Rule::OtherEffect(rule.name()))).unwrap_or(Rule::Missing)
+    let dry = fitting().next().map(|rule| ReadinessRule::DryRun(rule.name()));
+    dry.or_else(|| named.first().map(|rule| ReadinessRule::OtherEffect(rule.name())))
+        .unwrap_or(ReadinessRule::Missing)
 }
 
-impl Rule<'_> {
+impl ReadinessRule<'_> {
     /// What to do where no rule removes the taint.
     fn remedy(&self, taint: &Taint) -> String {
         match self {
-            Rule::DryRun(name) => format!(
+            ReadinessRule::DryRun(name) => format!(
                 "Let the rule act: kubectl patch nodereadinessrule {} --type merge -p '{{\"spec\":{{\"dryRun\":false}}}}'",
                 shell_word(name)
             ),
-            Rule::OtherEffect(name) => format!(
+            ReadinessRule::OtherEffect(name) => format!(
                 "The effect of a rule cannot be changed, so delete it, and apply it again with the effect of the taint: kubectl delete nodereadinessrule {}",
                 shell_word(name)
             ),
-            Rule::Lifts | Rule::Missing => {
+            ReadinessRule::Lifts | ReadinessRule::Missing => {
                 let ways = "Install the Node Readiness Controller and kubectl apply -f docs/kubernetes/node-readiness-rule.yaml with this key, or name your own controller: startupTaints: [{key: KEY, lifter: {namespace: NAMESPACE, name: NAME}}] in the settings file. A run removes readiness.k8s.io/crossfade:NoSchedule with roll: {limits: {liftReadiness: true}}.";
                 ways.replace("KEY", &taint.key)
             }
@@ -297,16 +306,13 @@ fn has_readiness_controller(scene: &Scene<'_>) -> bool {
 
 /// A rule alone removes nothing. The controller may be one that this program does not recognize.
 fn without_controller(taint: &Taint) -> Finding {
-    Finding::new(
-        "startup-taint-no-lifter",
-        Severity::Risk,
-        format!(
-            "A NodeReadinessRule removes the start-up taint {}:{}, and no Node Readiness Controller is found.",
-            taint.key, taint.effect
-        ),
-        "A rule without its controller does nothing: every new node would stay empty for ever.",
-        "Install the Node Readiness Controller (Deployment nrr-system/nrr-controller-manager). If it runs under another name, or your provider runs it, accept this finding with a waiver.",
-    )
+    let what = format!(
+        "A NodeReadinessRule removes the start-up taint {}:{}, and no Node Readiness Controller is found.",
+        taint.key, taint.effect
+    );
+    let why = "A rule without its controller does nothing: every new node would stay empty for ever.";
+    let fix = "Install the Node Readiness Controller (Deployment nrr-system/nrr-controller-manager). If it runs under another name, or your provider runs it, accept this finding with a waiver.";
+    Finding::new(&STARTUP_TAINT_NO_LIFTER).severity(Severity::Risk).what(what).why(why).fix(fix)
 }
 
 fn cilium_operator<'a>(scene: &Scene<'a>) -> Option<&'a Workload> {

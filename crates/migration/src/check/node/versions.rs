@@ -5,55 +5,75 @@ use std::collections::BTreeMap;
 use snapshot::model::{Kind, Node};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Subject};
 use crate::check::{Check, Need};
 use crate::cni::driver::Kernel;
 use crate::workload::{Version, platform, pool_of, release, version};
 
-/// The codes of [`finding`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Code {
-    Architecture,
-    Kernel,
-    KernelDoubtful,
-    Kubelet,
-    Runtime,
-    RuntimeUnproven,
-    Unknown,
-}
-
-impl Code {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Architecture => "version-architecture",
-            Self::Kernel => "version-kernel",
-            Self::KernelDoubtful => "version-kernel-doubtful",
-            Self::Kubelet => "version-kubelet",
-            Self::Runtime => "version-runtime",
-            Self::RuntimeUnproven => "version-runtime-unproven",
-            Self::Unknown => "version-unknown",
-        }
-    }
-}
-
 pub(in crate::check) const CHECK: Check = Check {
     name: "versions",
-    codes: &[
-        (Code::Architecture.as_str(), "an architecture for which Crossfade and CNIs have no programs"),
-        (Code::Kernel.as_str(), "a kernel that the new CNI does not support"),
-        (Code::KernelDoubtful.as_str(), "a kernel that the new CNI may not support"),
-        (Code::Kubelet.as_str(), "a kubelet that Crossfade does not support"),
-        (Code::Runtime.as_str(), "a container runtime that Crossfade does not support"),
-        (
-            Code::RuntimeUnproven.as_str(),
-            "a container runtime that is newer than those that Crossfade was tried with",
-        ),
-        (Code::Unknown.as_str(), "a version that cannot be read"),
-        ("versions-differ", "the nodes of a pool have different versions"),
+    rules: &[
+        &VERSION_ARCHITECTURE,
+        &VERSION_KERNEL,
+        &VERSION_KERNEL_DOUBTFUL,
+        &VERSION_KUBELET,
+        &VERSION_RUNTIME,
+        &VERSION_RUNTIME_UNPROVEN,
+        &VERSION_UNKNOWN,
+        &VERSIONS_DIFFER,
     ],
     needs: &[Need::Always(Kind::NODE), Need::Always(Kind::DAEMON_SET)],
     run,
 };
+
+const VERSION_ARCHITECTURE: Rule = Rule::blocks(
+    "version-architecture",
+    "Nodes have an architecture other than amd64 and arm64.",
+    "There are no programs of Crossfade for them.",
+    "Remove these nodes from the migration: cordon and drain them, and let them leave the cluster.",
+);
+
+const VERSION_KERNEL: Rule = Rule::blocks(
+    "version-kernel",
+    "The kernel is older than the new CNI supports.",
+    "The new CNI's agent does not start on these nodes, or starts without parts of its data path.",
+    "Upgrade the kernel of these nodes first, or replace them by nodes with a newer image.",
+);
+
+const VERSION_KERNEL_DOUBTFUL: Rule = Rule::risk(
+    "version-kernel-doubtful",
+    "The kernel is older than some releases of the new CNI support.",
+    "Cilium from 1.18 on needs Linux 5.10, or the kernel of Red Hat Enterprise Linux 8.10; 1.16 and 1.17 need Linux 5.4, or that of 8.6. An agent that does not start leaves its node without pods.",
+    "Install the new CNI's agents in a release that supports this kernel, then check again; or upgrade the kernel of these nodes first.",
+);
+
+pub(crate) const VERSION_KUBELET: Rule = Rule::blocks(
+    "version-kubelet",
+    "kubelet is older than 1.25.",
+    "Crossfade's programs on the node are not tried with it.",
+    "Upgrade these nodes first.",
+);
+
+pub(crate) const VERSION_RUNTIME: Rule = Rule::blocks(
+    "version-runtime",
+    "The container runtime is none of containerd from 1.6 on and CRI-O from 1.28 on.",
+    "Crossfade's plugin depends on how the runtime calls CNI plugins: Docker and older runtimes lose what it needs at DEL.",
+    "Upgrade or replace the runtime of these nodes first.",
+);
+
+const VERSION_RUNTIME_UNPROVEN: Rule = Rule::risk(
+    "version-runtime-unproven",
+    "The container runtime is newer than those that Crossfade was tried with.",
+    "A new major version may call CNI plugins in another way.",
+    "On one such node that is drained: crossfade-bootstrap image selftest. Then accept the finding with a waiver.",
+);
+
+pub(crate) const VERSION_UNKNOWN: Rule = Rule::risk(
+    "version-unknown",
+    "Versions of nodes cannot be read.",
+    "It is unknown whether Crossfade and the new CNI support these nodes.",
+    "Take the snapshot again, with status.nodeInfo: kubectl get nodes -o json > nodes.json",
+);
 
 /// The oldest kubelet. *Source*: docs/support.md.
 const KUBELET: Version = (1, 25);
@@ -71,12 +91,12 @@ struct Nodes<'a> {
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let kernel = scene.to.driver().kernel(release(scene, scene.to));
-    let mut nodes_by_code: BTreeMap<Code, BTreeMap<(&str, String), Nodes<'_>>> = BTreeMap::new();
+    let mut nodes_by_rule: BTreeMap<&'static Rule, BTreeMap<(&str, String), Nodes<'_>>> = BTreeMap::new();
     let mut kinds: BTreeMap<(&str, &str), BTreeMap<String, usize>> = BTreeMap::new();
     for node in scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()) {
         let pool = pool_of(scene, node);
-        for (code, detail) in judge_node(node, &kernel) {
-            let entry = nodes_by_code.entry(code).or_default().entry((pool, detail)).or_default();
+        for (rule, detail) in judge_node(node, &kernel) {
+            let entry = nodes_by_rule.entry(rule).or_default().entry((pool, detail)).or_default();
             entry.nodes += 1;
             if entry.first.is_empty() {
                 entry.first = node.name();
@@ -87,7 +107,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         }
     }
     let mut findings: Vec<Finding> =
-        nodes_by_code.into_iter().map(|(code, all)| finding(scene, code, &all)).collect();
+        nodes_by_rule.into_iter().map(|(rule, all)| finding(scene, rule, &all)).collect();
     findings.extend(differ(&kinds));
     findings
 }
@@ -98,40 +118,42 @@ fn subject(pool: &str) -> Subject {
 }
 
 /// What is wrong with a node's versions.
-fn judge_node(node: &Node, kernel: &Kernel) -> Vec<(Code, String)> {
+fn judge_node(node: &Node, kernel: &Kernel) -> Vec<(&'static Rule, String)> {
     let info = &node.status.node_info;
     let mut problems = Vec::new();
     match version(&info.kubelet_version) {
-        None => problems.push((Code::Unknown, format!("kubelet {:?}", info.kubelet_version))),
+        None => problems.push((&VERSION_UNKNOWN, format!("kubelet {:?}", info.kubelet_version))),
         Some(is) if is < KUBELET => {
-            problems.push((Code::Kubelet, format!("kubelet {}", info.kubelet_version)))
+            problems.push((&VERSION_KUBELET, format!("kubelet {}", info.kubelet_version)))
         }
         Some(_) => {}
     }
     let runtime = || format!("runtime {}", info.container_runtime_version);
     match info.container_runtime_version.split_once("://").map(|(name, text)| (name, version(text))) {
         Some(("containerd", Some(is))) if is >= CONTAINERD.1 => {
-            problems.push((Code::RuntimeUnproven, runtime()))
+            problems.push((&VERSION_RUNTIME_UNPROVEN, runtime()))
         }
         Some(("containerd", Some(is))) if is >= CONTAINERD.0 => {}
         Some(("cri-o", Some(is))) if is >= CRIO => {}
-        Some((_, Some(_))) => problems.push((Code::Runtime, runtime())),
-        _ => problems.push((Code::Unknown, format!("runtime {:?}", info.container_runtime_version))),
+        Some((_, Some(_))) => problems.push((&VERSION_RUNTIME, runtime())),
+        _ => problems.push((&VERSION_UNKNOWN, format!("runtime {:?}", info.container_runtime_version))),
     }
     let kernel_release = format!("kernel {}", info.kernel_version);
     match version(&info.kernel_version) {
-        None => problems.push((Code::Unknown, format!("kernel {:?}", info.kernel_version))),
+        None => problems.push((&VERSION_UNKNOWN, format!("kernel {:?}", info.kernel_version))),
         // Red Hat's kernels have what newer ones have.
         Some(_) if red_hat_8(&info.kernel_version).is_some_and(|build| build >= kernel.red_hat_8) => {}
         Some(_) if red_hat_8(&info.kernel_version).is_some() => {
-            problems.push((Code::KernelDoubtful, kernel_release))
+            problems.push((&VERSION_KERNEL_DOUBTFUL, kernel_release))
         }
-        Some(version) if version < kernel.least => problems.push((Code::Kernel, kernel_release)),
-        Some(version) if version < kernel.doubtful => problems.push((Code::KernelDoubtful, kernel_release)),
+        Some(version) if version < kernel.least => problems.push((&VERSION_KERNEL, kernel_release)),
+        Some(version) if version < kernel.doubtful => {
+            problems.push((&VERSION_KERNEL_DOUBTFUL, kernel_release))
+        }
         Some(_) => {}
     }
     if !matches!(info.architecture.as_ref(), "amd64" | "arm64" | "") {
-        problems.push((Code::Architecture, format!("architecture {}", info.architecture)));
+        problems.push((&VERSION_ARCHITECTURE, format!("architecture {}", info.architecture)));
     }
     problems
 }
@@ -155,25 +177,23 @@ fn identity(node: &Node) -> [(&'static str, String); 3] {
     [("kubelet", minor(&info.kubelet_version)), ("runtime", runtime), ("kernel", minor(&info.kernel_version))]
 }
 
+const VERSIONS_DIFFER: Rule = Rule::note(
+    "versions-differ",
+    "Nodes of one pool have different versions.",
+    "What works on one node need not work on the next.",
+    "Move one node of each version first, and wait, before the rest of the pool follows.",
+);
+
 fn differ(kinds: &BTreeMap<(&str, &str), BTreeMap<String, usize>>) -> Option<Finding> {
     let differing = kinds.iter().filter(|(_, values)| values.len() > 1).map(|((pool, what), values)| {
         let values: Vec<String> = values.iter().map(|(value, nodes)| format!("{value} on {nodes}")).collect();
         subject(pool).detail(format!("{what} {}", values.join(", ")))
     });
     let differing: Vec<Subject> = differing.collect();
-    (!differing.is_empty()).then(|| {
-        Finding::new(
-            "versions-differ",
-            Severity::Note,
-            "Nodes of one pool have different versions.",
-            "What works on one node need not work on the next.",
-            "Move one node of each version first, and wait, before the rest of the pool follows.",
-        )
-        .with_objects(differing)
-    })
+    (!differing.is_empty()).then(|| Finding::new(&VERSIONS_DIFFER).with_objects(differing))
 }
 
-fn finding(scene: &Scene<'_>, code: Code, all: &BTreeMap<(&str, String), Nodes<'_>>) -> Finding {
+fn finding(scene: &Scene<'_>, rule: &'static Rule, all: &BTreeMap<(&str, String), Nodes<'_>>) -> Finding {
     let objects = all.iter().map(|((pool, detail), members)| {
         let nodes = if members.nodes == 1 {
             members.first.to_owned()
@@ -182,52 +202,17 @@ fn finding(scene: &Scene<'_>, code: Code, all: &BTreeMap<(&str, String), Nodes<'
         };
         subject(pool).detail(format!("{detail} on {nodes}"))
     });
+    let finding = Finding::new(rule).with_objects(objects);
     let to = scene.to;
-    let (severity, what, why, fix) = match code {
-        Code::Kubelet => (
-            Severity::Blocks,
-            format!("kubelet is older than {}.{}.", KUBELET.0, KUBELET.1),
-            "Crossfade's programs on the node are not tried with it.".to_owned(),
-            "Upgrade these nodes first.",
-        ),
-        Code::Runtime => (
-            Severity::Blocks,
-            "The container runtime is none of containerd from 1.6 on and CRI-O from 1.28 on.".to_owned(),
-            "Crossfade's plugin depends on how the runtime calls CNI plugins: Docker and older runtimes lose what it needs at DEL.".to_owned(),
-            "Upgrade or replace the runtime of these nodes first.",
-        ),
-        Code::RuntimeUnproven => (
-            Severity::Risk,
-            "The container runtime is newer than those that Crossfade was tried with.".to_owned(),
-            "A new major version may call CNI plugins in another way.".to_owned(),
-            "On one such node that is drained: crossfade-bootstrap image selftest. Then accept the finding with a waiver.",
-        ),
-        Code::Kernel => (
-            Severity::Blocks,
-            format!("The kernel is older than {to} supports."),
-            format!("{to}'s agent does not start on these nodes, or starts without parts of its data path."),
-            "Upgrade the kernel of these nodes first, or replace them by nodes with a newer image.",
-        ),
-        Code::KernelDoubtful => (
-            Severity::Risk,
-            format!("The kernel is older than some releases of {to} support."),
-            "Cilium from 1.18 on needs Linux 5.10, or the kernel of Red Hat Enterprise Linux 8.10; 1.16 and 1.17 need Linux 5.4, or that of 8.6. An agent that does not start leaves its node without pods.".to_owned(),
-            "Install the new CNI's agents in a release that supports this kernel, then check again; or upgrade the kernel of these nodes first.",
-        ),
-        Code::Architecture => (
-            Severity::Blocks,
-            "Nodes have an architecture other than amd64 and arm64.".to_owned(),
-            "There are no programs of Crossfade for them.".to_owned(),
-            "Remove these nodes from the migration: cordon and drain them, and let them leave the cluster.",
-        ),
-        Code::Unknown => (
-            Severity::Risk,
-            "Versions of nodes cannot be read.".to_owned(),
-            "It is unknown whether Crossfade and the new CNI support these nodes.".to_owned(),
-            "Take the snapshot again, with status.nodeInfo: kubectl get nodes -o json > nodes.json",
-        ),
-    };
-    Finding::new(code.as_str(), severity, what, why, fix).with_objects(objects)
+    if rule == &VERSION_KERNEL {
+        let why =
+            format!("{to}'s agent does not start on these nodes, or starts without parts of its data path.");
+        finding.what(format!("The kernel is older than {to} supports.")).why(why)
+    } else if rule == &VERSION_KERNEL_DOUBTFUL {
+        finding.what(format!("The kernel is older than some releases of {to} support."))
+    } else {
+        finding
+    }
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ enum Fix {
 }
 
 fn find_code<'f>(all: &'f [Finding], code: &str) -> Option<&'f Finding> {
-    all.iter().find(|finding| finding.code == code && finding.waived.is_none())
+    all.iter().find(|finding| finding.rule.code == code && finding.waived.is_none())
 }
 
 /// The finding of a row.
@@ -53,7 +53,7 @@ fn found_of<'f>(all: &'f [Finding], row: &Row) -> Option<&'f Finding> {
     let is_about = |finding: &&Finding| {
         row.requirement.is_empty() || finding.objects.iter().any(|object| object.name == row.requirement)
     };
-    let mut of_code = all.iter().filter(|finding| finding.code == row.code && finding.waived.is_none());
+    let mut of_code = all.iter().filter(|finding| finding.rule.code == row.code && finding.waived.is_none());
     of_code.find(is_about)
 }
 
@@ -63,9 +63,9 @@ fn blocking(all: &[Finding]) -> BTreeSet<(&'static str, String)> {
         let objects: Vec<String> = finding.objects.iter().map(ToString::to_string).collect();
         // A finding without objects is about the cluster.
         if objects.is_empty() {
-            vec![(finding.code, String::new())]
+            vec![(finding.rule.code, String::new())]
         } else {
-            objects.into_iter().map(|item| (finding.code, item)).collect()
+            objects.into_iter().map(|item| (finding.rule.code, item)).collect()
         }
     };
     all.iter().filter(|finding| finding.blocks()).flat_map(named).collect()
@@ -77,7 +77,7 @@ fn tried(row: &Row) -> Result<(), String> {
     world.set("backup: {of: the provider}");
     (row.change)(&mut world);
     let before = world.check();
-    let codes = |all: &[Finding]| all.iter().map(|item| item.code).collect::<Vec<_>>().join(" ");
+    let codes = |all: &[Finding]| all.iter().map(|item| item.rule.code).collect::<Vec<_>>().join(" ");
     let Some(finding) = found_of(&before, row) else {
         return Err(format!("the cluster does not have it, only {}", codes(&before)));
     };
@@ -147,7 +147,7 @@ fn every_fix_leads_out() {
 
 #[test]
 fn every_code_is_tried_or_has_a_reason() {
-    let codes: BTreeSet<&str> = crate::check::codes().into_iter().map(|(code, _)| code).collect();
+    let codes: BTreeSet<&str> = crate::check::rules().iter().map(|rule| rule.code).collect();
     let tried: BTreeSet<&str> = rows().map(|row| row.code).collect();
     let outside: BTreeSet<&str> = OUTSIDE.iter().map(|(code, _)| *code).collect();
     assert_eq!(tried.intersection(&outside).collect::<Vec<_>>(), [&""; 0]);
@@ -174,7 +174,10 @@ fn every_requirement_is_tried_or_has_a_reason() {
         let Exemption::CoveredBy(other) = why else { continue };
         let mut rows_of = PAIRS.iter().flat_map(|pair| for_migration(pair.from, pair.to));
         let requirement = rows_of.find(|row| row.name == *name).expect("a requirement");
-        assert!(requirement.found_by.contains(other), "{name} {code}: {other} does not hide it");
+        assert!(
+            requirement.found_by.iter().any(|rule| rule.code == *other),
+            "{name} {code}: {other} does not hide it"
+        );
         assert!(rows().any(|row| row.code == *other), "{name} {code}: {other} is not tried");
     }
 }
@@ -185,7 +188,7 @@ fn a_good_cluster_has_nothing_that_blocks() {
     let mut world = World::new(table::GOOD);
     world.set("backup: {of: the provider}");
     assert_eq!(
-        world.check().iter().map(|finding| finding.code).collect::<Vec<_>>(),
+        world.check().iter().map(|finding| finding.rule.code).collect::<Vec<_>>(),
         ["strategy-host-routes", "dns-order", "join-refused", "tunnel-ports", "values-next"]
     );
 }

@@ -23,7 +23,7 @@ pub(super) fn hold(check: &Check, input: &CheckInput<'_>) {
             let snapshot = snapshot(&documents);
             let scene = Scene { snapshot: &snapshot, config, from, to, strategy };
             for finding in (check.run)(&scene) {
-                let (code, fix) = (finding.code, &finding.fix);
+                let (code, fix) = (finding.rule.code, &finding.fix);
                 assert!(!fix.contains("\nerror: forged"), "{code} of {path}: {fix}");
                 for (place, _) in fix.match_indices("$(id)") {
                     let before = fix[..place].rsplit(". ").next().unwrap_or_default();

@@ -54,7 +54,7 @@ pub(super) fn hold(check: &Check, input: &CheckInput<'_>, found_codes: &BTreeSet
     let codes = |documents: &[Value], config: &Config, strategy| {
         let snapshot = snapshot(documents);
         let scene = Scene { snapshot: &snapshot, config, from, to, strategy };
-        (check.run)(&scene).iter().map(|finding| finding.code).collect::<BTreeSet<_>>()
+        (check.run)(&scene).iter().map(|finding| finding.rule.code).collect::<BTreeSet<_>>()
     };
     for strategy in [Strategy::Double, Strategy::Bridge, Strategy::Rotation] {
         left.retain(|code| codes(documents, input.config, strategy).contains(code));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use snapshot::model::{Kind, Node, Pod};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::support::Strategy;
 use crate::config::roll::Method;
@@ -16,11 +16,7 @@ use crate::workload::{Owner, Requests, is_movable, owner, platform, pool_of};
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "capacity",
-    codes: &[
-        ("capacity-short", "the other nodes have no room for the pods of the nodes in transit"),
-        ("capacity-unknown", "nodes do not say what pods may request"),
-        ("pod-fits-nowhere", "a pod requests more than any other node has free"),
-    ],
+    rules: &[&CAPACITY_SHORT, &CAPACITY_UNKNOWN, &POD_FITS_NOWHERE],
     needs: &[Need::Always(Kind::NODE), Need::Always(Kind::POD)],
     run,
 };
@@ -53,7 +49,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         .map(|load| Subject::new(Kind::NODE, load.node.name()))
         .collect();
     if !silent.is_empty() {
-        return vec![find_unknown(silent)];
+        return vec![Finding::new(&CAPACITY_UNKNOWN).with_objects(silent)];
     }
     let mut findings = find_short(scene, &loads);
     findings.extend(find_nowhere(scene, &loads, &mut requests));
@@ -85,16 +81,20 @@ fn loads<'a>(scene: &Scene<'a>, requests: &mut Requests) -> Vec<Load<'a>> {
         .collect()
 }
 
-fn find_unknown(silent: Vec<Subject>) -> Finding {
-    Finding::new(
-        "capacity-unknown",
-        Severity::Risk,
-        "Nodes do not say what pods may request in sum.",
-        "It is unknown whether the pods of the nodes in transit find room.",
-        "Take the snapshot again, with status.allocatable of the nodes: kubectl get nodes -o json > nodes.json",
-    )
-    .with_objects(silent)
-}
+const CAPACITY_UNKNOWN: Rule = Rule::risk(
+    "capacity-unknown",
+    "Nodes do not say what pods may request in sum.",
+    "It is unknown whether the pods of the nodes in transit find room.",
+    "Take the snapshot again, with status.allocatable of the nodes: kubectl get nodes -o json > nodes.json",
+);
+
+const CAPACITY_SHORT: Rule = Rule::blocks(
+    "capacity-short",
+    "The other nodes have no room for the pods of the nodes in transit.\n\n\
+     With the strategy `rotation` it is a risk.",
+    "Evicted pods stay Pending, and what they serve is down until their node is back.",
+    "Add nodes of the same pool before the start. Or change the settings file: capacity: {inTransit: 1, marginPercent: 0} accepts less, and with roll: {methods: {POOL: churn}} pods come back to their nodes.",
+);
 
 /// For each set of taints: the fullest nodes with it, against all others whose taints their pods tolerate.
 fn find_short(scene: &Scene<'_>, loads: &[Load<'_>]) -> Vec<Finding> {
@@ -136,20 +136,27 @@ fn find_short(scene: &Scene<'_>, loads: &[Load<'_>]) -> Vec<Finding> {
     }
     let severity = if scene.strategy == Strategy::Rotation { Severity::Risk } else { Severity::Blocks };
     vec![
-        Finding::new(
-            "capacity-short",
-            severity,
-            format!(
+        Finding::new(&CAPACITY_SHORT)
+            .severity(severity)
+            .what(format!(
                 "The other nodes have no room for the pods of {} in transit with a margin of {} %.",
-                if settings.in_transit == 1 { "one node".into() } else { format!("{} nodes", settings.in_transit) },
+                if settings.in_transit == 1 {
+                    "one node".into()
+                } else {
+                    format!("{} nodes", settings.in_transit)
+                },
                 settings.margin_percent
-            ),
-            "Evicted pods stay Pending, and what they serve is down until their node is back.",
-            "Add nodes of the same pool before the start. Or change the settings file: capacity: {inTransit: 1, marginPercent: 0} accepts less, and with roll: {methods: {POOL: churn}} pods come back to their nodes.",
-        )
-        .with_objects(objects),
+            ))
+            .with_objects(objects),
     ]
 }
+
+const POD_FITS_NOWHERE: Rule = Rule::risk(
+    "pod-fits-nowhere",
+    "Pods request more than any other node has free.",
+    "The sum of what is free may be enough, but no single node has it. The pod stays Pending until its own node is back.",
+    "Add a node that is large enough, or let these pods stay on their node: its pods are evicted without a cordon (roll: {methods: {POOL: churn}} in the settings file).",
+);
 
 /// Pods that request more than any other node has free, by owner.
 fn find_nowhere(scene: &Scene<'_>, loads: &[Load<'_>], requests: &mut Requests) -> Option<Finding> {
@@ -178,14 +185,8 @@ fn find_nowhere(scene: &Scene<'_>, loads: &[Load<'_>], requests: &mut Requests) 
         }
     }
     (!details.is_empty()).then(|| {
-        Finding::new(
-            "pod-fits-nowhere",
-            Severity::Risk,
-            "Pods request more than any other node has free.",
-            "The sum of what is free may be enough, but no single node has it. The pod stays Pending until its own node is back.",
-            "Add a node that is large enough, or let these pods stay on their node: its pods are evicted without a cordon (roll: {methods: {POOL: churn}} in the settings file).",
-        )
-        .with_objects(details.into_iter().map(|(owner, detail)| owner.subject().detail(detail)))
+        Finding::new(&POD_FITS_NOWHERE)
+            .with_objects(details.into_iter().map(|(owner, detail)| owner.subject().detail(detail)))
     })
 }
 

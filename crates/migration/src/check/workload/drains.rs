@@ -7,17 +7,13 @@ use serde_json::{Value, json};
 use snapshot::model::{Kind, Node, PodSpec, Selector, Workload};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Subject};
 use crate::check::{Check, Need};
 use crate::workload::{Owner, Place, groups, is_movable, owner, platform, takes_back};
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "drains",
-    codes: &[
-        ("pod-anti-affinity", "a required anti-affinity leaves no other node for an evicted pod"),
-        ("pod-grace-long", "a pod may take longer to stop than a run waits for its node"),
-        ("pod-zonal-volume", "one node alone can take the pods of a volume"),
-    ],
+    rules: &[&POD_ANTI_AFFINITY, &POD_GRACE_LONG, &POD_ZONAL_VOLUME],
     needs: &[
         Need::Always(Kind::NODE),
         Need::Always(Kind::POD),
@@ -40,6 +36,13 @@ fn nodes<'a>(scene: &Scene<'a>) -> impl Iterator<Item = &'a Node> {
     scene.snapshot.nodes.iter().filter(|node| platform(node).is_none())
 }
 
+const POD_ANTI_AFFINITY: Rule = Rule::risk(
+    "pod-anti-affinity",
+    "A required anti-affinity keeps pods of a workload apart, and no other place is left for one of them.",
+    "An evicted pod stays Pending until its own node takes pods again. A budget may then refuse the next eviction.",
+    "Add a node, or have one replica less for the time of the migration: kubectl -n x scale deployment/web --replicas=2.",
+);
+
 /// Workloads whose pods keep each other away from a node or a zone, with as many replicas as there are such places.
 fn anti_affinity(scene: &Scene<'_>) -> Option<Finding> {
     let mut counted_subjects: Vec<(Subject, i32)> = Vec::new();
@@ -53,8 +56,6 @@ fn anti_affinity(scene: &Scene<'_>) -> Option<Finding> {
             );
         }
     }
-    let what = "A required anti-affinity keeps pods of a workload apart, and no other place is left for one of them.";
-    let why = "An evicted pod stays Pending until its own node takes pods again. A budget may then refuse the next eviction.";
     let command = |(subject, replicas): &(Subject, i32)| {
         let (namespace, kind, name) = (&subject.namespace, subject.kind.to_lowercase(), &subject.name);
         format!("kubectl -n {namespace} scale {kind}/{name} --replicas={}", replicas - 1)
@@ -66,7 +67,7 @@ fn anti_affinity(scene: &Scene<'_>) -> Option<Finding> {
     );
     (!counted_subjects.is_empty()).then(|| {
         let subjects = counted_subjects.into_iter().map(|(subject, _)| subject);
-        Finding::new("pod-anti-affinity", Severity::Risk, what, why, fix).with_objects(subjects)
+        Finding::new(&POD_ANTI_AFFINITY).fix(fix).with_objects(subjects)
     })
 }
 
@@ -103,6 +104,13 @@ fn stuck_reason(scene: &Scene<'_>, workload: &Workload, replicas: i32, key: &str
         .then(|| format!("{replicas} replicas, {count} values of {key} among nodes that may run them"))
 }
 
+const POD_GRACE_LONG: Rule = Rule::risk(
+    "pod-grace-long",
+    "A pod may take longer to stop than a run waits for its node (`roll.limits.moveSeconds`).",
+    "A run that waits longer for a node calls it stuck and stops. A pod that is drained by its own program, such as a database or a queue, often takes all of its time.",
+    "roll: {limits: {moveSeconds: 7980}} in the settings file.",
+);
+
 /// Pods that may take longer to stop than `roll.limits.moveSeconds`.
 fn grace(scene: &Scene<'_>) -> Option<Finding> {
     let limit = scene.config.roll.limits.move_seconds;
@@ -119,7 +127,6 @@ fn grace(scene: &Scene<'_>) -> Option<Finding> {
     let what = format!(
         "Pods may take longer to stop than the {limit} s within which a node's pods must have moved."
     );
-    let why = "A run that waits longer for a node calls it stuck and stops. A pod that is drained by its own program, such as a database or a queue, often takes all of its time.";
     let fix = match u32::try_from(most.saturating_add(most / 10).saturating_add(60)) {
         Ok(seconds) => format!(
             "Let a run wait longer than the longest of them: roll: {{limits: {{moveSeconds: {seconds}}}}} in the settings file."
@@ -128,9 +135,15 @@ fn grace(scene: &Scene<'_>) -> Option<Finding> {
             "Set terminationGracePeriodSeconds of these pods to {limit} at most: no run can wait for {most} s."
         ),
     };
-    (!objects.is_empty())
-        .then(|| Finding::new("pod-grace-long", Severity::Risk, what, why, fix).with_objects(objects))
+    (!objects.is_empty()).then(|| Finding::new(&POD_GRACE_LONG).what(what).fix(fix).with_objects(objects))
 }
+
+const POD_ZONAL_VOLUME: Rule = Rule::risk(
+    "pod-zonal-volume",
+    "Pods have volumes of a zone in which no other node may run them.",
+    "An evicted pod stays Pending until its own node takes pods again: the volume does not leave its zone.",
+    "Add a node to the zone of each volume before its pod's node has its turn. Or let these pods come back on their own node, without a cordon (roll: {methods: {POOL: churn}} in the settings file).",
+);
 
 /// Pods whose volume is in a zone with one node that may run them.
 fn zonal(scene: &Scene<'_>) -> Option<Finding> {
@@ -175,12 +188,9 @@ fn zonal(scene: &Scene<'_>) -> Option<Finding> {
             }
         }
     }
-    let what = "Pods have volumes of a zone in which no other node may run them.";
-    let why = "An evicted pod stays Pending until its own node takes pods again: the volume does not leave its zone.";
-    let fix = "Add a node to the zone of each volume before its pod's node has its turn. Or let these pods come back on their own node, without a cordon (roll: {methods: {POOL: churn}} in the settings file).";
     (!details.is_empty()).then(|| {
         let subjects = details.into_iter().map(|(owner, detail)| owner.subject().detail(detail));
-        Finding::new("pod-zonal-volume", Severity::Risk, what, why, fix).with_objects(subjects)
+        Finding::new(&POD_ZONAL_VOLUME).with_objects(subjects)
     })
 }
 

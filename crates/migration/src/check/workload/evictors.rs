@@ -9,16 +9,13 @@ use serde_json::Value;
 use snapshot::model::{Kind, PodSpec, Workload};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Subject};
 use crate::check::{Check, Need};
 use crate::workload::owner;
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "evictors",
-    codes: &[
-        ("descheduler", "a descheduler evicts pods beside a run"),
-        ("kured", "kured drains and reboots nodes beside a run"),
-    ],
+    rules: &[&DESCHEDULER, &KURED],
     needs: &[
         Need::Always(Kind::NODE),
         Need::Always(Kind::POD),
@@ -45,6 +42,14 @@ fn runs(spec: &PodSpec, program: &str) -> bool {
     };
     spec.containers.iter().any(|container| is_evictor(&container.image))
 }
+
+const DESCHEDULER: Rule = Rule::risk(
+    "descheduler",
+    "A descheduler evicts pods of its own accord.\n\n\
+     It is known by its image. A snapshot holds no CronJobs; the pods of their Jobs show them.",
+    "It evicts pods from nodes that a run taints or fills, and they may start on nodes that have not moved yet: such a pod moves twice or more. Its evictions also use up the budgets for which the run waits.",
+    r#"Suspend it until the run is done: kubectl -n kube-system scale deployment/descheduler --replicas=0, or of a CronJob kubectl -n kube-system patch cronjob descheduler --type merge -p '{"spec":{"suspend":true}}' and the deletion of its Jobs."#,
+);
 
 /// Deschedulers that run, and Jobs of one, which show a CronJob: a snapshot holds no CronJobs.
 fn descheduler(scene: &Scene<'_>) -> Option<Finding> {
@@ -74,17 +79,16 @@ fn descheduler(scene: &Scene<'_>) -> Option<Finding> {
     }
     let commands: Vec<String> = stops.into_iter().chain(deletions).collect();
     let fix = format!("Suspend it until the run is done: {}", commands.join("; "));
-    (!objects.is_empty()).then(|| {
-        Finding::new(
-            "descheduler",
-            Severity::Risk,
-            "A descheduler evicts pods of its own accord.",
-            "It evicts pods from nodes that a run taints or fills, and they may start on nodes that have not moved yet: such a pod moves twice or more. Its evictions also use up the budgets for which the run waits.",
-            fix,
-        )
-        .with_objects(objects)
-    })
+    (!objects.is_empty()).then(|| Finding::new(&DESCHEDULER).fix(fix).with_objects(objects))
 }
+
+const KURED: Rule = Rule::risk(
+    "kured",
+    "kured drains and reboots nodes that need it.\n\n\
+     It is not found while the lock is that of no node.",
+    "It knows no limit of a run, so a node that it reboots and nodes that the run moves are away together. After the reboot it uncordons the node, also where the run has cordoned it.",
+    r#"Hold its lock for the time of the run: `kubectl -n NAMESPACE annotate daemonset NAME weave.works/kured-node-lock='{"nodeID":"crossfade"}' --overwrite`. Remove the annotation when the run is done; kured reboots nothing before."#,
+);
 
 /// kured without a lock that is not a node's.
 fn find_kured(scene: &Scene<'_>) -> Option<Finding> {
@@ -101,25 +105,7 @@ fn find_kured(scene: &Scene<'_>) -> Option<Finding> {
         daemon_sets.filter(|workload| runs(&workload.spec.template.spec, "kured") && !is_locked(workload));
     let objects: Vec<Subject> =
         unlocked.map(|workload| Subject::from_meta(Kind::DAEMON_SET, &workload.metadata)).collect();
-    let command = |subject: &Subject| {
-        format!(
-            r#"kubectl -n {} annotate daemonset {} {LOCK}='{{"nodeID":"crossfade"}}' --overwrite"#,
-            subject.namespace, subject.name
-        )
-    };
-    let commands: Vec<String> = objects.iter().map(command).collect();
-    let release = "Remove the annotation when the run is done; kured reboots nothing before.";
-    let fix = format!("Hold its lock for the time of the run: {}. {release}", commands.join("; "));
-    (!objects.is_empty()).then(|| {
-        Finding::new(
-            "kured",
-            Severity::Risk,
-            "kured drains and reboots nodes that need it.",
-            "It knows no limit of a run, so a node that it reboots and nodes that the run moves are away together. After the reboot it uncordons the node, also where the run has cordoned it.",
-            fix,
-        )
-        .with_objects(objects)
-    })
+    (!objects.is_empty()).then(|| Finding::new(&KURED).with_commands(&objects).with_objects(objects))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use snapshot::model::{Kind, Node, Pod};
 
 use super::webhooks::pods_behind;
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::network::subject;
 use crate::cni::support::Cni;
@@ -19,10 +19,7 @@ use crate::workload::{GKE_POOL, Owner, owner};
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "reachability",
-    codes: &[
-        (API, "the control plane will not reach the pods of an aggregated API or of a conversion webhook"),
-        (WEBHOOK, "the control plane will not reach the pods of an admission webhook"),
-    ],
+    rules: &[&API_UNREACHABLE, &WEBHOOK_UNREACHABLE],
     needs: &[
         Need::Always(Kind::MUTATING_WEBHOOK_CONFIGURATION),
         Need::Always(Kind::VALIDATING_WEBHOOK_CONFIGURATION),
@@ -37,12 +34,26 @@ pub(in crate::check) const CHECK: Check = Check {
     run,
 };
 
-const API: &str = "api-unreachable";
-const WEBHOOK: &str = "webhook-unreachable";
+const API_UNREACHABLE: Rule = Rule::blocks(
+    "api-unreachable",
+    "The control plane of EKS or GKE will not reach the pods of an aggregated API or of a conversion webhook.\n\n\
+     It is found where [webhook-unreachable](#webhook-unreachable) is.",
+    "The control plane is outside the cluster and has no route to the new network. As soon as these pods have moved, the API server can neither serve nor convert these resources: autoscaling by metrics stops, and no namespace can be deleted any more.",
+    r#"Give these pods the network of their node, where their ports are free: kubectl -n kube-system patch deployment metrics-server --type merge -p '{"spec":{"template":{"spec":{"hostNetwork":true,"dnsPolicy":"ClusterFirstWithHostNet"}}}}'. If the control plane runs on nodes of this cluster, accept this finding with a waiver."#,
+);
+
+const WEBHOOK_UNREACHABLE: Rule = Rule::blocks(
+    "webhook-unreachable",
+    "The control plane of EKS or GKE will not reach the pods of an admission webhook.\n\n\
+     For a webhook with the failurePolicy Ignore it is a risk.\n\n\
+     It is found on the way from aws-vpc-cni, and on GKE without konnectivity-agent, unless Cilium takes addresses of the VPC.",
+    "The control plane is outside the cluster and has no route to the new network. As soon as the pods have moved, the API server refuses every request that the webhook reviews. With the failurePolicy Ignore it waits at each such request until the webhook's timeoutSeconds are over: where the webhook reviews pods, every pod of the cluster starts so much later.",
+    "Give these pods the network of their node (hostNetwork: true), where their ports are free.",
+);
 
 /// What the API server calls by a Service of this cluster, and whether a request fails where the call does.
 struct Callee<'a> {
-    code: &'static str,
+    rule: &'static Rule,
     severity: Severity,
     subject: Subject,
     pods: Vec<&'a Pod>,
@@ -51,10 +62,14 @@ struct Callee<'a> {
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let Some(provider) = distant_provider(scene) else { return Vec::new() };
     let callees = callees(scene);
-    let pairs = [(API, Severity::Blocks), (WEBHOOK, Severity::Blocks), (WEBHOOK, Severity::Risk)];
+    let pairs = [
+        (&API_UNREACHABLE, Severity::Blocks),
+        (&WEBHOOK_UNREACHABLE, Severity::Blocks),
+        (&WEBHOOK_UNREACHABLE, Severity::Risk),
+    ];
     pairs
         .into_iter()
-        .filter_map(|(code, severity)| finding(scene, provider, code, severity, &callees))
+        .filter_map(|(rule, severity)| finding(scene, provider, rule, severity, &callees))
         .collect()
 }
 
@@ -78,13 +93,13 @@ fn distant_provider(scene: &Scene<'_>) -> Option<&'static str> {
 
 fn callees<'a>(scene: &Scene<'a>) -> Vec<Callee<'a>> {
     let mut all = Vec::new();
-    let mut add = |code, severity, subject: Subject, service: Option<&Value>, words: String| {
+    let mut add = |rule, severity, subject: Subject, service: Option<&Value>, words: String| {
         let text = |key: &str| service.and_then(|service| service.get(key)?.as_str()).unwrap_or_default();
         let (namespace, name) = (text("namespace"), text("name"));
         // Without a Service, it is outside the cluster, and the migration does not move it.
         if !name.is_empty() {
             let subject = subject.detail(format!("{words}Service {namespace}/{name}"));
-            all.push(Callee { code, severity, subject, pods: pods_behind(scene.snapshot, namespace, name) });
+            all.push(Callee { rule, severity, subject, pods: pods_behind(scene.snapshot, namespace, name) });
         }
     };
     for kind in [Kind::MUTATING_WEBHOOK_CONFIGURATION, Kind::VALIDATING_WEBHOOK_CONFIGURATION] {
@@ -96,7 +111,7 @@ fn callees<'a>(scene: &Scene<'a>) -> Vec<Callee<'a>> {
                 let wait = if is_ignored { format!("{seconds} s each, ") } else { String::new() };
                 let words = format!("{}: {wait}", webhook["name"].as_str().unwrap_or_default());
                 add(
-                    WEBHOOK,
+                    &WEBHOOK_UNREACHABLE,
                     severity,
                     subject(kind, configuration),
                     webhook.pointer("/clientConfig/service"),
@@ -110,7 +125,13 @@ fn callees<'a>(scene: &Scene<'a>) -> Vec<Callee<'a>> {
         (Kind::API_SERVICE, "/spec/service", ""),
     ] {
         for object in scene.snapshot.objects(kind) {
-            add(API, Severity::Blocks, subject(kind, object), object.pointer(pointer), words.to_owned());
+            add(
+                &API_UNREACHABLE,
+                Severity::Blocks,
+                subject(kind, object),
+                object.pointer(pointer),
+                words.to_owned(),
+            );
         }
     }
     all
@@ -119,28 +140,28 @@ fn callees<'a>(scene: &Scene<'a>) -> Vec<Callee<'a>> {
 fn finding(
     scene: &Scene<'_>,
     provider: &str,
-    code: &'static str,
+    rule: &'static Rule,
     severity: Severity,
     callees: &[Callee<'_>],
 ) -> Option<Finding> {
     let mut objects = Vec::new();
     let mut owners: BTreeSet<Owner<'_>> = BTreeSet::new();
-    for callee in callees.iter().filter(|callee| callee.code == code && callee.severity == severity) {
+    for callee in callees.iter().filter(|callee| callee.rule == rule && callee.severity == severity) {
         let moved: Vec<_> = callee.pods.iter().filter(|pod| !pod.spec.host_network).collect();
         if !moved.is_empty() {
             objects.push(callee.subject.clone());
             owners.extend(moved.iter().map(|pod| owner(pod)));
         }
     }
-    let (subjects, consequence) = match (code, severity) {
-        (API, _) => (
+    let (subjects, consequence) = match severity {
+        _ if rule == &API_UNREACHABLE => (
             "Aggregated APIs and conversion webhooks are",
             "the API server can neither serve nor convert these resources: autoscaling by metrics stops, and no namespace can be deleted any more",
         ),
-        (_, Severity::Blocks) => {
+        Severity::Blocks => {
             ("Admission webhooks are", "the API server refuses every request that such a webhook reviews")
         }
-        (_, Severity::Risk | Severity::Note) => (
+        Severity::Risk | Severity::Note => (
             "Admission webhooks that may fail are",
             "the API server waits in vain for each of them at every request that it reviews, such as each pod that is created, and then goes on without it",
         ),
@@ -154,17 +175,16 @@ fn finding(
         )
     };
     let commands: Vec<String> = owners.iter().map(patch).collect();
-    (!objects.is_empty()).then(|| Finding::new(
-        code,
-        severity,
-        format!("{subjects} served by pods, which {} takes into a network of its own.", scene.to),
-        format!("The control plane of {provider} is outside the cluster and has no route to such a network. As soon as these pods have moved, {consequence}."),
-        format!(
-            "Give these pods the network of their node, where their ports are free: {}. If the control plane runs on nodes of this cluster, accept this finding with a waiver.",
-            commands.join("; ")
-        ),
-    )
-    .with_objects(objects))
+    let what = format!("{subjects} served by pods, which {} takes into a network of its own.", scene.to);
+    let why = format!(
+        "The control plane of {provider} is outside the cluster and has no route to such a network. As soon as these pods have moved, {consequence}."
+    );
+    let fix = format!(
+        "Give these pods the network of their node, where their ports are free: {}. If the control plane runs on nodes of this cluster, accept this finding with a waiver.",
+        commands.join("; ")
+    );
+    let finding = Finding::new(rule).severity(severity).what(what).why(why).fix(fix);
+    (!objects.is_empty()).then(|| finding.with_objects(objects))
 }
 
 #[cfg(test)]
@@ -195,9 +215,17 @@ mod tests {
     #[test]
     fn the_control_plane_of_eks_does_not_reach_an_overlay() {
         for (callee, code, detail) in [
-            (ADMISSION, WEBHOOK, "ValidatingWebhookConfiguration/guard: guard.x: Service x/guard"),
-            (CONVERSION, API, "CustomResourceDefinition/things.example.com: conversion by Service x/guard"),
-            (AGGREGATED, API, "APIService/v1beta1.metrics.k8s.io: Service x/guard"),
+            (
+                ADMISSION,
+                "webhook-unreachable",
+                "ValidatingWebhookConfiguration/guard: guard.x: Service x/guard",
+            ),
+            (
+                CONVERSION,
+                "api-unreachable",
+                "CustomResourceDefinition/things.example.com: conversion by Service x/guard",
+            ),
+            (AGGREGATED, "api-unreachable", "APIService/v1beta1.metrics.k8s.io: Service x/guard"),
         ] {
             let codes = |text: &str, from, to| Case::from_yaml(text).pair(from, to).codes(&CHECK);
             let text = cluster(callee, false);
@@ -223,7 +251,7 @@ mod tests {
         let ignored = ADMISSION.replace("rules", "failurePolicy: Ignore, timeoutSeconds: 30, rules");
         let finding = Case::from_yaml(&cluster(&ignored, false))
             .pair(Cni::AwsVpcCni, Cni::Cilium)
-            .finding(&CHECK, WEBHOOK);
+            .finding(&CHECK, "webhook-unreachable");
         assert_eq!(finding.severity, Severity::Risk);
         assert!(objects(&finding)[0].ends_with("guard.x: 30 s each, Service x/guard"), "{finding:?}");
     }
@@ -235,7 +263,7 @@ mod tests {
             [(GKE.to_owned(), true), ([GKE, tunnel].concat(), false), (String::new(), false)]
         {
             let codes = Case::from_yaml(&[&cluster(AGGREGATED, false), &*nodes].concat()).codes(&CHECK);
-            assert_eq!(codes, &[API][..usize::from(is_found)], "{nodes}");
+            assert_eq!(codes, &["api-unreachable"][..usize::from(is_found)], "{nodes}");
         }
     }
 }

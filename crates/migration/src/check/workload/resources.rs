@@ -3,32 +3,20 @@
 use snapshot::model::{Kind, Workload};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Subject};
 use crate::check::{Check, Need};
 use crate::config::Resources;
 use crate::workload::agents;
 
-/// The codes of [`finding`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
-#[strum(serialize_all = "kebab-case", const_into_str)]
-enum Code {
-    CleanUpAbsent,
-    CleanUpNewAgent,
-    PreflightAbsent,
-    WatchedAbsent,
-    WatchedEmpty,
-    WatchedNotReady,
-}
-
 pub(in crate::check) const CHECK: Check = Check {
     name: "resources",
-    codes: &[
-        (Code::CleanUpAbsent.into_str(), "a workload that is removed at the end does not exist"),
-        (Code::CleanUpNewAgent.into_str(), "the agent of the new CNI would be removed at the end"),
-        (Code::PreflightAbsent.into_str(), "a workload that must exist does not"),
-        (Code::WatchedAbsent.into_str(), "a workload that is watched does not exist"),
-        (Code::WatchedEmpty.into_str(), "a DaemonSet that is watched selects no node"),
-        (Code::WatchedNotReady.into_str(), "a workload that is watched is not ready"),
+    rules: &[
+        &CLEAN_UP_ABSENT,
+        &CLEAN_UP_NEW_AGENT,
+        &PREFLIGHT_ABSENT,
+        &WATCHED_ABSENT,
+        &WATCHED_EMPTY,
+        &WATCHED_NOT_READY,
     ],
     needs: &[
         Need::Always(Kind::DAEMON_SET),
@@ -37,6 +25,48 @@ pub(in crate::check) const CHECK: Check = Check {
     ],
     run,
 };
+
+const CLEAN_UP_ABSENT: Rule = Rule::note(
+    "clean-up-absent",
+    "Workloads that are removed at the end do not exist.",
+    "Either they come during the migration, or the name is misspelt, and what is meant stays for ever.",
+    "Compare with cleanUpResources in the settings file: `kubectl -n NAMESPACE get KIND NAME`",
+);
+
+const CLEAN_UP_NEW_AGENT: Rule = Rule::blocks(
+    "clean-up-new-agent",
+    "Every agent of the new CNI is among what is removed at the end.",
+    "The cluster would be without a network.",
+    "Remove at least one of them from cleanUpResources in the settings file.",
+);
+
+const PREFLIGHT_ABSENT: Rule = Rule::blocks(
+    "preflight-absent",
+    "Workloads that must exist before the start do not.",
+    "The migration depends on them: agents, probes, or what restores the service if something fails.",
+    "Create them, or correct preflightResources in the settings file: `kubectl -n NAMESPACE get KIND NAME`",
+);
+
+const WATCHED_ABSENT: Rule = Rule::blocks(
+    "watched-absent",
+    "Workloads that are watched do not exist.",
+    "A gate that waits for them never opens. On most clusters kube-controller-manager and kube-scheduler are static pods and not DaemonSets.",
+    "Correct watchedResources in the settings file: `kubectl -n NAMESPACE get KIND NAME`",
+);
+
+const WATCHED_EMPTY: Rule = Rule::risk(
+    "watched-empty",
+    "DaemonSets that are watched select no node.",
+    "No pod is wanted and none is there, which looks like ready and proves nothing.",
+    "Correct the node selector, or remove them from watchedResources until they select nodes: `kubectl -n NAMESPACE get KIND NAME`",
+);
+
+const WATCHED_NOT_READY: Rule = Rule::blocks(
+    "watched-not-ready",
+    "Workloads that are watched are not ready.",
+    "What is broken before the migration cannot be told from what it breaks.",
+    "Repair them, or remove them from watchedResources in the settings file: `kubectl -n NAMESPACE get KIND NAME`",
+);
 
 const KINDS: [Kind; 3] = [Kind::DAEMON_SET, Kind::DEPLOYMENT, Kind::STATEFUL_SET];
 
@@ -61,17 +91,17 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let doomed: Vec<Subject> =
         clean_up.iter().filter(is_new).map(|entry| subject(entry, String::new())).collect();
     let doomed = if doomed.len() == new.len() { doomed } else { Vec::new() };
-    let all: [(Code, Vec<Subject>); 6] = [
-        (Code::CleanUpAbsent, clean_up_absent),
-        (Code::CleanUpNewAgent, doomed),
-        (Code::PreflightAbsent, preflight_absent),
-        (Code::WatchedAbsent, watched_absent),
-        (Code::WatchedEmpty, empty),
-        (Code::WatchedNotReady, not_ready),
+    let all: [(&'static Rule, Vec<Subject>); 6] = [
+        (&CLEAN_UP_ABSENT, clean_up_absent),
+        (&CLEAN_UP_NEW_AGENT, doomed),
+        (&PREFLIGHT_ABSENT, preflight_absent),
+        (&WATCHED_ABSENT, watched_absent),
+        (&WATCHED_EMPTY, empty),
+        (&WATCHED_NOT_READY, not_ready),
     ];
     all.into_iter()
         .filter(|(_, subjects)| !subjects.is_empty())
-        .map(|(code, subjects)| finding(code, subjects))
+        .map(|(rule, subjects)| Finding::new(rule).with_commands(&subjects).with_objects(subjects))
         .collect()
 }
 
@@ -117,54 +147,6 @@ fn unready_reason(kind: Kind, workload: &Workload) -> Option<String> {
     let on_delete = workload.spec.update_strategy.pointer("/type").is_some_and(|kind| kind == "OnDelete");
     (updated < desired && !on_delete)
         .then(|| format!("{updated} of {desired} pods are of the current template"))
-}
-
-fn finding(code: Code, subjects: Vec<Subject>) -> Finding {
-    let look = subjects.iter().map(|subject| {
-        format!("kubectl -n {} get {} {}", subject.namespace, subject.kind.to_lowercase(), subject.name)
-    });
-    let look = look.collect::<Vec<_>>().join("; ");
-    let (severity, what, why, fix) = match code {
-        Code::CleanUpAbsent => (
-            Severity::Note,
-            "Workloads that are removed at the end do not exist.",
-            "Either they come during the migration, or the name is misspelt, and what is meant stays for ever.",
-            format!("Compare with cleanUpResources in the settings file: {look}"),
-        ),
-        Code::CleanUpNewAgent => (
-            Severity::Blocks,
-            "Every agent of the new CNI is among what is removed at the end.",
-            "The cluster would be without a network.",
-            "Remove at least one of them from cleanUpResources in the settings file.".to_owned(),
-        ),
-        Code::PreflightAbsent => (
-            Severity::Blocks,
-            "Workloads that must exist before the start do not.",
-            "The migration depends on them: agents, probes, or what restores the service if something fails.",
-            format!("Create them, or correct preflightResources in the settings file: {look}"),
-        ),
-        Code::WatchedAbsent => (
-            Severity::Blocks,
-            "Workloads that are watched do not exist.",
-            "A gate that waits for them never opens. On most clusters kube-controller-manager and kube-scheduler are static pods and not DaemonSets.",
-            format!("Correct watchedResources in the settings file: {look}"),
-        ),
-        Code::WatchedEmpty => (
-            Severity::Risk,
-            "DaemonSets that are watched select no node.",
-            "No pod is wanted and none is there, which looks like ready and proves nothing.",
-            format!(
-                "Correct the node selector, or remove them from watchedResources until they select nodes: {look}"
-            ),
-        ),
-        Code::WatchedNotReady => (
-            Severity::Blocks,
-            "Workloads that are watched are not ready.",
-            "What is broken before the migration cannot be told from what it breaks.",
-            format!("Repair them, or remove them from watchedResources in the settings file: {look}"),
-        ),
-    };
-    Finding::new(code.into_str(), severity, what, why, fix).with_objects(subjects)
 }
 
 #[cfg(test)]

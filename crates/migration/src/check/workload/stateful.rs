@@ -5,31 +5,13 @@ use std::collections::BTreeMap;
 use snapshot::model::Kind;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Subject};
 use crate::check::{Check, Need};
 use crate::config::{Member, Method};
 
-/// The codes of [`finding`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
-#[strum(serialize_all = "kebab-case", const_into_str)]
-enum Code {
-    FreezeNotFound,
-    FreezeScaledByOthers,
-    FreezeTwice,
-    StatefulWithoutGroup,
-}
-
 pub(in crate::check) const CHECK: Check = Check {
     name: "stateful",
-    codes: &[
-        (Code::FreezeNotFound.into_str(), "a member of a freeze group does not exist"),
-        (
-            Code::FreezeScaledByOthers.into_str(),
-            "a member that is to be scaled to 0 has an owner or an autoscaler that scales it back",
-        ),
-        (Code::FreezeTwice.into_str(), "a workload is in two freeze groups"),
-        (Code::StatefulWithoutGroup.into_str(), "a StatefulSet is in no freeze group"),
-    ],
+    rules: &[&FREEZE_NOT_FOUND, &FREEZE_SCALED_BY_OTHERS, &FREEZE_TWICE, &STATEFUL_WITHOUT_GROUP],
     needs: &[
         Need::Always(Kind::STATEFUL_SET),
         Need::Always(Kind::DEPLOYMENT),
@@ -37,6 +19,34 @@ pub(in crate::check) const CHECK: Check = Check {
     ],
     run,
 };
+
+const FREEZE_NOT_FOUND: Rule = Rule::blocks(
+    "freeze-not-found",
+    "Members of freeze groups do not exist.",
+    "The workload that is meant would move in the midst of all others, without its order.",
+    "Correct freeze[].members in the settings file.",
+);
+
+const FREEZE_SCALED_BY_OTHERS: Rule = Rule::blocks(
+    "freeze-scaled-by-others",
+    "Workloads that the settings scale to 0 are scaled by another controller, too.",
+    "An operator or an autoscaler scales them back while their nodes move.",
+    "Use method: ordinals in the settings file, or pause the operator or the autoscaler for the time of the migration.",
+);
+
+const FREEZE_TWICE: Rule = Rule::blocks(
+    "freeze-twice",
+    "Workloads are in more than one freeze group, or twice in one.",
+    "They would move twice, and the order between the groups means nothing.",
+    "Leave each workload in one place of freeze in the settings file.",
+);
+
+const STATEFUL_WITHOUT_GROUP: Rule = Rule::note(
+    "stateful-without-group",
+    "StatefulSets with several replicas are in no freeze group.",
+    "They move one pod at a time, each Ready before the next, but in no order among each other. A database and what coordinates it may then be between two networks at once.",
+    "If the order matters: freeze: [{name: GROUP, members: [{namespace: NAMESPACE, name: NAME}]}] in the settings file, in the order in which they go down.",
+);
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let mut groups: BTreeMap<&Member, Vec<&str>> = BTreeMap::new();
@@ -66,14 +76,14 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let free: Vec<Subject> =
         free.map(|workload| Subject::from_meta(Kind::STATEFUL_SET, &workload.metadata)).collect();
     let all = [
-        (Code::FreezeNotFound, absent),
-        (Code::FreezeScaledByOthers, scaled),
-        (Code::FreezeTwice, twice),
-        (Code::StatefulWithoutGroup, free),
+        (&FREEZE_NOT_FOUND, absent),
+        (&FREEZE_SCALED_BY_OTHERS, scaled),
+        (&FREEZE_TWICE, twice),
+        (&STATEFUL_WITHOUT_GROUP, free),
     ];
     all.into_iter()
         .filter(|(_, subjects)| !subjects.is_empty())
-        .map(|(code, subjects)| finding(code, subjects))
+        .map(|(rule, subjects)| finding(rule, subjects))
         .collect()
 }
 
@@ -119,40 +129,8 @@ fn scaler(scene: &Scene<'_>, member: &Member) -> Option<String> {
     workload.metadata.controller().map(|owner| format!("its owner {} {}", owner.kind, owner.name))
 }
 
-fn finding(code: Code, subjects: Vec<Subject>) -> Finding {
-    let (severity, what, why, fix) = match code {
-        Code::FreezeNotFound => (
-            Severity::Blocks,
-            "Members of freeze groups do not exist.",
-            "The workload that is meant would move in the midst of all others, without its order.",
-            "Correct freeze[].members in the settings file.".to_owned(),
-        ),
-        Code::FreezeScaledByOthers => (
-            Severity::Blocks,
-            "Workloads that the settings scale to 0 are scaled by another controller, too.",
-            "An operator or an autoscaler scales them back while their nodes move.",
-            "Use method: ordinals in the settings file, or pause the operator or the autoscaler for the time of the migration.".to_owned(),
-        ),
-        Code::FreezeTwice => (
-            Severity::Blocks,
-            "Workloads are in more than one freeze group, or twice in one.",
-            "They would move twice, and the order between the groups means nothing.",
-            "Leave each workload in one place of freeze in the settings file.".to_owned(),
-        ),
-        Code::StatefulWithoutGroup => {
-            let example = &subjects[0];
-            (
-                Severity::Note,
-                "StatefulSets with several replicas are in no freeze group.",
-                "They move one pod at a time, each Ready before the next, but in no order among each other. A database and what coordinates it may then be between two networks at once.",
-                format!(
-                    "If the order matters: freeze: [{{name: GROUP, members: [{{namespace: {}, name: {}}}]}}] in the settings file, in the order in which they go down.",
-                    example.namespace, example.name
-                ),
-            )
-        }
-    };
-    Finding::new(code.into_str(), severity, what, why, fix).with_objects(subjects)
+fn finding(rule: &'static Rule, subjects: Vec<Subject>) -> Finding {
+    Finding::new(rule).fix(subjects[0].fill(rule.fix)).with_objects(subjects)
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use snapshot::model::{Kind, Object, Pod};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity};
+use crate::check::finding::{Finding, Rule};
 use crate::check::{Check, Need};
 use crate::workload::{Owner, is_movable, owner, takes_back};
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "volumes",
-    codes: &[("pod-local-volume", "a pod has a volume that only its node has")],
+    rules: &[&POD_LOCAL_VOLUME],
     needs: &[
         Need::Always(Kind::NODE),
         Need::Always(Kind::POD),
@@ -20,6 +20,13 @@ pub(in crate::check) const CHECK: Check = Check {
     ],
     run,
 };
+
+const POD_LOCAL_VOLUME: Rule = Rule::risk(
+    "pod-local-volume",
+    "Pods have volumes that only their node has.",
+    "No other node can take such a pod: it stays Pending while its node is cordoned. Where nodes are replaced, its data goes with the node.",
+    "For nodes that stay, let these pods come back on their node, after its turn and without a cordon (roll: {methods: {POOL: churn}} in the settings file). Before nodes are replaced, copy the data to a volume that can move.",
+);
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let volumes = scene.snapshot.objects(Kind::PERSISTENT_VOLUME).iter().filter(|volume| is_local(volume));
@@ -52,13 +59,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     if details.is_empty() {
         return Vec::new();
     }
-    let finding = Finding::new(
-        "pod-local-volume",
-        Severity::Risk,
-        "Pods have volumes that only their node has.",
-        "No other node can take such a pod: it stays Pending while its node is cordoned. Where nodes are replaced, its data goes with the node.",
-        "For nodes that stay, let these pods come back on their node, after its turn and without a cordon (roll: {methods: {POOL: churn}} in the settings file). Before nodes are replaced, copy the data to a volume that can move.",
-    );
+    let finding = Finding::new(&POD_LOCAL_VOLUME);
     vec![finding.with_objects(details.into_iter().map(|(owner, detail)| owner.subject().detail(detail)))]
 }
 

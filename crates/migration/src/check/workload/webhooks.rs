@@ -8,14 +8,14 @@ use serde_json::Value;
 use snapshot::model::{Kind, Pod, Service, Snapshot};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::network::subject;
 use crate::workload::{Owner, is_ready, owner};
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "webhooks",
-    codes: &[("webhook-few", "an admission webhook that pods need is served by fewer than two pods")],
+    rules: &[&WEBHOOK_FEW],
     needs: &[
         Need::Always(Kind::MUTATING_WEBHOOK_CONFIGURATION),
         Need::Always(Kind::VALIDATING_WEBHOOK_CONFIGURATION),
@@ -58,13 +58,20 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         .collect()
 }
 
+const WEBHOOK_FEW: Rule = Rule::risk(
+    "webhook-few",
+    "An admission webhook that fails closed and is asked about pods or nodes is served by fewer than two Ready pods.\n\n\
+     It blocks if there is none.",
+    "While its pod moves, or does not start on the new network, the API server refuses every request that such a webhook is asked about. Then no evicted pod is created anywhere, and maybe that of the webhook itself.",
+    "Let two pods on two nodes serve it: kubectl -n x scale deployment/guard --replicas=2.",
+);
+
 fn find_few(severity: Severity, objects: Vec<Subject>, owners: &BTreeSet<Owner<'_>>) -> Option<Finding> {
     let what = if severity == Severity::Blocks {
         "Admission webhooks that fail closed have no Ready pod."
     } else {
         "Admission webhooks that fail closed have one Ready pod."
     };
-    let why = "While its pod moves, or does not start on the new network, the API server refuses every request that such a webhook is asked about. Then no evicted pod is created anywhere, and maybe that of the webhook itself.";
     let scale = |owner: &Owner<'_>| {
         format!(
             "kubectl -n {} scale {}/{} --replicas=2",
@@ -85,7 +92,8 @@ fn find_few(severity: Severity, objects: Vec<Subject>, owners: &BTreeSet<Owner<'
     } else {
         format!("Let two pods on two nodes serve it, and wait until both are Ready: {}", commands.join("; "))
     };
-    (!objects.is_empty()).then(|| Finding::new("webhook-few", severity, what, why, fix).with_objects(objects))
+    (!objects.is_empty())
+        .then(|| Finding::new(&WEBHOOK_FEW).severity(severity).what(what).fix(fix).with_objects(objects))
 }
 
 /// The webhooks that fail closed, are asked about pods or nodes, and have a Service in this cluster.

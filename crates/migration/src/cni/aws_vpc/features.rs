@@ -4,31 +4,48 @@
 
 use snapshot::model::Kind;
 
-use crate::check::finding::{Severity, Subject};
+use crate::check::finding::{Rule, Subject};
 use crate::check::{Scene, pods_with_annotation};
 use crate::cni::calico;
 use crate::cni::driver::Feature;
 use crate::cni::network::{agent, is_yes, subject, variable};
 use crate::cni::support::Cni;
 
+pub(crate) const FEATURE_AWS_CUSTOM_NETWORKING: Rule = Rule::risk(
+    "feature-aws-custom-networking",
+    "Pods get addresses of other subnets, with other security groups, by ENIConfigs.",
+    "The new network does not read ENIConfigs. Its pods leave with the address and the security groups of the node, so firewalls that expect the pods' subnets drop them.",
+    "List who allows the subnets of these ENIConfigs (databases, on-premises firewalls), and add the subnets of the nodes there before the first pod moves. Then accept this finding with a waiver.",
+);
+
+pub(crate) const FEATURE_AWS_SECURITY_GROUPS: Rule = Rule::blocks(
+    "feature-aws-security-groups",
+    "Pods have security groups of their own (SecurityGroupPolicy).",
+    "On the new network these pods have the security groups of their node. What only their own groups allow stops, and what their own groups forbid is open.",
+    "Give the nodes of these pods a security group that allows what the pods need, and write network policies for what it must not allow. Or keep these pods on nodes that stay with the old network. Then accept this finding with a waiver for each owner.",
+);
+
+pub(crate) const FEATURE_POLICY_ENGINE: Rule = Rule::blocks(
+    "feature-policy-engine",
+    "Calico enforces the network policies of pods that the Amazon VPC CNI attaches.",
+    "Its agent knows pods by the names of the old network's interfaces. No policy of Calico's holds for a pod that has moved, and what Calico's agent leaves in the node's firewall drops the traffic of pods that have not.",
+    "Keep Calico's agent until the last pod has moved, and compare what the policies mean: kubectl crossfade policies convert --from aws-vpc. Reboot each node after Calico is deleted, or replace it. Then accept this finding with a waiver.",
+);
+
 pub(super) const FEATURES: &[Feature] = &[
     Feature {
-        code: "feature-aws-custom-networking",
-        severity: Severity::Risk,
+        rule: &FEATURE_AWS_CUSTOM_NETWORKING,
         find: |scene| {
             let on = find_enabled(scene, "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG");
             let configs = scene.snapshot.objects(Kind::ENI_CONFIG).iter().filter(|_| !on.is_empty());
             let configs: Vec<Subject> = configs.map(|config| subject(Kind::ENI_CONFIG, config)).collect();
             on.into_iter().chain(configs).collect()
         },
-        what: "Pods get addresses of other subnets, with other security groups, by ENIConfigs.",
-        why: "The new network does not read ENIConfigs. Its pods leave with the address and the security groups of the node, so firewalls that expect the pods' subnets drop them.",
+        what: None,
         fixes: &[],
-        fix: "List who allows the subnets of these ENIConfigs (databases, on-premises firewalls), and add the subnets of the nodes there before the first pod moves. Then accept this finding with a waiver.",
     },
     Feature {
-        code: "feature-aws-security-groups",
-        severity: Severity::Blocks,
+        rule: &FEATURE_AWS_SECURITY_GROUPS,
         find: |scene| {
             let on = find_enabled(scene, "ENABLE_POD_ENI");
             let pods = if on.is_empty() {
@@ -38,25 +55,20 @@ pub(super) const FEATURES: &[Feature] = &[
             };
             on.into_iter().chain(pods).collect()
         },
-        what: "Pods have security groups of their own (SecurityGroupPolicy).",
-        why: "On the new network these pods have the security groups of their node. What only their own groups allow stops, and what their own groups forbid is open.",
+        what: None,
         fixes: &[],
-        fix: "Give the nodes of these pods a security group that allows what the pods need, and write network policies for what it must not allow. Or keep these pods on nodes that stay with the old network. Then accept this finding with a waiver for each owner.",
     },
     Feature {
-        code: "feature-policy-engine",
-        severity: Severity::Blocks,
+        rule: &FEATURE_POLICY_ENGINE,
         find: |scene| {
             let node = calico::policy_engine(scene.snapshot, scene.from);
             node.map(|node| Subject::from_meta(Kind::DAEMON_SET, &node.metadata)).into_iter().collect()
         },
-        what: "Calico enforces the network policies of pods that the Amazon VPC CNI attaches.",
-        why: "Its agent knows pods by the names of the old network's interfaces. No policy of Calico's holds for a pod that has moved, and what Calico's agent leaves in the node's firewall drops the traffic of pods that have not.",
+        what: None,
         fixes: &[(
             Cni::Calico,
             "Calico runs for policies alone (CALICO_NETWORKING_BACKEND: none), so there is no network to move to. Install Calico with a network of its own first (Calico's documentation, \"Install Calico with Calico networking on EKS\"), and try that on a copy of the cluster.",
         )],
-        fix: "Keep Calico's agent until the last pod has moved, and compare what the policies mean: kubectl crossfade policies convert --from aws-vpc. Reboot each node after Calico is deleted, or replace it. Then accept this finding with a waiver.",
     },
 ];
 

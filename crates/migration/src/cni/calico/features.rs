@@ -8,20 +8,82 @@ mod hosts;
 use ipnetwork::IpNetwork;
 use snapshot::model::{Kind, Object};
 
-use crate::check::finding::{Severity, Subject};
+use crate::check::finding::{Rule, Subject};
 use crate::check::{Scene, pods_with_annotation};
 use crate::cni::calico;
 use crate::cni::driver::Feature;
 use crate::cni::network::subject;
 use crate::cni::support::Cni;
 
+pub(crate) const FEATURE_BGP: Rule = Rule::blocks(
+    "feature-bgp",
+    "Calico tells routers outside the cluster, by BGP, where pods or Services are.",
+    "Routers do not learn the new pod range, so nothing outside reaches pods of the new network. When Calico goes, the routes to Services go, too. Cilium does not test migrations of clusters with BGP.",
+    "Announce the new pod range and the Services to these peers by another speaker before the first node moves. Then accept this finding with a waiver.",
+);
+
+pub(crate) const FEATURE_WIREGUARD: Rule = Rule::blocks(
+    "feature-wireguard",
+    "The old CNI encrypts traffic between nodes, and the new one does not encrypt.",
+    "Traffic of every pod that moves is in clear text on the wire, in silence.",
+    "Encrypt by other means, or accept this finding with a waiver.",
+);
+
+pub(crate) const FEATURE_EBPF: Rule = Rule::blocks(
+    "feature-ebpf",
+    "Calico's eBPF data plane is on.",
+    "Its programs sit on the node's interfaces and sockets, before every route and rule of the new CNI, and kube-proxy is off or cleaned away. Two owners of these hooks cut each other's pods off.",
+    r#"Go back to the standard data plane first. 1. Run kube-proxy on all nodes. 2. kubectl patch felixconfigurations.crd.projectcalico.org default --type merge -p '{"spec":{"bpfEnabled":false}}' (with the operator: spec.calicoNetwork.linuxDataplane: Iptables in the Installation). 3. Reboot the nodes one by one, or make sure that no tc filter of Calico is left."#,
+);
+
+pub(crate) const FEATURE_EGRESS_GATEWAY: Rule = Rule::blocks(
+    "feature-egress-gateway",
+    "Traffic leaves the cluster through Calico's egress gateways.",
+    "Pods of the new network leave with the address of their node. Partners that allow the gateways' addresses refuse them.",
+    "Let the partners allow the nodes' addresses. Then accept this finding with a waiver.",
+);
+
+pub(crate) const FEATURE_HOST_ENDPOINTS: Rule = Rule::blocks(
+    "feature-host-endpoints",
+    "HostEndpoints let Calico's policies protect the nodes themselves.\n\n\
+     A HostEndpoint that Calico's controllers made for a node counts only where a GlobalNetworkPolicy selects it.",
+    "Calico drops what their policies do not allow, tunnels of the new network included; only its failsafe ports (SSH, DHCP, BGP, etcd, 6443) are always open. After Calico, nothing protects the nodes, and other CNIs have no failsafe ports: the same rules may lock all clients out.",
+    "Allow the new network's tunnel and health ports (finding tunnel-ports) in the policies of these HostEndpoints before the new CNI is installed. Protect the nodes by other means, such as security groups or nftables, before Calico goes. Then accept this finding with a waiver.",
+);
+
+pub(crate) const FEATURE_FIXED_ADDRESSES: Rule = Rule::blocks(
+    "feature-fixed-addresses",
+    "Pods ask Calico for fixed addresses.",
+    "The new network ignores the annotation. The pods get other addresses, and clients that know the old ones do not find them.",
+    "Let clients use a Service instead of the address, and remove the annotation. Then accept this finding with a waiver for each owner that is left.",
+);
+
+pub(crate) const FEATURE_FLOATING_IPS: Rule = Rule::blocks(
+    "feature-floating-ips",
+    "Pods have floating addresses of Calico.",
+    "The addresses lead nowhere once the pods have the new network.",
+    "Replace each floating address by a Service of type LoadBalancer, or with externalIPs, and move the clients before the pods. Then accept this finding with a waiver for each owner.",
+);
+
+pub(crate) const FEATURE_POOL_SELECTION: Rule = Rule::risk(
+    "feature-pool-selection",
+    "Pods, namespaces or nodes choose the pool that their addresses come from.",
+    "The new network has other pools. Firewalls that tell tenants or zones apart by these ranges see all pods in one range.",
+    "If the ranges matter outside the cluster, change the rules there first. Then accept this finding with a waiver.",
+);
+
+pub(crate) const FEATURE_IP_RESERVATIONS: Rule = Rule::note(
+    "feature-ip-reservations",
+    "IPReservations keep Calico from giving some addresses to pods.",
+    "The new network does not read them. If its range has such an address, a pod gets it.",
+    "Name the addresses as cidrs.reserved in the settings file, so that check finds them in the new range.",
+);
+
 pub(super) const FEATURES: &[Feature] = &[
     Feature {
-        code: "feature-bgp",
-        severity: Severity::Blocks,
+        rule: &FEATURE_BGP,
         find: bgp,
-        what: "Calico tells routers outside the cluster, by BGP, where pods or Services are.",
-        why: "Routers do not learn the new pod range, so nothing outside reaches pods of the new network. When Calico goes, the routes to Services go, too. Cilium does not test migrations of clusters with BGP.",
+        what: None,
         fixes: &[
             (
                 Cni::Cilium,
@@ -32,11 +94,9 @@ pub(super) const FEATURES: &[Feature] = &[
                 "Set up a BGPPolicy of Antrea (feature gate BGPPolicy, alpha) for these peers with another port than Calico's BIRD has on the node, or announce the new range by static routes. Then accept this finding with a waiver.",
             ),
         ],
-        fix: "Announce the new pod range and the Services to these peers by another speaker before the first node moves. Then accept this finding with a waiver.",
     },
     Feature {
-        code: "feature-wireguard",
-        severity: Severity::Blocks,
+        rule: &FEATURE_WIREGUARD,
         find: |scene| {
             if scene.to.driver().encrypts(scene.snapshot) {
                 return Vec::new();
@@ -46,8 +106,7 @@ pub(super) const FEATURES: &[Feature] = &[
                 .flat_map(|key| calico::find_enabled(scene.snapshot, key))
                 .collect()
         },
-        what: "Calico encrypts traffic between nodes with WireGuard, and the new CNI does not encrypt.",
-        why: "Traffic of every pod that moves is in clear text on the wire, in silence.",
+        what: Some("Calico encrypts traffic between nodes with WireGuard, and the new CNI does not encrypt."),
         fixes: &[
             (
                 Cni::Cilium,
@@ -58,28 +117,22 @@ pub(super) const FEATURES: &[Feature] = &[
                 "Install Antrea with the Helm values trafficEncryptionMode=wireGuard and wireGuard.port=51830: its default port is Calico's.",
             ),
         ],
-        fix: "Encrypt by other means, or accept this finding with a waiver.",
     },
     Feature {
-        code: "feature-ebpf",
-        severity: Severity::Blocks,
+        rule: &FEATURE_EBPF,
         find: |scene| calico::find_enabled(scene.snapshot, "bpfEnabled"),
-        what: "Calico's eBPF data plane is on.",
-        why: "Its programs sit on the node's interfaces and sockets, before every route and rule of the new CNI, and kube-proxy is off or cleaned away. Two owners of these hooks cut each other's pods off.",
+        what: None,
         fixes: &[],
-        fix: "Go back to the standard data plane first. 1. Run kube-proxy on all nodes. 2. kubectl patch felixconfigurations.crd.projectcalico.org default --type merge -p '{\"spec\":{\"bpfEnabled\":false}}' (with the operator: spec.calicoNetwork.linuxDataplane: Iptables in the Installation). 3. Reboot the nodes one by one, or make sure that no tc filter of Calico is left.",
     },
     Feature {
-        code: "feature-egress-gateway",
-        severity: Severity::Blocks,
+        rule: &FEATURE_EGRESS_GATEWAY,
         find: |scene| {
             let set = calico::felix(scene.snapshot, "egressIPSupport").into_iter();
             let on = set.filter(|set| set.value != "Disabled").map(|set| set.source);
             on.chain(pods_with_annotation(scene, |key| key.starts_with("egress.projectcalico.org/")))
                 .collect()
         },
-        what: "Traffic leaves the cluster through Calico's egress gateways.",
-        why: "Pods of the new network leave with the address of their node. Partners that allow the gateways' addresses refuse them.",
+        what: None,
         fixes: &[
             (
                 Cni::Cilium,
@@ -90,57 +143,38 @@ pub(super) const FEATURES: &[Feature] = &[
                 "Write an Egress of Antrea for each of these namespaces, with addresses that the partners allow. Then accept this finding with a waiver.",
             ),
         ],
-        fix: "Let the partners allow the nodes' addresses. Then accept this finding with a waiver.",
     },
+    Feature { rule: &FEATURE_HOST_ENDPOINTS, find: hosts::find_protected_hosts, what: None, fixes: &[] },
     Feature {
-        code: "feature-host-endpoints",
-        severity: Severity::Blocks,
-        find: hosts::find_protected_hosts,
-        what: "HostEndpoints let Calico's policies protect the nodes themselves.",
-        why: "Calico drops what their policies do not allow, tunnels of the new network included; only its failsafe ports (SSH, DHCP, BGP, etcd, 6443) are always open. After Calico, nothing protects the nodes, and other CNIs have no failsafe ports: the same rules may lock all clients out.",
-        fixes: &[],
-        fix: "Allow the new network's tunnel and health ports (finding tunnel-ports) in the policies of these HostEndpoints before the new CNI is installed. Protect the nodes by other means, such as security groups or nftables, before Calico goes. Then accept this finding with a waiver.",
-    },
-    Feature {
-        code: "feature-fixed-addresses",
-        severity: Severity::Blocks,
+        rule: &FEATURE_FIXED_ADDRESSES,
         find: |scene| {
             pods_with_annotation(scene, |key| {
                 matches!(key, "cni.projectcalico.org/ipAddrs" | "cni.projectcalico.org/ipAddrsNoIpam")
             })
         },
-        what: "Pods ask Calico for fixed addresses.",
-        why: "The new network ignores the annotation. The pods get other addresses, and clients that know the old ones do not find them.",
+        what: None,
         fixes: &[(
             Cni::Antrea,
             "Let clients use a Service instead of the address. Where the address must be fixed, use Antrea's IPPools (feature gate AntreaIPAM, alpha, addresses of the new range). Then accept this finding with a waiver for each owner.",
         )],
-        fix: "Let clients use a Service instead of the address, and remove the annotation. Then accept this finding with a waiver for each owner that is left.",
     },
     Feature {
-        code: "feature-floating-ips",
-        severity: Severity::Blocks,
+        rule: &FEATURE_FLOATING_IPS,
         find: |scene| pods_with_annotation(scene, |key| key == "cni.projectcalico.org/floatingIPs"),
-        what: "Pods have floating addresses of Calico.",
-        why: "The addresses lead nowhere once the pods have the new network.",
+        what: None,
         fixes: &[],
-        fix: "Replace each floating address by a Service of type LoadBalancer, or with externalIPs, and move the clients before the pods. Then accept this finding with a waiver for each owner.",
     },
     Feature {
-        code: "feature-pool-selection",
-        severity: Severity::Risk,
+        rule: &FEATURE_POOL_SELECTION,
         find: pools,
-        what: "Pods, namespaces or nodes choose the pool that their addresses come from.",
-        why: "The new network has other pools. Firewalls that tell tenants or zones apart by these ranges see all pods in one range.",
+        what: None,
         fixes: &[(
             Cni::Cilium,
             "If the ranges matter outside the cluster, install Cilium with ipam.mode=multi-pool and a CiliumPodIPPool for each of them, and annotate the namespaces with ipam.cilium.io/ip-pool. Else accept this finding with a waiver.",
         )],
-        fix: "If the ranges matter outside the cluster, change the rules there first. Then accept this finding with a waiver.",
     },
     Feature {
-        code: "feature-ip-reservations",
-        severity: Severity::Note,
+        rule: &FEATURE_IP_RESERVATIONS,
         find: |scene| {
             let all = scene
                 .snapshot
@@ -149,10 +183,8 @@ pub(super) const FEATURES: &[Feature] = &[
                 .filter(|object| !object.name().starts_with("crossfade-") && !is_reserved(scene, object));
             all.map(|object| subject(Kind::IP_RESERVATION, object)).collect()
         },
-        what: "IPReservations keep Calico from giving some addresses to pods.",
-        why: "The new network does not read them. If its range has such an address, a pod gets it.",
+        what: None,
         fixes: &[],
-        fix: "Name the addresses as cidrs.reserved in the settings file, so that check finds them in the new range.",
     },
 ];
 

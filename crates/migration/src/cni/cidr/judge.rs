@@ -3,40 +3,78 @@
 use snapshot::model::Kind;
 
 use super::{Claim, Usage, overlaps};
-use crate::check::finding::Severity;
+use crate::check::finding::{Rule, Severity};
 use crate::cni::support::Strategy;
 
-/// The code of a finding of overlaps, in the order of its text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum OverlapCode {
-    Block,
-    ClosedPool,
-    External,
-    Nodes,
-    OwnBlock,
-    Pool,
-    Reserved,
-    Services,
-    SameOnNode,
-}
+const CHOOSE: &str = "Choose a range for the new network that overlaps nothing (networks.new.cidrs), and install the new CNI with it.";
 
-impl OverlapCode {
-    /// Its text in findings, waivers and documentation.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Block => "cidr-overlap-block",
-            Self::ClosedPool => "cidr-overlap-closed-pool",
-            Self::External => "cidr-overlap-external",
-            Self::Nodes => "cidr-overlap-nodes",
-            Self::OwnBlock => "cidr-overlap-own-block",
-            Self::Pool => "cidr-overlap-pool",
-            Self::Reserved => "cidr-overlap-reserved",
-            Self::Services => "cidr-overlap-services",
-            Self::SameOnNode => "cidr-same-on-node",
-        }
-    }
-}
+pub(crate) const CIDR_OVERLAP_BLOCK: Rule = Rule::blocks(
+    "cidr-overlap-block",
+    "Pod CIDRs of the new network overlap address blocks that the old network uses on other nodes.",
+    "Routers and nodes use the route with the longest prefix, so packets for one node's pods go to another node and are lost.",
+    "Do what the finding cidr-plan says, then check again.",
+);
+
+pub(crate) const CIDR_OVERLAP_CLOSED_POOL: Rule = Rule::note(
+    "cidr-overlap-closed-pool",
+    "Ranges of the new network are in pools of the old network that give no more addresses.",
+    "This is safe while the pools stay disabled.",
+    "Leave spec.disabled of these pools true until the old network is removed.",
+);
+
+pub(crate) const CIDR_OVERLAP_EXTERNAL: Rule = Rule::blocks(
+    "cidr-overlap-external",
+    "Ranges of the new network cover addresses outside the cluster that pods must reach.\n\n\
+     The settings file names them as `cidrs.external`.",
+    "Pods no longer reach these addresses: the packets stay in the cluster.",
+    CHOOSE,
+);
+
+pub(crate) const CIDR_OVERLAP_NODES: Rule = Rule::blocks(
+    "cidr-overlap-nodes",
+    "Ranges of the new network cover addresses of nodes.",
+    "With a route for pods that covers the nodes, nodes lose each other and the API server. Cilium's default range 10.0.0.0/8 often does this.",
+    CHOOSE,
+);
+
+pub(crate) const CIDR_OVERLAP_OWN_BLOCK: Rule = Rule::blocks(
+    "cidr-overlap-own-block",
+    "Pod CIDRs of the new network overlap address blocks that the old network uses on the same node.\n\n\
+     It is a risk where no node has both networks.",
+    "The packets reach the right node. While the node has both networks, other nodes cannot tell through which network to send them.",
+    "Do what the finding cidr-plan says, or accept the finding with a waiver if no node has both networks.",
+);
+
+pub(crate) const CIDR_OVERLAP_POOL: Rule = Rule::blocks(
+    "cidr-overlap-pool",
+    "Ranges of the new network overlap pools from which the old network still takes address blocks.",
+    "A new block may appear inside a range of the new network at any moment, and then packets for it go to the wrong node.",
+    "Do what the finding cidr-plan says.",
+);
+
+pub(crate) const CIDR_OVERLAP_RESERVED: Rule = Rule::blocks(
+    "cidr-overlap-reserved",
+    "Ranges of the new network cover addresses that have a meaning of their own.\n\n\
+     Such addresses are link-local ones, for example, and those of `cidrs.reserved`.",
+    "Kernels and clouds treat these addresses differently, so pods with them are not reachable.",
+    CHOOSE,
+);
+
+pub(crate) const CIDR_OVERLAP_SERVICES: Rule = Rule::blocks(
+    "cidr-overlap-services",
+    "Ranges of the new network cover addresses of Services, or those that lead to them.\n\n\
+     They are cluster addresses, `externalIPs`, those of load balancers, of Ingresses (`status.loadBalancer`) and of Gateways (`status.addresses`), and Calico's pools for them.",
+    "Packets for a Service with the address of a pod, or the other way round, go to the wrong place.",
+    CHOOSE,
+);
+
+pub(crate) const CIDR_SAME_ON_NODE: Rule = Rule::blocks(
+    "cidr-same-on-node",
+    "Both networks give pods addresses from the same range of a node.\n\n\
+     In a rotation, where a node has one network only, it is a note.",
+    "Each CNI counts its addresses alone, so two pods get the same address.",
+    CHOOSE,
+);
 
 /// An overlap of a range of the new network with another range.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,8 +83,8 @@ pub struct Clash<'a> {
     pub new: &'a Claim,
     /// The other range.
     pub other: &'a Claim,
-    /// The code of the finding.
-    pub code: OverlapCode,
+    /// The rule of the finding.
+    pub rule: &'static Rule,
     /// How bad it is.
     pub severity: Severity,
 }
@@ -63,13 +101,13 @@ pub fn clashes(claims: &[Claim], strategy: Strategy) -> Vec<Clash<'_>> {
         .into_iter()
         .map(pair)
         .map(|(new, other)| {
-            let (code, severity) = judged((new, other));
-            Clash { new, other, code, severity }
+            let (rule, severity) = judged((new, other));
+            Clash { new, other, rule, severity }
         })
         .collect()
 }
 
-fn judge(new: &Claim, other: &Claim, strategy: Strategy) -> (OverlapCode, Severity) {
+fn judge(new: &Claim, other: &Claim, strategy: Strategy) -> (&'static Rule, Severity) {
     let is_own = new.node.is_some() && new.node == other.node && other.borrowers.is_empty();
     let is_of_node = [new, other].iter().all(|claim| claim.source.kind == Kind::NODE.name());
     match other.usage {
@@ -77,24 +115,24 @@ fn judge(new: &Claim, other: &Claim, strategy: Strategy) -> (OverlapCode, Severi
         Usage::OldBlock
             if is_own && is_of_node && new.range == other.range && strategy == Strategy::Rotation =>
         {
-            (OverlapCode::SameOnNode, Severity::Note)
+            (&CIDR_SAME_ON_NODE, Severity::Note)
         }
         // Both CNIs would give the same addresses.
         Usage::OldBlock | Usage::OldAddress if is_own && new.range == other.range => {
-            (OverlapCode::SameOnNode, Severity::Blocks)
+            (&CIDR_SAME_ON_NODE, Severity::Blocks)
         }
         // The node delivers to both. With both networks on one node, it is not known which of them an address is of.
         Usage::OldBlock | Usage::OldAddress if is_own => {
             let severity = if strategy == Strategy::Double { Severity::Blocks } else { Severity::Risk };
-            (OverlapCode::OwnBlock, severity)
+            (&CIDR_OVERLAP_OWN_BLOCK, severity)
         }
-        Usage::OldBlock | Usage::OldAddress => (OverlapCode::Block, Severity::Blocks),
-        Usage::OldPool { is_closed: true } => (OverlapCode::ClosedPool, Severity::Note),
-        Usage::OldPool { is_closed: false } => (OverlapCode::Pool, Severity::Blocks),
-        Usage::Service => (OverlapCode::Services, Severity::Blocks),
-        Usage::Node => (OverlapCode::Nodes, Severity::Blocks),
-        Usage::External => (OverlapCode::External, Severity::Blocks),
-        Usage::Reserved | Usage::NewPool | Usage::NewNode => (OverlapCode::Reserved, Severity::Blocks),
+        Usage::OldBlock | Usage::OldAddress => (&CIDR_OVERLAP_BLOCK, Severity::Blocks),
+        Usage::OldPool { is_closed: true } => (&CIDR_OVERLAP_CLOSED_POOL, Severity::Note),
+        Usage::OldPool { is_closed: false } => (&CIDR_OVERLAP_POOL, Severity::Blocks),
+        Usage::Service => (&CIDR_OVERLAP_SERVICES, Severity::Blocks),
+        Usage::Node => (&CIDR_OVERLAP_NODES, Severity::Blocks),
+        Usage::External => (&CIDR_OVERLAP_EXTERNAL, Severity::Blocks),
+        Usage::Reserved | Usage::NewPool | Usage::NewNode => (&CIDR_OVERLAP_RESERVED, Severity::Blocks),
     }
 }
 
@@ -205,10 +243,8 @@ mod tests {
             ),
         ] {
             let claims = [new, other];
-            let overlaps: Vec<_> = clashes(&claims, strategy)
-                .iter()
-                .map(|clash| (clash.code.as_str(), clash.severity))
-                .collect();
+            let overlaps: Vec<_> =
+                clashes(&claims, strategy).iter().map(|clash| (clash.rule.code, clash.severity)).collect();
             assert_eq!(overlaps, [(code, severity)], "{claims:?} {strategy:?}");
         }
     }
@@ -218,6 +254,6 @@ mod tests {
         let mut block = claim("10.10.4.128/26", Usage::OldBlock, "x");
         block.borrowers = vec!["z".into()];
         let claims = [claim("10.10.4.0/24", Usage::NewNode, "x"), block];
-        assert_eq!(clashes(&claims, Strategy::Bridge)[0].code, OverlapCode::Block);
+        assert_eq!(clashes(&claims, Strategy::Bridge)[0].rule, &CIDR_OVERLAP_BLOCK);
     }
 }

@@ -3,14 +3,13 @@
 //! *Source*: flannel-io/flannel: Documentation/backends.md (`wireguard`, `ipsec`).
 
 use crate::check::Scene;
-use crate::check::finding::Severity;
+use crate::cni::calico::features::FEATURE_WIREGUARD;
 use crate::cni::driver::Feature;
 use crate::cni::flannel;
 use crate::cni::support::Cni;
 
 pub(super) const FEATURES: &[Feature] = &[Feature {
-    code: "feature-wireguard",
-    severity: Severity::Blocks,
+    rule: &FEATURE_WIREGUARD,
     find: |scene: &Scene<'_>| {
         let encrypting = flannel::read(scene.snapshot)
             .filter(|flannel| matches!(flannel.backend(), "wireguard" | "ipsec"))
@@ -21,8 +20,7 @@ pub(super) const FEATURES: &[Feature] = &[Feature {
         };
         encrypting.map(subject).into_iter().collect()
     },
-    what: "Flannel encrypts traffic between nodes, and the new CNI does not encrypt.",
-    why: "Traffic of every pod that moves is in clear text on the wire, in silence.",
+    what: Some("Flannel encrypts traffic between nodes, and the new CNI does not encrypt."),
     fixes: &[
         (
             Cni::Cilium,
@@ -37,5 +35,4 @@ pub(super) const FEATURES: &[Feature] = &[Feature {
             "Let Calico encrypt before its first pod, on a port that is not Flannel's: kubectl patch felixconfigurations.crd.projectcalico.org default --type merge -p '{\"spec\":{\"wireguardEnabled\":true,\"wireguardListeningPort\":51830}}'",
         ),
     ],
-    fix: "Encrypt by other means, or accept this finding with a waiver.",
 }];

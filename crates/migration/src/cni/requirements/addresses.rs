@@ -3,8 +3,8 @@
 use snapshot::model::Kind;
 
 use super::{Requirement, Scope, State};
-use crate::check::Scene;
 use crate::check::finding::Severity;
+use crate::check::{CIDR_INVALID, CIDR_UNKNOWN, Scene};
 use crate::cni::cidr;
 
 pub(super) const ROWS: &[Requirement] = &[Requirement {
@@ -12,16 +12,16 @@ pub(super) const ROWS: &[Requirement] = &[Requirement {
     what: "The new network's addresses overlap no others.",
     why: "Packets for an address that two networks give go to one of them, and the other pod loses its connections.",
     found_by: &[
-        "cidr-invalid",
-        "cidr-overlap-block",
-        "cidr-overlap-external",
-        "cidr-overlap-nodes",
-        "cidr-overlap-own-block",
-        "cidr-overlap-pool",
-        "cidr-overlap-reserved",
-        "cidr-overlap-services",
-        "cidr-same-on-node",
-        "cidr-unknown",
+        &CIDR_INVALID,
+        &cidr::CIDR_OVERLAP_BLOCK,
+        &cidr::CIDR_OVERLAP_EXTERNAL,
+        &cidr::CIDR_OVERLAP_NODES,
+        &cidr::CIDR_OVERLAP_OWN_BLOCK,
+        &cidr::CIDR_OVERLAP_POOL,
+        &cidr::CIDR_OVERLAP_RESERVED,
+        &cidr::CIDR_OVERLAP_SERVICES,
+        &cidr::CIDR_SAME_ON_NODE,
+        &CIDR_UNKNOWN,
     ],
     scope: Scope::All,
     needs: &[Kind::NODE, Kind::SERVICE, Kind::INGRESS, Kind::GATEWAY],

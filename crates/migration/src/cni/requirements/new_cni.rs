@@ -4,9 +4,10 @@ use snapshot::model::Kind;
 
 use super::old_cni::agent;
 use super::{Requirement, Scope, State, Version};
-use crate::check::Scene;
+use crate::check::{AGENT_NEW_ABSENT, Scene, VALUES_NOT_INSTALLED};
+use crate::cni::antrea::settings::{ANTREA_ENCAP_MODE, ANTREA_NO_ENCAP};
+use crate::cni::cilium::settings::{CHAINING_MODE, CILIUM_CHAINING, CILIUM_IPAM};
 use crate::cni::support::{Cni, Strategy};
-use crate::cni::values;
 
 /// The first version with settings for single nodes. *Source*: Cilium's documentation, "Per-node configuration".
 const CILIUM: Version = Version(1, 13, 0);
@@ -19,7 +20,7 @@ pub(super) const ROWS: &[Requirement] = &[
         name: "cilium-version",
         what: "Cilium is installed, 1.13 or later.",
         why: "Older versions have no settings for single nodes, so that all nodes would move at once.",
-        found_by: &["agent-new-absent", "values-not-installed"],
+        found_by: &[&AGENT_NEW_ABSENT, &VALUES_NOT_INSTALLED],
         scope: IS_CILIUM,
         needs: &[Kind::DAEMON_SET],
         state: |scene| agent(scene, &scene.config.agents.new, &["cilium"], &["cilium-agent"], CILIUM),
@@ -28,7 +29,7 @@ pub(super) const ROWS: &[Requirement] = &[
         name: "cilium-ipam",
         what: "Cilium gives addresses that the old CNI does not give.",
         why: "If both CNIs give addresses of the Nodes' pod CIDRs, two pods get the same address.",
-        found_by: &["cilium-ipam", "values-not-installed"],
+        found_by: &[&CILIUM_IPAM, &VALUES_NOT_INSTALLED],
         scope: IS_CILIUM,
         needs: &[Kind::CONFIG_MAP],
         state: |scene| {
@@ -46,17 +47,15 @@ pub(super) const ROWS: &[Requirement] = &[
         name: "cilium-unchained",
         what: "Cilium is not chained to another CNI; the plugin portmap beside it is none.",
         why: "A chained Cilium makes no network of its own to which pods could move.",
-        found_by: &["cilium-chaining", "values-not-installed"],
+        found_by: &[&CILIUM_CHAINING, &VALUES_NOT_INSTALLED],
         scope: IS_CILIUM,
         needs: &[Kind::CONFIG_MAP],
         state: |scene| {
             let fix = "install Cilium with cni.chainingMode=none, or with portmap where pods use ports of their node";
-            // What is a chain is said once, in the rule of the setting.
-            let rule = values::rule(Cni::Cilium, "cilium-chaining");
+            // What is a chain is said once, in the setting.
             let is_unchained = |value: Option<&str>| {
-                rule.is_some_and(|rule| {
-                    rule.for_stage(scene.config.transition.phase).accepts(value.unwrap_or(rule.absent))
-                })
+                let stage = scene.config.transition.phase;
+                CHAINING_MODE.for_stage(stage).accepts(value.unwrap_or(CHAINING_MODE.absent))
             };
             cilium(scene, "cni-chaining-mode", fix, is_unchained)
         },
@@ -65,7 +64,7 @@ pub(super) const ROWS: &[Requirement] = &[
         name: "antrea-version",
         what: "Antrea is installed.",
         why: "Without its agent, no pod can move to the new network.",
-        found_by: &["agent-new-absent", "values-not-installed"],
+        found_by: &[&AGENT_NEW_ABSENT, &VALUES_NOT_INSTALLED],
         scope: IS_ANTREA,
         needs: &[Kind::DAEMON_SET],
         state: |scene| {
@@ -76,7 +75,7 @@ pub(super) const ROWS: &[Requirement] = &[
         name: "antrea-encapsulation",
         what: "Antrea encapsulates packets between nodes.",
         why: "Without encapsulation, the nodes' network must know the new pod range, or Antrea makes no network of its own.",
-        found_by: &["antrea-encap-mode", "antrea-no-encap", "values-not-installed"],
+        found_by: &[&ANTREA_ENCAP_MODE, &ANTREA_NO_ENCAP, &VALUES_NOT_INSTALLED],
         scope: IS_ANTREA,
         needs: &[Kind::CONFIG_MAP],
         state: |scene| {
@@ -101,7 +100,7 @@ pub(super) const ROWS: &[Requirement] = &[
         name: "calico-installed",
         what: "Calico is installed.",
         why: "Without its agent, no pod can move to the new network.",
-        found_by: &["agent-new-absent", "values-not-installed"],
+        found_by: &[&AGENT_NEW_ABSENT, &VALUES_NOT_INSTALLED],
         scope: Scope::To(&[Cni::Calico]),
         needs: &[Kind::DAEMON_SET],
         state: |scene| {

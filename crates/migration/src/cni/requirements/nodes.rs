@@ -3,7 +3,7 @@
 use snapshot::model::{Kind, Node};
 
 use super::{Requirement, Scope, State, Version};
-use crate::check::Scene;
+use crate::check::{PLATFORM_WINDOWS, Scene, VERSION_KUBELET, VERSION_RUNTIME, VERSION_UNKNOWN};
 
 /// The oldest versions of which Crossfade's tests run; the README lists them.
 const KUBELET: Version = Version(1, 25, 0);
@@ -15,7 +15,7 @@ pub(super) const ROWS: &[Requirement] = &[
         name: "kubelet-version",
         what: "kubelet is 1.25 or later on every node.",
         why: "Older kubelets are not tried: they may lose a pod's network when its CNI changes.",
-        found_by: &["version-kubelet", "version-unknown"],
+        found_by: &[&VERSION_KUBELET, &VERSION_UNKNOWN],
         scope: Scope::All,
         needs: &[Kind::NODE],
         state: |scene| {
@@ -29,7 +29,7 @@ pub(super) const ROWS: &[Requirement] = &[
         name: "runtime-version",
         what: "The runtime is containerd 1.6 or later, or CRI-O 1.28 or later, on every node.",
         why: "Older runtimes are not tried: they may call a CNI differently, so that a DEL is lost and an address leaks.",
-        found_by: &["version-runtime", "version-unknown"],
+        found_by: &[&VERSION_RUNTIME, &VERSION_UNKNOWN],
         scope: Scope::All,
         needs: &[Kind::NODE],
         state: |scene| {
@@ -43,7 +43,7 @@ pub(super) const ROWS: &[Requirement] = &[
         name: "linux",
         what: "Every node runs Linux.",
         why: "Crossfade runs on Linux alone, so these nodes cannot pass from one CNI to the other.",
-        found_by: &["platform-windows"],
+        found_by: &[&PLATFORM_WINDOWS],
         scope: Scope::All,
         needs: &[Kind::NODE],
         state: |scene| {

@@ -3,8 +3,10 @@
 use snapshot::model::{Kind, Object, Workload};
 
 use super::{Requirement, Scope, State, Version};
-use crate::check::Scene;
+use crate::check::{AGENT_OLD_ABSENT, Scene};
+use crate::cni::aws_vpc::features::FEATURE_AWS_SECURITY_GROUPS;
 use crate::cni::calico;
+use crate::cni::calico::features::FEATURE_EBPF;
 use crate::cni::support::{Cni, Strategy};
 use crate::config::ObjectRef;
 
@@ -20,7 +22,7 @@ pub(super) const ROWS: &[Requirement] = &[
         name: "calico-version",
         what: "Calico is 3.26 or later.",
         why: "No migration from an older version is published, and its objects may mean something else.",
-        found_by: &["agent-old-absent"],
+        found_by: &[&AGENT_OLD_ABSENT],
         scope: Scope::From(&[Cni::Calico, Cni::Canal]),
         needs: &[Kind::DAEMON_SET],
         state: |scene| {
@@ -90,7 +92,7 @@ pub(super) const ROWS: &[Requirement] = &[
         name: "calico-iptables",
         what: "Calico's eBPF dataplane is off.",
         why: "Two eBPF dataplanes on one node take each other's packets.",
-        found_by: &["feature-ebpf"],
+        found_by: &[&FEATURE_EBPF],
         scope: IS_CALICO,
         needs: &[Kind::FELIX_CONFIGURATION],
         state: |scene| {
@@ -108,7 +110,7 @@ pub(super) const ROWS: &[Requirement] = &[
         name: "flannel-version",
         what: "Flannel is 0.22 or later.",
         why: "No migration from an older version is published.",
-        found_by: &["agent-old-absent"],
+        found_by: &[&AGENT_OLD_ABSENT],
         scope: IS_FLANNEL,
         needs: &[Kind::DAEMON_SET],
         state: |scene| {
@@ -155,7 +157,7 @@ pub(super) const ROWS: &[Requirement] = &[
         name: "aws-pod-security-groups",
         what: "No pod has a security group of its own.",
         why: "The rules of such a group end when the pod moves: what they refused is open, or what they allowed is closed.",
-        found_by: &["feature-aws-security-groups"],
+        found_by: &[&FEATURE_AWS_SECURITY_GROUPS],
         scope: Scope::From(&[Cni::AwsVpcCni]),
         needs: &[Kind::DAEMON_SET],
         state: |scene| match scene

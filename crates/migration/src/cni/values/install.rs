@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::{Row, Rule, State, Values};
+use super::{RequiredSetting, Row, State, Values};
 use crate::check::Scene;
 use crate::cni::support::{Cni, Stage};
 use crate::workload;
@@ -14,17 +14,20 @@ pub fn upgrade(scene: &Scene<'_>, rows: &[Row], stage: Stage) -> Option<(Vec<Str
     let mut lines = Vec::new();
     let mut sets = Vec::new();
     for row in rows {
-        let expectation = row.rule.for_stage(stage);
+        let expectation = row.setting.for_stage(stage);
         // What is wrong now is corrected first.
-        let corrected =
-            row.rule.for_stage(scene.config.transition.phase).first().filter(|_| row.state == State::Wrong);
+        let corrected = row
+            .setting
+            .for_stage(scene.config.transition.phase)
+            .first()
+            .filter(|_| row.state == State::Wrong);
         let now = corrected.or(row.now.as_deref());
         let (Some(now), Some(value)) = (now, expectation.first()) else { continue };
         if expectation.accepts(now) {
             continue;
         }
         lines.push(format!("{}: {now} becomes {value}", row.key.trim_start_matches('/')));
-        sets.push((row.set, row.rule.chart(value)));
+        sets.push((row.set, row.setting.chart(value)));
     }
     (!sets.is_empty()).then(|| (lines, command(scene, &sets)))
 }
@@ -47,11 +50,11 @@ pub fn command(scene: &Scene<'_>, sets: &[(&str, &str)]) -> String {
     )
 }
 
-/// The workloads that read any of these values. One without a rule, such as that of the socket load balancer, is read by the agents alone.
+/// The workloads that read any of these values. One that is no setting of the CNI, such as that of the socket load balancer, is read by the agents alone.
 fn readers(to: Cni, sets: &[(&str, &str)]) -> BTreeSet<&'static str> {
     let agents = to.facts().readers;
-    let rule = |set: &str| to.facts().rules.iter().find(|rule| rule.set == set);
-    sets.iter().flat_map(|(set, _)| rule(set).map_or(agents, |rule| rule.readers)).copied().collect()
+    let setting = |set: &str| to.facts().settings.iter().find(|setting| setting.set == set);
+    sets.iter().flat_map(|(set, _)| setting(set).map_or(agents, |setting| setting.readers)).copied().collect()
 }
 
 /// A value as JSON; Felix's enumerations begin with a capital letter.
@@ -81,10 +84,12 @@ fn version(scene: &Scene<'_>) -> Option<String> {
 pub fn manifest(scene: &Scene<'_>) -> Option<String> {
     let facts = scene.to.facts();
     facts.chart?;
-    let required =
-        facts.rules.iter().filter_map(|rule| Some((rule, required_value(scene, rule, Stage::Install)?)));
+    let required = facts
+        .settings
+        .iter()
+        .filter_map(|setting| Some((setting, required_value(scene, setting, Stage::Install)?)));
     let mut values: Values =
-        required.map(|(rule, value)| (rule.set.to_owned(), quote(rule.chart(value)))).collect();
+        required.map(|(setting, value)| (setting.set.to_owned(), quote(setting.chart(value)))).collect();
     scene.to.driver().add_install_values(scene, &mut values);
     values.sort();
     values.dedup();
@@ -94,9 +99,9 @@ pub fn manifest(scene: &Scene<'_>) -> Option<String> {
 /// The value that a setting must have in the cluster in a stage; none if any will do, or only some will not. While kube-proxy is not replaced, the plugin
 /// portmap serves the ports of nodes that pods use.
 #[must_use]
-pub fn required_value(scene: &Scene<'_>, rule: &Rule, stage: Stage) -> Option<&'static str> {
-    let value = rule.for_stage(stage).first()?;
-    Some(if rule.set == CHAINING && has_host_ports(scene) { "portmap" } else { value })
+pub fn required_value(scene: &Scene<'_>, setting: &RequiredSetting, stage: Stage) -> Option<&'static str> {
+    let value = setting.for_stage(stage).first()?;
+    Some(if setting.set == CHAINING && has_host_ports(scene) { "portmap" } else { value })
 }
 
 /// Helm's value for what Cilium is chained to.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Rule, State};
+use super::{RequiredSetting, State};
 use crate::check::Scene;
 use crate::check::finding::Subject;
 use crate::cni::support::Stage;
@@ -30,21 +30,21 @@ pub struct Row {
     /// The objects that say so.
     #[serde(skip)]
     pub subjects: Vec<Subject>,
-    /// The rule.
+    /// The setting.
     #[serde(skip)]
-    pub rule: &'static Rule,
+    pub setting: &'static RequiredSetting,
 }
 
 /// All settings of the new CNI.
 #[must_use]
 pub fn rows(scene: &Scene<'_>) -> Vec<Row> {
     let stage = scene.config.transition.phase;
-    scene.to.facts().rules.iter().map(|rule| row(scene, rule, stage)).collect()
+    scene.to.facts().settings.iter().map(|setting| row(scene, setting, stage)).collect()
 }
 
-fn row(scene: &Scene<'_>, rule: &'static Rule, stage: Stage) -> Row {
-    let settings = scene.to.driver().values(scene.snapshot, rule);
-    let expectation = rule.for_stage(stage);
+fn row(scene: &Scene<'_>, setting: &'static RequiredSetting, stage: Stage) -> Row {
+    let settings = scene.to.driver().values(scene.snapshot, setting);
+    let expectation = setting.for_stage(stage);
     let wrong: Vec<_> = settings.iter().filter(|(value, _)| !expectation.accepts(value)).collect();
     let state = match (settings.is_empty(), wrong.is_empty()) {
         (true, _) => State::Absent,
@@ -52,7 +52,7 @@ fn row(scene: &Scene<'_>, rule: &'static Rule, stage: Stage) -> Row {
         (false, false) => State::Wrong,
     };
     let now = wrong.first().copied().or_else(|| settings.first()).map(|(value, _)| value.clone());
-    let [install, migrate, finish] = rule.expected.map(super::Expectation::words);
+    let [install, migrate, finish] = setting.expected.map(super::Expectation::words);
     let subjects = wrong.into_iter().map(|(_, subject)| subject.clone()).collect();
-    Row { key: rule.key, set: rule.set, now, install, migrate, finish, state, subjects, rule }
+    Row { key: setting.key, set: setting.set, now, install, migrate, finish, state, subjects, setting }
 }

@@ -6,7 +6,7 @@ use crate::plan::Survey;
 use serde_json::{Value, json};
 
 use super::case::{cluster, labelled, node, observed, planned, pod, refused, report, with};
-use crate::check::finding::{Finding, Severity};
+use crate::check::finding::{Finding, Rule};
 use crate::check::tests::{Case, object};
 use crate::cni::support::Strategy;
 
@@ -158,7 +158,7 @@ fn services_that_a_pass_would_cut_keep_the_plan_from_being_made() {
         let case = cluster([node("a", ""), node("b", ""), service, config(sockets)]).strategy(strategy);
         let case = with(case, settings);
         let mut findings = crate::check::run(&case.scene());
-        findings.retain(|finding| finding.code == "services-bridged");
+        findings.retain(|finding| finding.rule.code == "services-bridged");
         if is_refused {
             let expected = "check: findings block the migration: services-bridged";
             assert_eq!(refused(&case, &findings), [expected]);
@@ -189,15 +189,13 @@ fn what_the_snapshot_does_not_tell_is_a_blocker() {
 
 #[test]
 fn findings_that_block_are_listed_by_their_codes() {
-    let finding = |code, severity| Finding::new(code, severity, "what", "why", "fix");
-    let all = [
-        finding("z", Severity::Blocks),
-        finding("a", Severity::Blocks),
-        finding("z", Severity::Blocks),
-        finding("r", Severity::Risk),
-        finding("n", Severity::Note),
-        Finding { waived: Some("known".into()), ..finding("w", Severity::Blocks) },
-    ];
+    const A: Rule = Rule::blocks("a", "what", "why", "fix");
+    const N: Rule = Rule::note("n", "what", "why", "fix");
+    const R: Rule = Rule::risk("r", "what", "why", "fix");
+    const W: Rule = Rule::blocks("w", "what", "why", "fix");
+    const Z: Rule = Rule::blocks("z", "what", "why", "fix");
+    let [z, a, twice, r, n, w] = [&Z, &A, &Z, &R, &N, &W].map(Finding::new);
+    let all = [z, a, twice, r, n, Finding { waived: Some("known".into()), ..w }];
     assert_eq!(refused(&good(), &all), ["check: findings block the migration: a, z"]);
     assert!(
         crate::plan::build(&good().scene(), &Survey::gather(&good().scene()), &all[3..]).is_ok(),
@@ -252,6 +250,6 @@ fn everything_is_said_at_once() {
     let policy = object(Kind::NETWORK_POLICY, "p", json!({"metadata": {"namespace": "x"}})).1;
     let mut case = cluster([a, node("b", ""), policy, pod("p", "a", "", "")]);
     case.snapshot.cluster.uid = None;
-    let finding = Finding::new("x", Severity::Blocks, "what", "why", "fix");
-    assert_eq!(refused(&case, &[finding]).len(), 4);
+    const X: Rule = Rule::blocks("x", "what", "why", "fix");
+    assert_eq!(refused(&case, &[Finding::new(&X)]).len(), 4);
 }

@@ -7,7 +7,7 @@ use types::policy::Phase;
 use super::case::{
     BASE, agent, cluster, dns, flannel, labelled, node, observed, planned, pod, pods, report, with,
 };
-use crate::check::finding::{Finding, Severity};
+use crate::check::finding::{Finding, Rule};
 use crate::check::tests::object;
 use crate::config::roll::Method;
 use crate::plan::Survey;
@@ -126,8 +126,8 @@ fn only_waivers_of_findings_that_there_are_are_in_the_plan() {
         cluster([node("a", "")]),
         "waivers: [{finding: x, object: Node/a, reason: known}, {finding: x, object: Node/b, reason: other}, {finding: y, reason: known}]",
     );
-    let finding = Finding::new("x", Severity::Blocks, "what", "why", "fix");
-    let finding = Finding { waived: Some("known".into()), ..finding };
+    const X: Rule = Rule::blocks("x", "what", "why", "fix");
+    let finding = Finding { waived: Some("known".into()), ..Finding::new(&X) };
     let plan = build(&case.scene(), &Survey::gather(&case.scene()), &[finding]).expect("a plan");
     assert_eq!(plan.waivers, case.config.waivers[..1]);
 }

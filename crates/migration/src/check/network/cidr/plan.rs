@@ -8,7 +8,7 @@ use snapshot::model::{Kind, Object, Text};
 use types::text::quote::shell_word;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Subject};
 use crate::cni::calico;
 use crate::cni::cidr::{Claims, Clash, Plan, Usage, free};
 use crate::cni::support::Cni;
@@ -50,6 +50,14 @@ fn subjects(nodes: &BTreeSet<Text>, scene: &Scene<'_>) -> Vec<Subject> {
     nodes.iter().map(subject).collect()
 }
 
+pub(super) const CIDR_PLAN: Rule = Rule::note(
+    "cidr-plan",
+    "The way out of the overlaps: drain the named nodes first, or move a range.\n\n\
+     `cidrs.drainAtMostPercent` draws the line.",
+    "Draining few nodes is quick; draining many takes the capacity that the migration needs.",
+    "Follow the steps of the finding. They have the names, a free range and a manifest in them.",
+);
+
 fn drain(nodes: &BTreeSet<Text>, clashes: &[Clash<'_>], scene: &Scene<'_>) -> Finding {
     // The affinity of a block names a node, and may be any text.
     let names: Vec<String> = nodes.iter().map(|node| shell_word(node)).collect();
@@ -60,14 +68,9 @@ fn drain(nodes: &BTreeSet<Text>, clashes: &[Clash<'_>], scene: &Scene<'_>) -> Fi
     let fix = format!(
         "1. Keep the old network from giving these ranges out again.{reserve}\n2. kubectl cordon {names}\n3. kubectl drain {names} --ignore-daemonsets --delete-emptydir-data\n4. Check again; the blocks must be gone or empty (calicoctl ipam check lists leftovers).\n5. Start the migration, and move or replace these nodes as the last ones; uncordon them then."
     );
-    Finding::new(
-        "cidr-plan",
-        Severity::Note,
-        "Only a few nodes have old addresses that the new network gives to other nodes: drain these nodes first.",
-        "Without pods on these nodes, no pod has the addresses that overlap. The other nodes must have room for these pods.",
-        fix,
-    )
-    .with_objects(subjects(nodes, scene))
+    let what = "Only a few nodes have old addresses that the new network gives to other nodes: drain these nodes first.";
+    let why = "Without pods on these nodes, no pod has the addresses that overlap. The other nodes must have room for these pods.";
+    Finding::new(&CIDR_PLAN).what(what).why(why).fix(fix).with_objects(subjects(nodes, scene))
 }
 
 fn is_of_pods(clash: &Clash<'_>) -> bool {
@@ -104,16 +107,11 @@ fn moved_finding(
     } else {
         format!("{}{halves}", ways.join("\nOr: "))
     };
-    Finding::new(
-        "cidr-plan",
-        Severity::Note,
-        format!(
-            "The pools overlap, or more than {percent} % of the nodes have old addresses that the new network gives to other nodes: move one of the ranges."
-        ),
-        "Draining so many nodes at once takes the capacity that the migration needs, and pools that overlap give such addresses again.",
-        fix,
-    )
-    .with_objects(subjects(nodes, scene))
+    let what = format!(
+        "The pools overlap, or more than {percent} % of the nodes have old addresses that the new network gives to other nodes: move one of the ranges."
+    );
+    let why = "Draining so many nodes at once takes the capacity that the migration needs, and pools that overlap give such addresses again.";
+    Finding::new(&CIDR_PLAN).what(what).why(why).fix(fix).with_objects(subjects(nodes, scene))
 }
 
 /// A free range for the new network, where it may choose one.
@@ -232,11 +230,16 @@ pub(in crate::check) fn cluster_cidrs(scene: &Scene<'_>) -> Vec<Range> {
     ranges.filter_map(|range| Range::read(range.trim()).ok()).map(|(range, _)| range).collect()
 }
 
+pub(super) const CIDR_TWO_HALVES: Rule = Rule::risk(
+    "cidr-two-halves",
+    "`transition.acceptTwoHalves` accepts a migration in two halves.",
+    "While one half has the new network and these nodes still have the old one, pods of both halves do not reach each other. Services with endpoints in both halves fail for a part of all requests.",
+    "Move all other nodes first, then these, in one maintenance window. Give every workload that must go on a place in one half only, by a nodeSelector, before the window. Accept each overlap that blocks with a waiver.",
+);
+
 /// Only where the operator accepts broken connections.
 fn two_halves(nodes: &BTreeSet<Text>, scene: &Scene<'_>) -> Option<Finding> {
     let reason = scene.config.transition.accept_two_halves.as_ref()?;
     let what = format!("A migration in two halves is accepted: {reason}.");
-    let why = "While one half has the new network and these nodes still have the old one, pods of both halves do not reach each other. Services with endpoints in both halves fail for a part of all requests.";
-    let fix = "Move all other nodes first, then these, in one maintenance window. Give every workload that must go on a place in one half only, by a nodeSelector, before the window. Accept each overlap that blocks with a waiver.";
-    Some(Finding::new("cidr-two-halves", Severity::Risk, what, why, fix).with_objects(subjects(nodes, scene)))
+    Some(Finding::new(&CIDR_TWO_HALVES).what(what).with_objects(subjects(nodes, scene)))
 }

@@ -10,13 +10,19 @@ use snapshot::model::{Kind, Node, Object};
 
 use super::super::surge::added_nodes;
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::cni::cidr::{self, Claims, Usage};
 use crate::cni::support::Cni;
 use crate::cni::{calico, cilium};
 use snapshot::Range;
 
-const WHY: &str = "A node without a range starts no pod, and on a node whose range is full the next pod waits for an address for ever.";
+pub(super) const CIDR_TOO_SMALL: Rule = Rule::blocks(
+    "cidr-too-small",
+    "The new network has too few addresses: its range has no part for every node, or a node's part is smaller than the number of its pods.\n\n\
+     It blocks if the nodes and pods of today do not fit, and is a risk if a node may have more pods than addresses.",
+    "A node without a range starts no pod, and on a node whose range is full the next pod waits for an address for ever.",
+    "Add a range to the end of Cilium's list, or another IPPool; or choose a larger part for each node; or lower `maxPods`. The finding has a free range.",
+);
 
 /// Ranges that are too small, by how bad that is.
 pub(super) fn too_small(scene: &Scene<'_>, claims: &Claims) -> Vec<Finding> {
@@ -32,7 +38,11 @@ pub(super) fn too_small(scene: &Scene<'_>, claims: &Claims) -> Vec<Finding> {
     let finding = |severity, what: &str, objects: &mut Vec<Subject>| {
         let objects = std::mem::take(objects);
         (!objects.is_empty()).then(|| {
-            Finding::new("cidr-too-small", severity, what, WHY, fix(scene, claims)).with_objects(objects)
+            Finding::new(&CIDR_TOO_SMALL)
+                .severity(severity)
+                .what(what)
+                .fix(fix(scene, claims))
+                .with_objects(objects)
         })
     };
     let blocks = "Ranges of the new network are too small for the nodes and pods that there are.";
@@ -221,7 +231,8 @@ mod tests {
 
     fn too_small(to: Cni, more: Vec<(Kind, Value)>, most: &str) -> Vec<(Severity, Vec<String>)> {
         let case = Case::new(Cni::Calico, to, [nodes(most), more].concat());
-        let findings = case.findings(&CHECK).into_iter().filter(|finding| finding.code == "cidr-too-small");
+        let findings =
+            case.findings(&CHECK).into_iter().filter(|finding| finding.rule.code == "cidr-too-small");
         findings.map(|finding| (finding.severity, objects(&finding))).collect()
     }
 
@@ -249,7 +260,7 @@ mod tests {
         let finding_for = |strategy| {
             let objects = [nodes("110"), vec![cilium("10.20.0.0/23 10.40.0.0/24", "24")]].concat();
             let all = Case::new(Cni::Calico, Cni::Cilium, objects).strategy(strategy).findings(&CHECK);
-            all.into_iter().find(|finding| finding.code == "cidr-too-small")
+            all.into_iter().find(|finding| finding.rule.code == "cidr-too-small")
         };
         assert_eq!(finding_for(Strategy::Double), None);
         let finding = finding_for(Strategy::Rotation).expect("too small");

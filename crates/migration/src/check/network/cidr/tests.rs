@@ -270,7 +270,10 @@ fn a_range_of_pods_that_cannot_be_read_blocks() {
     use crate::check::finding::Severity;
     let severity = |pool: &str| {
         let findings = cluster(pool, "192.168.3.0/26").findings(&CHECK);
-        findings.iter().find(|candidate| candidate.code == "cidr-invalid").map(|candidate| candidate.severity)
+        findings
+            .iter()
+            .find(|candidate| candidate.rule.code == "cidr-invalid")
+            .map(|candidate| candidate.severity)
     };
     assert_eq!(severity("192.168.0.0/33"), Some(Severity::Blocks));
     assert_eq!(severity("192.168.0.1/16"), Some(Severity::Risk));

@@ -7,11 +7,19 @@ use snapshot::model::{Kind, Workload};
 
 use super::{WHY, uncovered_ranges};
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::cni::flannel;
 use crate::cni::network::{agent, is_yes};
 use crate::cni::support::Cni;
 use snapshot::Range;
+
+pub(super) const MASQUERADE_BOTH: Rule = Rule::risk(
+    "masquerade-both",
+    "Flannel runs with `--ip-masq`, and masquerades traffic between its pods and pods of the new network, in both directions.\n\n\
+     With the strategy `double` it is a note.",
+    WHY,
+    "Put rules before Flannel's on every node, as the finding says, and accept it with a waiver; or move with the strategy `double`, where it is a note.",
+);
 
 /// The traffic between pods of Flannel and pods of the new network.
 pub(super) fn pod_traffic(scene: &Scene<'_>, new: &[Range], severity: Severity) -> Option<Finding> {
@@ -35,7 +43,7 @@ pub(super) fn pod_traffic(scene: &Scene<'_>, new: &[Range], severity: Severity) 
         "Flannel has no setting for exceptions. Where the sender's address matters, put rules before Flannel's on every node, again after each boot: {program} -t nat -I POSTROUTING -s {here} -d {first} -j ACCEPT && {program} -t nat -I POSTROUTING -s {first} -d {here} -j ACCEPT. No snapshot shows these rules: accept this finding with a waiver then. Or move with the strategy double, in which pods reach the other network from inside."
     );
     let subject = Subject::from_meta(Kind::DAEMON_SET, &daemon_set.metadata).detail("--ip-masq");
-    Some(Finding::new("masquerade-both", severity, what, WHY, fix).with_objects([subject]))
+    Some(Finding::new(&MASQUERADE_BOTH).severity(severity).what(what).fix(fix).with_objects([subject]))
 }
 
 fn is_on(daemon_set: &Workload) -> bool {
@@ -73,7 +81,7 @@ mod tests {
             ),
         ];
         let findings = Case::new(Cni::Flannel, Cni::Cilium, objects).strategy(strategy).findings(&CHECK);
-        findings.into_iter().map(|finding| (finding.code, finding.severity)).collect()
+        findings.into_iter().map(|finding| (finding.rule.code, finding.severity)).collect()
     }
 
     #[test]

@@ -5,7 +5,7 @@ use snapshot::model::{Kind, Object, Taint, Text, Workload};
 use types::text::quote::shell_word;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Subject};
 use crate::cni::network::flag_values;
 use crate::workload::{Karpenter, Version, Voluntary, budget_patch, budgets_hold, pool_patch};
 
@@ -20,6 +20,14 @@ const PREFIX_FLAG: &str = "--startup-taint-prefix";
 ///
 /// *Source*: kubernetes-sigs/karpenter#3025.
 const READINESS: (&str, Version) = ("readiness.k8s.io/", (1, 13));
+
+pub(super) const KARPENTER_STARTUP_TAINT: Rule = Rule::risk(
+    "karpenter-startup-taint",
+    "A NodePool does not declare the start-up taint.\n\n\
+     A taint below `readiness.k8s.io/` is not found where the image of Karpenter's Deployment says a release from 1.13 on.",
+    "Karpenter believes that pods can never run on a node with this taint, and launches more nodes for the same pods: about two of three launches are redundant. A taint that stays keeps it from launching any. But a new start-up taint also makes every node of the pool differ from it, so Karpenter replaces them all unless a budget holds it.",
+    r#"First hold what drifts, and then declare the taint; `check` prints both commands, beside the budgets and taints that are there: kubectl patch nodepool spot --type merge -p '{"spec":{"disruption":{"budgets":[{"nodes":"10%"},{"nodes":"0","reasons":["Drifted"]}]}}}'; kubectl patch nodepool spot --type merge -p '{"spec":{"template":{"spec":{"startupTaints":[{"effect":"NoSchedule","key":"node.cilium.io/agent-not-ready"}]}}}}'. Or leave the pools as they are: Karpenter from 1.13 on needs no declaration of the taint readiness.k8s.io/crossfade."#,
+);
 
 /// NodePools that do not declare one of the start-up taints, or declare it as one that stays.
 ///
@@ -64,14 +72,13 @@ pub(super) fn karpenter(scene: &Scene<'_>, taint: &Taint, all: &[Taint]) -> Opti
         declarations.join("; ")
     );
     (!objects.is_empty()).then(|| {
-        Finding::new(
-            "karpenter-startup-taint",
-            Severity::Risk,
-            format!("NodePools of Karpenter do not declare the start-up taint {}:{}.", taint.key, taint.effect),
-            "Karpenter believes that pods can never run on a node with this taint, and launches more nodes for the same pods: about two of three launches are redundant. A taint that stays keeps it from launching any. But a new start-up taint also makes every node of the pool differ from it, so Karpenter replaces them all unless a budget holds it.",
-            fix,
-        )
-        .with_objects(objects)
+        Finding::new(&KARPENTER_STARTUP_TAINT)
+            .what(format!(
+                "NodePools of Karpenter do not declare the start-up taint {}:{}.",
+                taint.key, taint.effect
+            ))
+            .fix(fix)
+            .with_objects(objects)
     })
 }
 
@@ -102,6 +109,14 @@ fn declaration(pool: &Object, all: &[Taint], needed: &[&Taint]) -> String {
     }
     pool_patch(pool, "merge", &json!({"spec": {"template": {"spec": spec}}}))
 }
+
+pub(super) const AUTOSCALER_STARTUP_TAINT: Rule = Rule::risk(
+    "autoscaler-startup-taint",
+    "The cluster autoscaler does not know the start-up taint.\n\n\
+     From 1.36 on, `--startup-taint-prefix=readiness.k8s.io/` names all taints below a prefix.",
+    "It takes the taint into its picture of a new node, concludes that waiting pods would not fit there, and stops adding nodes while the migration needs them.",
+    "kubectl -n kube-system edit deployment cluster-autoscaler-aws-cluster-autoscaler, and add the argument --startup-taint=node.cilium.io/agent-not-ready (before version 1.29: --ignore-taint).",
+);
 
 /// The cluster autoscaler without a flag for the taint.
 pub(super) fn cluster_autoscaler(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
@@ -134,13 +149,9 @@ pub(super) fn cluster_autoscaler(scene: &Scene<'_>, taint: &Taint) -> Option<Fin
     });
     let fix = fix.collect::<Vec<_>>().join("; ");
     (!objects.is_empty()).then(|| {
-        Finding::new(
-            "autoscaler-startup-taint",
-            Severity::Risk,
-            format!("The cluster autoscaler does not know the start-up taint {}.", taint.key),
-            "It takes the taint into its picture of a new node, concludes that waiting pods would not fit there, and stops adding nodes while the migration needs them.",
-            format!("{fix} (before version 1.29: {}).", FLAGS[1]),
-        )
-        .with_objects(objects)
+        Finding::new(&AUTOSCALER_STARTUP_TAINT)
+            .what(format!("The cluster autoscaler does not know the start-up taint {}.", taint.key))
+            .fix(format!("{fix} (before version 1.29: {}).", FLAGS[1]))
+            .with_objects(objects)
     })
 }

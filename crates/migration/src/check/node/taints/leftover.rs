@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use snapshot::model::{Kind, Node, Pod, Workload};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::cni::support::Cni;
 use crate::workload::{OWN_TAINTS, START_TAINT_CILIUM, is_ready, platform};
 
@@ -71,25 +71,27 @@ fn is_true(node: &Node, condition: &str) -> bool {
     node.condition(condition).is_some_and(|condition| condition.status.as_ref() == "True")
 }
 
+pub(super) const STARTUP_TAINT_LEFT: Rule = Rule::blocks(
+    "startup-taint-left",
+    "Nodes bear a start-up taint that should have gone.\n\n\
+     It blocks where every node that takes pods bears it: each node that is Ready, not cordoned, and of no other taint or platform that keeps pods away. On some nodes it is a risk, once what the taint waits for has happened: `CrossfadeReady` is true for Crossfade's own taints, and for Cilium's its agent on the node is ready, or the cluster has no agent of Cilium. On a node that `roll.leaveOut` names it is a risk where neither comes. A taint of `startupTaints` on some nodes is no finding: the program that removes it may wait for anything. Nodes that bear it take no pods of nodes that are drained.",
+    "The taint is for the minutes until a node's network is ready. While every node bears it, an evicted pod finds no node, and the migration stops at its first node.",
+    "Find out why it was not removed (cilium-operator removes Cilium's, the Node Readiness Controller that of its rule), then: kubectl taint node NODES TAINT-",
+);
+
 fn finding(key: &str, severity: Severity, nodes: &[&Node]) -> Finding {
     let names: Vec<&str> = nodes.iter().map(|node| node.name()).collect();
     let (what, why) = if severity == Severity::Blocks {
-        (
-            format!("Every node that takes pods bears the start-up taint {key}."),
-            "The taint is for the minutes until a node's network is ready. While every node bears it, an evicted pod finds no node, and the migration stops at its first node.",
-        )
+        (format!("Every node that takes pods bears the start-up taint {key}."), STARTUP_TAINT_LEFT.why)
     } else {
         (
             format!("Nodes whose network is ready bear the start-up taint {key}."),
             "The taint is for the minutes until a node's network is ready. While these nodes bear it, they take no pods of nodes that are drained, and their own pods that end do not come back to them.",
         )
     };
-    let fix = format!(
-        "Find out why it was not removed (cilium-operator removes Cilium's, the Node Readiness Controller that of its rule), then: kubectl taint node {} {key}-",
-        names.join(" ")
-    );
+    let fix = STARTUP_TAINT_LEFT.fix.replace("NODES", &names.join(" ")).replace("TAINT", key);
     let subjects = nodes.iter().map(|node| Subject::from_meta(Kind::NODE, &node.metadata).detail(key));
-    Finding::new("startup-taint-left", severity, what, why, fix).with_objects(subjects)
+    Finding::new(&STARTUP_TAINT_LEFT).severity(severity).what(what).why(why).fix(fix).with_objects(subjects)
 }
 
 #[cfg(test)]
@@ -124,7 +126,7 @@ mod tests {
     fn find_leftover(text: &str) -> Option<(Severity, Vec<String>, String)> {
         let case = Case::from_yaml(text).pair(Cni::Flannel, Cni::Antrea);
         let findings = case.findings(&CHECK);
-        let finding = findings.iter().find(|candidate| candidate.code == "startup-taint-left")?;
+        let finding = findings.iter().find(|candidate| candidate.rule.code == "startup-taint-left")?;
         Some((finding.severity, objects(finding), finding.fix.clone()))
     }
 

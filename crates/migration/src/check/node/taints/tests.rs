@@ -136,7 +136,7 @@ fn a_rule_lifts_a_taint_of_its_effect_by_its_controller() {
         (PLAIN, CONTROLLER.to_owned(), Some(Severity::Blocks), "node-readiness-rule.yaml"),
     ] {
         let findings = case(&[CILIUM, OPERATOR, node, &rules]).config(&settings).findings(&CHECK);
-        let lifted = findings.iter().find(|finding| finding.code == "startup-taint-no-lifter");
+        let lifted = findings.iter().find(|finding| finding.rule.code == "startup-taint-no-lifter");
         assert_eq!(lifted.map(|finding| finding.severity), severity, "{rules}");
         assert!(lifted.is_none_or(|finding| finding.fix.contains(fix)), "{lifted:?}");
     }
@@ -169,7 +169,7 @@ fn karpenter_must_know_the_taint() {
     ] {
         let case = case(&[CILIUM, OPERATOR, TAINTED, &pool(&spec)]);
         let findings = case.findings(&CHECK);
-        let finding = findings.iter().find(|finding| finding.code == "karpenter-startup-taint");
+        let finding = findings.iter().find(|finding| finding.rule.code == "karpenter-startup-taint");
         assert_eq!(
             finding.map(|finding| finding.objects[0].detail.contains(detail.unwrap_or("-"))),
             detail.map(|_| true),
@@ -208,7 +208,7 @@ fn a_pool_is_held_before_it_gets_a_start_up_taint() {
     let findings = both.findings(&CHECK);
     let fixes: Vec<&str> = findings
         .iter()
-        .filter(|finding| finding.code == "karpenter-startup-taint")
+        .filter(|finding| finding.rule.code == "karpenter-startup-taint")
         .map(|finding| finding.fix.as_str())
         .collect();
     let has_both =
@@ -234,7 +234,7 @@ fn karpenter_knows_the_readiness_taint_from_1_13_on() {
     let codes = |image: &str, taints: &str| {
         let all = [CILIUM, OPERATOR, &tainted, &rule, &pool(taints), &karpenter(image)];
         let findings = case(&all).findings(&CHECK);
-        findings.iter().any(|finding| finding.code == "karpenter-startup-taint")
+        findings.iter().any(|finding| finding.rule.code == "karpenter-startup-taint")
     };
     for (image, findings) in [
         ("public.ecr.aws/karpenter/controller:1.13.0@sha256:0f", false),

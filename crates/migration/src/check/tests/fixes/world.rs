@@ -223,7 +223,7 @@ impl World {
 
     /// Renders a value of a chart into the cluster.
     fn value(&mut self, set: &str, value: &str) {
-        let rule = self.to.facts().rules.iter().find(|rule| rule.set == set);
+        let setting = self.to.facts().settings.iter().find(|setting| setting.set == set);
         let other = match set {
             "tunnelPort" => "tunnel-port",
             "tunnelProtocol" => "tunnel-protocol",
@@ -231,11 +231,10 @@ impl World {
             "socketLB.hostNamespaceOnly" => "bpf-lb-sock-hostns-only",
             "ipv4NativeRoutingCIDR" => "ipv4-native-routing-cidr",
             "ipam.operator.clusterPoolIPv4PodCIDRList" => "cluster-pool-ipv4-cidr",
-            other => {
-                rule.map_or_else(|| panic!("the value {other} is not known to the test"), |rule| rule.key)
-            }
+            other => setting
+                .map_or_else(|| panic!("the value {other} is not known to the test"), |setting| setting.key),
         };
-        let mapped = rule.and_then(|rule| rule.helm?.iter().find(|(_, chart)| *chart == value));
+        let mapped = setting.and_then(|setting| setting.helm?.iter().find(|(_, chart)| *chart == value));
         let value = mapped.map_or(value, |(cluster, _)| cluster);
         if self.to == Cni::Cilium {
             self.merge("configmap", "cilium-config", json!({"data": {other: value}}));
