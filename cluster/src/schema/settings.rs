@@ -73,6 +73,8 @@ fn schema_and_reader_agree() {
         (json!({"version": 1, "roll": {"methods": {"a": "surge"}}}), false),
         (json!({"version": 1, "roll": {"image": "both-new", "images": {"a": "new"}}}), true),
         (json!({"version": 1, "roll": {"images": {"a": "newest"}}}), false),
+        (json!({"version": 1, "roll": {"image": "final"}}), true),
+        (json!({"version": 1, "roll": {"images": {"a": "final"}}}), false),
         (json!({"version": 1, "roll": {"unenforced": ["NetworkPolicy"]}}), true),
         (json!({"version": 1, "roll": {"unenforced": ["Pod"]}}), false),
         (json!({"version": 1, "roll": {"leaveOut": [{"node": "a", "reason": "b"}]}}), true),

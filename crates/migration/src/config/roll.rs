@@ -53,7 +53,7 @@ pub struct Roll {
     /// The migration image of a pool where it has another phase than `image`, by the pool's name, in which `*` stands for any text. Of several that match, the
     /// longest counts. Without this and `image`, the newest node of a pool decides where it is further than the others.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub images: BTreeMap<String, Image>,
+    pub images: BTreeMap<String, MigrationImage>,
     /// Kinds of policies that the operator accepts while no CNI enforces them.
     pub unenforced: Vec<PolicyKind>,
     /// Nodes that no pass touches.
@@ -84,6 +84,29 @@ impl Image {
             Self::BothOld => Phase::BothOld,
             Self::BothNew => Phase::BothNew,
             Self::New | Self::Final => Phase::New,
+        }
+    }
+}
+
+/// The migration image of one pool. The final image is that of all pools together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum MigrationImage {
+    /// In phase `both-old`.
+    BothOld,
+    /// In phase `both-new`.
+    BothNew,
+    /// In phase `new`.
+    New,
+}
+
+impl MigrationImage {
+    const fn phase(self) -> Phase {
+        match self {
+            Self::BothOld => Phase::BothOld,
+            Self::BothNew => Phase::BothNew,
+            Self::New => Phase::New,
         }
     }
 }
@@ -163,10 +186,11 @@ impl Roll {
         of_pool(&self.methods, pool).copied()
     }
 
-    /// The image that the settings name for the nodes of a pool: that of the pool, else that of all pools.
+    /// The phase of the image that the settings name for the nodes of a pool: that of the pool, else that of all pools.
     #[must_use]
-    pub fn image_of_pool(&self, pool: &str) -> Option<Image> {
-        of_pool(&self.images, pool).copied().or(self.image)
+    pub fn image_phase(&self, pool: &str) -> Option<Phase> {
+        let own = of_pool(&self.images, pool).map(|image| image.phase());
+        own.or_else(|| self.image.map(Image::phase))
     }
 
     /// How many of a pool's nodes its pipeline takes away at once; none if the settings do not say so. A part of a node counts as one.
@@ -201,11 +225,6 @@ impl Roll {
         }
         if self.images.contains_key("") {
             return Err("roll.images: expected the name of a pool for a key, found nothing".into());
-        }
-        if let Some((pool, _)) = self.images.iter().find(|(_, image)| **image == Image::Final) {
-            return Err(format!(
-                "roll.images.{pool}: expected both-old, both-new or new, found final, which all pools get together: roll.image: final"
-            ));
         }
         if let (Some(Image::Final), Some(pool)) = (self.image, self.images.keys().next()) {
             return Err(format!(

@@ -10,7 +10,7 @@ use types::policy::Phase;
 use super::{Plan, Pool, parts, site};
 use crate::check::Scene;
 use crate::config::Config;
-use crate::config::roll::{Image, Method};
+use crate::config::roll::Method;
 use crate::workload::pool_of;
 
 /// The newest node of a pool.
@@ -57,8 +57,8 @@ pub(super) fn of_pool(
     image: Option<Phase>,
     newest: Option<Phase>,
 ) -> Option<Phase> {
-    let named = config.roll.image_of_pool(pool).map(Image::phase);
-    named.or(newest).filter(|phase| method.replaces() && image.is_some_and(|image| image != *phase))
+    let phase = config.roll.image_phase(pool).or(newest);
+    phase.filter(|phase| method.replaces() && image.is_some_and(|image| image != *phase))
 }
 
 /// Whether nodes of some image give their pods both networks, so that the passes are those of `double`.

@@ -176,7 +176,7 @@ fn way_back_from(plan: &Plan, survey: &Survey<'_>, image: Phase) -> String {
 /// Pools whose images no setting names, so that their newest nodes have decided.
 fn newest_images(scene: &Scene<'_>, plan: &Plan) -> Vec<String> {
     let is_inferred =
-        |pool: &&Pool| pool.image.is_some() && scene.config.roll.image_of_pool(&pool.name).is_none();
+        |pool: &&Pool| pool.image.is_some() && scene.config.roll.image_phase(&pool.name).is_none();
     let note = |pool: &Pool| {
         Some(format!(
             "The image of pool {:?} is taken to be in phase {}, as its newest node is; roll.images in the settings names another one.",

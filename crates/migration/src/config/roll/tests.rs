@@ -27,8 +27,8 @@ fn every_key_is_read() {
     assert_eq!((roll.gates[0].every_seconds, roll.gates[0].fresh_seconds), (30, 120));
     assert_eq!(roll.bridge, Some(Bridge::Gate("bridge".into())));
     assert_eq!(roll.methods["gpu-*"], Method::Churn);
-    let images = ["gpu-a", "web"].map(|pool| roll.image_of_pool(pool));
-    assert_eq!(images, [Some(Image::New), Some(Image::BothNew)]);
+    let images = ["gpu-a", "web"].map(|pool| roll.image_phase(pool));
+    assert_eq!(images, [Some(Phase::New), Some(Phase::BothNew)]);
     assert_eq!(roll.unenforced, [PolicyKind::NetworkPolicy]);
     assert_eq!(roll.leave_out[0].reason, "no pod network");
     assert!(roll.pods.delete_empty_dir && !roll.pods.evict_jobs);
@@ -83,7 +83,7 @@ fn every_refusal_names_the_key_and_what_was_expected() {
         ("  methods: {'': churn}", "roll.methods: expected the name of a pool"),
         ("  images: {a: newest}", "roll.images.a"),
         ("  images: {'': new}", "roll.images: expected the name of a pool"),
-        ("  images: {a: new, b: final}", "roll.images.b: expected both-old, both-new or new, found final"),
+        ("  images: {a: new, b: final}", "roll.images.b: unknown variant `final`, expected one of"),
         ("  image: final\n  images: {a: new}", "roll.images.a: expected nothing beside roll.image: final"),
         ("  unenforced: [Networkpolicy]", "roll.unenforced[0]"),
         ("  maxUnavailable: {a: 0}", "roll.maxUnavailable.a: expected a number from 1 to 100, found 0"),
