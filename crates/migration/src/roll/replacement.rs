@@ -72,15 +72,11 @@ pub(crate) fn direction(plan: &Plan, pool: &str, from: Phase, to: Phase) -> Opti
     if is_forth { Some(Direction::Forth) } else { back }
 }
 
-/// Which nodes come in a pass, whichever the pool is; none if it replaces none.
-pub(super) fn direction_of_pass(plan: &Plan, from: Phase, to: Phase) -> Option<Direction> {
-    plan.pools.iter().find_map(|pool| direction(plan, &pool.name, from, to))
-}
-
-/// The pools whose nodes the present pass of a run replaces.
-fn replaced_pools<'p>(plan: &'p Plan, run: &Run) -> impl Iterator<Item = &'p Pool> {
-    let (from, to) = (run.from, run.target());
-    plan.pools.iter().filter(move |pool| to.is_some_and(|to| direction(plan, &pool.name, from, to).is_some()))
+/// Which nodes come to each of the pools whose nodes the present pass of a run replaces.
+pub(super) fn directions<'p>(plan: &'p Plan, run: &Run) -> HashMap<&'p str, Direction> {
+    let direction =
+        |pool: &'p Pool| Some((&*pool.name, direction(plan, &pool.name, run.from, run.target()?)?));
+    plan.pools.iter().filter_map(direction).collect()
 }
 
 /// Whether a node is of an image that does not follow the phase `old`, so that nothing but its replacement brings it back.
@@ -202,19 +198,20 @@ fn has_own_order(direction: Direction, pipeline: &dyn PipelineRules) -> bool {
 /// those first with which it has begun, and all others in the plan's order. Of the nodes that it asks for, those with DNS pods come last: such a pod may be
 /// needed until another node has gone, which must not wait for that place. On the way back, nodes of the earlier image that never went keep their own places.
 pub(super) fn take_places(
-    direction: Direction,
+    directions: &HashMap<&str, Direction>,
     all: &mut [NodeStatus<'_>],
     plan: &Plan,
     run: &Run,
     world: &World,
 ) {
-    let is_back = direction == Direction::Back;
     let dns_nodes = world.pods.dns_nodes();
-    for pool in replaced_pools(plan, run) {
-        let Some(pipeline) = pipeline::for_method(pool.method) else { continue };
+    for pool in &plan.pools {
+        let direction = directions.get(&*pool.name).copied();
+        let Some((direction, pipeline)) = direction.zip(pipeline::for_method(pool.method)) else { continue };
         if !has_own_order(direction, pipeline) {
             continue;
         }
+        let is_back = direction == Direction::Back;
         let stay = all.iter().filter(|status| is_back && status.turnover == Turnover::Stays);
         let stay: HashSet<Place> = stay.filter_map(|status| status.place).collect();
         let is_of_pool =
@@ -264,7 +261,8 @@ pub(super) fn exchanges<'a>(direction: Direction, nodes: &Nodes<'a>, run: &Run) 
             arriving: 0,
         })
     };
-    let mut all: Vec<Exchange<'a>> = replaced_pools(plan, run).filter_map(empty).collect();
+    let is_replaced = |pool: &&Pool| nodes.direction_of(&pool.name).is_some();
+    let mut all: Vec<Exchange<'a>> = plan.pools.iter().filter(is_replaced).filter_map(empty).collect();
     let index: HashMap<&str, usize> =
         all.iter().enumerate().map(|(index, exchange)| (&**exchange.pool, index)).collect();
     let mut sizes = vec![vec![0_u32; plan.waves.len()]; all.len()];

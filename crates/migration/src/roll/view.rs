@@ -93,7 +93,7 @@ impl<'a> View<'a> {
                 && (matches!(status.standing, Standing::Transit(step) if step.state == State::Permitted)
                     || self.memory.pending_patches().has_permitted(node))
         };
-        self.nodes.direction.is_some() && self.nodes.get(node).filter(is_permitted).is_some()
+        self.nodes.direction().is_some() && self.nodes.get(node).filter(is_permitted).is_some()
     }
 
     /// How the pods of a node come to a phase of this pass: by a restart if that is the only way of some of them, or if it is not known which pods there are.
@@ -378,10 +378,8 @@ pub struct Nodes<'a> {
     zones: Vec<&'a Text>,
     /// How many nodes have pods of each phase, or may get some.
     living: [usize; Phase::ALL.len()],
-    /// The phase that the pass leaves.
-    from: Phase,
-    /// Which nodes come, if this pass replaces the nodes of some pools.
-    direction: Option<Direction>,
+    /// Which nodes come to each pool whose nodes this pass replaces. It is the same for all of them.
+    directions: HashMap<&'a str, Direction>,
     /// UIDs of those that a pipeline takes away whatever becomes of them.
     lost: HashSet<&'a Text>,
     exchanges: Vec<Exchange<'a>>,
@@ -428,8 +426,7 @@ impl<'a> Nodes<'a> {
             all: Vec::new(),
             zones: Vec::new(),
             living: Default::default(),
-            from: run.from,
-            direction: run.target().and_then(|to| replacement::direction_of_pass(order.plan, run.from, to)),
+            directions: replacement::directions(order.plan, run),
             lost: HashSet::new(),
             exchanges: Vec::new(),
         };
@@ -465,8 +462,8 @@ impl<'a> Nodes<'a> {
             }
             nodes.all.push(status);
         }
-        if let Some(direction) = nodes.direction {
-            replacement::take_places(direction, &mut nodes.all, order.plan, run, world);
+        if let Some(direction) = nodes.direction() {
+            replacement::take_places(&nodes.directions, &mut nodes.all, order.plan, run, world);
             nodes.exchanges = replacement::exchanges(direction, &nodes, run);
         }
         nodes
@@ -484,12 +481,12 @@ impl<'a> Nodes<'a> {
 
     /// Which nodes come to a pool in this pass, if it replaces the nodes of that one.
     pub(super) fn direction_of(&self, pool: &str) -> Option<Direction> {
-        self.direction.and_then(|_| replacement::direction(self.plan, pool, self.from, self.target))
+        self.directions.get(pool).copied()
     }
 
     /// Which nodes come, if this pass replaces the nodes of some pools.
-    pub(super) const fn direction(&self) -> Option<Direction> {
-        self.direction
+    pub(super) fn direction(&self) -> Option<Direction> {
+        self.directions.values().next().copied()
     }
 
     /// The places of the pools whose nodes this pass replaces.
