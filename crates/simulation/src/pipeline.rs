@@ -24,7 +24,7 @@ use crate::cluster::truth::Node;
 use crate::disturb::fault::PipelineFault;
 use crate::history::History;
 use crate::history::event::Event;
-use crate::history::queue::{MINUTE, Millis, SECOND};
+use crate::history::queue::{HOUR, MINUTE, Millis, SECOND};
 
 /// The taint with which new nodes are born, until `CrossfadeReady` is true.
 pub(crate) const STARTUP: &str = "readiness.k8s.io/crossfade";
@@ -48,6 +48,8 @@ pub(crate) struct Pipeline {
     pub(crate) has_machines: bool,
     /// It starts nodes of the new image.
     pub(crate) has_image: bool,
+    /// No node of the new image gets there before.
+    pub(crate) bad_until: Millis,
     /// It has launched its burst.
     pub(crate) has_burst: bool,
     /// Machines that it has launched and that have no Node yet.
@@ -235,22 +237,22 @@ impl History {
                     self.lose(index);
                 }
             }
-            PipelineFault::Expiry => {
-                let pipelines: Vec<usize> = (0..self.truth.pipelines.len()).collect();
-                let Some(pipeline) = self.random.pick(&pipelines).copied() else { return };
-                self.expire(pipeline);
-            }
-            PipelineFault::Autoscale => {
-                let pipelines: Vec<usize> = (0..self.truth.pipelines.len()).collect();
-                let Some(pipeline) = self.random.pick(&pipelines).copied() else { return };
-                self.scale(pipeline);
-            }
+            PipelineFault::Expiry => self.any_pipeline().into_iter().for_each(|index| self.expire(index)),
+            PipelineFault::Autoscale => self.any_pipeline().into_iter().for_each(|index| self.scale(index)),
             PipelineFault::PipelineEnds => {
-                let pipelines: Vec<usize> = (0..self.truth.pipelines.len()).collect();
-                let Some(pipeline) = self.random.pick(&pipelines).copied() else { return };
-                self.interrupt(pipeline);
+                self.any_pipeline().into_iter().for_each(|index| self.interrupt(index));
+            }
+            PipelineFault::BadImage => {
+                let Some(pipeline) = self.any_pipeline() else { return };
+                let lasts = self.random.number_between(20 * MINUTE, 3 * HOUR);
+                self.truth.pipelines[pipeline].bad_until = self.now + lasts;
             }
         }
+    }
+
+    fn any_pipeline(&mut self) -> Option<usize> {
+        let pipelines: Vec<usize> = (0..self.truth.pipelines.len()).collect();
+        self.random.pick(&pipelines).copied()
     }
 
     /// A machine is lost at once, and its Node with it.

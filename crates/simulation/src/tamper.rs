@@ -54,10 +54,12 @@ pub enum Tamper {
     Joins,
     /// No NodeClaim says which nodes are drifted.
     Drift,
+    /// The network of every node seems to work, and no taint seems to keep pods from it.
+    Network,
 }
 
 impl Tamper {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Uid,
         Self::Version,
         Self::Epoch,
@@ -78,6 +80,7 @@ impl Tamper {
         Self::Silence,
         Self::Joins,
         Self::Drift,
+        Self::Network,
     ];
 
     /// Hides it from what a run sees.
@@ -135,6 +138,10 @@ impl Tamper {
                 });
             }),
             Self::Drift => world.drifted = None,
+            Self::Network => each_node(world, |node| {
+                node.taints.clear();
+                node.crossfade.iter_mut().for_each(|condition| condition.is_true = true);
+            }),
             Self::Joins => each_report(world, |observed| observed.joins.clear()),
             Self::Policy => each_report(world, |observed| observed.base = policies.first().cloned()),
         }

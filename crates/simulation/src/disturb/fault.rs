@@ -141,6 +141,8 @@ pub enum PipelineFault {
     Autoscale,
     /// A pipeline's process ends in the middle, and begins anew later.
     PipelineEnds,
+    /// No machine of a pipeline's new image gets there, until its owner has another image: it abandons each of them, and launches the next one.
+    BadImage,
 }
 
 /// A fault of a gate or of a window.
@@ -196,7 +198,7 @@ impl fmt::Debug for Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 62] = [
+    pub const ALL: [Self; 63] = [
         Self::Machine(MachineFault::Reboot),
         Self::Machine(MachineFault::FreshBoot),
         Self::Machine(MachineFault::Disconnect),
@@ -260,14 +262,16 @@ impl Fault {
         Self::Pipeline(PipelineFault::Autoscale),
         Self::Call(CallFault::BadLaunch),
         Self::Pipeline(PipelineFault::PipelineEnds),
+        Self::Pipeline(PipelineFault::BadImage),
     ];
 
-    pub const OF_PIPELINES: [Self; 5] = [
+    pub const OF_PIPELINES: [Self; 6] = [
         Self::Pipeline(PipelineFault::SpotLoss),
         Self::Pipeline(PipelineFault::Expiry),
         Self::Pipeline(PipelineFault::Autoscale),
         Self::Call(CallFault::BadLaunch),
         Self::Pipeline(PipelineFault::PipelineEnds),
+        Self::Pipeline(PipelineFault::BadImage),
     ];
 
     /// Whether it strikes single calls, instead of happening from time to time.

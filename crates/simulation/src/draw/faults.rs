@@ -1,7 +1,7 @@
 //! Draws what goes wrong.
 
 use crate::disturb::fault::{
-    CallFault, Fault, Faults, HolderFault, MachineFault, NodeFault, ObjectFault, PersonFault,
+    CallFault, Fault, Faults, HolderFault, MachineFault, NodeFault, ObjectFault, PersonFault, PipelineFault,
 };
 use crate::draw::random::Random;
 use crate::history::queue::{HOUR, MINUTE};
@@ -70,7 +70,11 @@ pub(super) fn add_of_pipelines(random: &mut Random, faults: &mut Faults) {
     if random.chance(330) {
         return;
     }
+    let mut aside = random.fork();
     for fault in Fault::OF_PIPELINES {
+        // By numbers of its own, so that the others are drawn as they were.
+        let is_aside = fault == Fault::Pipeline(PipelineFault::BadImage);
+        let random = if is_aside { &mut aside } else { &mut *random };
         if random.chance(300) {
             let rate = if fault.is_of_calls() {
                 random.number_between(30, 400)

@@ -117,6 +117,16 @@ pub(super) fn draw_fleet(random: &mut Random, truth: &mut Truth, plan: &mut Plan
     }
     truth.pipelines.clear();
     pipelines(random, truth, plan, EARLY);
+    machines(truth);
+    for machine in truth.nodes.iter_mut().filter_map(|node| node.capi.as_mut()) {
+        if random.chance(30) {
+            machine.hook = Some("r-0".into());
+        }
+    }
+}
+
+/// The run sees the Machines of Cluster API.
+pub(crate) fn machines(truth: &mut Truth) {
     for pipeline in &mut truth.pipelines {
         pipeline.has_machines = pipeline.method == Method::ClusterApi;
         pipeline.marks &= !pipeline.has_machines;
@@ -125,9 +135,6 @@ pub(super) fn draw_fleet(random: &mut Random, truth: &mut Truth, plan: &mut Plan
         let pool = &truth.nodes[index].api.pool;
         if truth.pipelines.iter().any(|acting| acting.pool == *pool && acting.has_machines) {
             truth.add_machine(index);
-            if let Some(machine) = truth.nodes[index].capi.as_mut().filter(|_| random.chance(30)) {
-                machine.hook = Some("r-0".into());
-            }
         }
     }
 }
@@ -145,6 +152,7 @@ pub(crate) fn pipelines(random: &mut Random, truth: &mut Truth, plan: &Plan, ear
             marks: random.chance(500),
             has_machines: false,
             has_image: can_be_early && random.chance(early),
+            bad_until: 0,
             has_burst: false,
             launching: 0,
             jobs: Vec::new(),

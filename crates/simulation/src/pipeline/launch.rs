@@ -74,7 +74,7 @@ impl History {
     }
 
     fn give_birth(&mut self, pipeline: usize) -> Option<usize> {
-        let Pipeline { pool, has_image, .. } = self.truth.pipelines[pipeline].clone();
+        let Pipeline { pool, has_image, bad_until, .. } = self.truth.pipelines[pipeline].clone();
         let image = self.plan.image_phase(&pool).filter(|_| has_image);
         let planned = self.plan.pools.iter().find(|candidate| candidate.name == pool)?;
         let zone = self.random.pick(&planned.zones).cloned()?;
@@ -94,7 +94,8 @@ impl History {
         };
         let index = self.truth.add_node(&built);
         self.enroll(index);
-        let is_bad = image.is_some() && self.strikes(CallFault::BadLaunch);
+        let is_bad_image = self.now < bad_until && !self.is_calm();
+        let is_bad = image.is_some() && (self.strikes(CallFault::BadLaunch) || is_bad_image);
         let (now, works) = (self.now, self.random.number_between(2 * SECOND, MINUTE));
         let node = &mut self.truth.nodes[index];
         node.created_at = now;
