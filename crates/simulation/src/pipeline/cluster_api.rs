@@ -14,7 +14,7 @@ impl Truth {
     pub(crate) fn add_machine(&mut self, index: usize) {
         self.nodes[index].capi = Some(world::Machine {
             namespace: "fleet".into(),
-            name: format!("m{index}").into(),
+            name: self.nodes[index].name.clone(),
             uid: format!("uid-m{index}").into(),
             version: "0".into(),
             ..world::Machine::default()

@@ -52,6 +52,7 @@ impl Scenario {
             likeness.truth.add_gate(&gate.name, u64::from(gate.every_seconds) * SECOND);
         }
         rotation::pipelines(&mut likeness.random, &mut likeness.truth, plan, 0);
+        rotation::machines(&mut likeness.truth);
         likeness.truth.publish_status();
         // DaemonSets are not played, so no new node has an agent of its own.
         let agents = plan.agents.iter().map(|agent| Agent { cni: None, ..agent.clone() });
@@ -188,6 +189,48 @@ impl Likeness {
             None => {
                 self.truth.pending.insert(id);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use migration::cni::support::{Cni, Strategy};
+    use migration::config::Config;
+    use serde_json::{Value, json};
+    use snapshot::model::Snapshot;
+
+    use super::*;
+    use crate::history::History;
+
+    #[test]
+    fn machines_of_cluster_api_wait_at_the_hook_of_the_run() {
+        let names = ["a", "b", "c"];
+        let node = |name: &str| json!({"metadata": {"name": name, "uid": format!("uid-{name}"), "labels": {"pool": "blue"}}});
+        let nodes = names.map(|name| serde_json::from_value(node(name)).expect("a node"));
+        let planned =
+            |name: &&str| json!({"name": name, "uid": format!("uid-{name}"), "pool": "blue", "why": ""});
+        let planned: Vec<Value> = names.iter().map(planned).collect();
+        let plan: Plan = serde_json::from_value(json!({
+            "version": 1, "cluster": "c", "from": "calico", "to": "cilium", "strategy": "rotation", "settings": "s",
+            "start": "old", "passes": ["new"], "image": "new", "ways": ["replace"], "bridge": {"accepted": "so"},
+            "waves": [{"name": "zone", "kind": "zone", "atOnce": 2, "soakSeconds": 0, "nodes": planned}],
+            "leftOut": [], "pods": {}, "limits": {"inTransit": 2, "zonePercent": 100},
+            "pools": [{"name": "blue", "nodes": 3, "zones": [""], "method": "cluster-api"}], "marginPercent": 10, "gates": [],
+            "dns": {"namespace": "kube-system", "labels": {}}, "policies": [], "networks": {"old": [], "new": []},
+            "agents": [], "unenforced": [], "waivers": [],
+        }))
+        .expect("a plan");
+        let mut config = Config::default();
+        config.nodes.pool_labels = vec!["pool".into()];
+        let snapshot = Snapshot { nodes: nodes.into(), ..Snapshot::default() };
+        let (from, to, strategy) = (Cni::Calico, Cni::Cilium, Strategy::Rotation);
+        let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
+        for seed in 0..4 {
+            let outcome = History::new(Scenario::like(&scene, &plan, seed, Choice::Quiet), None).play();
+            assert_eq!(outcome.violations, []);
+            let count = |what: &str| outcome.tally.times.get(what).copied();
+            assert_eq!((count("a hook set"), count("a hook taken away")), (Some(3), Some(3)), "{seed}");
         }
     }
 }
