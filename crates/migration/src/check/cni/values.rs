@@ -176,7 +176,7 @@ const ANTREA_MIGRATOR: Rule = Rule::blocks(
     "antrea-migrator",
     "Antrea's migration program, antrea-migrator, is in the cluster.",
     "On every node and at once, it renames every other CNI configuration, Crossfade's included, and stops the sandboxes of all pods.",
-    "Delete it.",
+    "Delete the DaemonSet `antrea-migrator`.",
 );
 
 /// *Source*: antrea-io/antrea: build/images/scripts/migrate_cni.

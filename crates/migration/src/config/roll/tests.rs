@@ -83,7 +83,10 @@ fn every_refusal_names_the_key_and_what_was_expected() {
         ("  methods: {'': churn}", "roll.methods: expected the name of a pool"),
         ("  images: {a: newest}", "roll.images.a"),
         ("  images: {'': new}", "roll.images: expected the name of a pool"),
-        ("  images: {a: new, b: final}", "roll.images.b: unknown variant `final`, expected one of"),
+        (
+            "  images: {a: new, b: final}",
+            r#"roll.images.b: expected both-old, both-new or new, found "final""#,
+        ),
         ("  image: final\n  images: {a: new}", "roll.images.a: expected nothing beside roll.image: final"),
         ("  unenforced: [Networkpolicy]", "roll.unenforced[0]"),
         ("  maxUnavailable: {a: 0}", "roll.maxUnavailable.a: expected a number from 1 to 100, found 0"),

@@ -79,3 +79,28 @@ fn a_new_node_is_held_to_the_phase_of_the_image_of_its_own_pool() {
     rotation.go_for(30);
     assert!(proven(&rotation, "o"));
 }
+
+/// On the way back, nodes of the earlier image come to the pools whose images are in the phase that the run leaves, and to no other one.
+#[test]
+fn a_node_that_is_brought_back_in_place_is_not_taken_for_one_of_the_earlier_image() {
+    let mut rotation = mixed(Phase::Old, Phase::BothOld);
+    rotation.plan.image = Some(Phase::BothOld);
+    rotation.plan.ways = serde_json::from_value(json!(["replace", "restart", "replace"])).expect("ways");
+    (rotation.run.from, rotation.run.targets) = (Phase::BothOld, vec![Phase::Old]);
+    for (name, pool) in [("a", "blue"), ("c", "red")] {
+        let node = of_pool(&format!("uid-{name}"), pool, Phase::BothOld);
+        rotation.gain(name, Node { boot: "another".into(), ..node });
+    }
+    let decided = rotation.decided();
+    let what = |object: &str| wait(&decided, Reason::Arriving, object).map(|wait| wait.what.as_str());
+    assert!(
+        what("Node/a").is_some_and(|what| what.contains("its image has no Crossfade")),
+        "{:?}",
+        decided.waits
+    );
+    assert!(
+        what("Node/c").is_some_and(|what| what.contains("nothing takes it away before it reports")),
+        "{:?}",
+        decided.waits
+    );
+}

@@ -129,6 +129,25 @@ fn a_machine_that_is_deleted_keeps_its_hook_while_its_node_is_flipped_by_hand() 
     assert!(!hooks(&rotation).contains(&("b", "r-1")), "it is its turn");
 }
 
+/// A deletion cannot be taken back, also where the node came later and has no Crossfade, as nodes that come on the way back.
+#[test]
+fn a_deleted_machine_of_a_later_node_keeps_its_hook_when_the_run_turns() {
+    let mut rotation = with_machines();
+    rotation.go_for(15);
+    rotation.gain("b", old("uid-later"));
+    rotation.go_for(15);
+    rotation.delete_machine("a");
+    rotation.delete_machine("b");
+    rotation.go_for(15);
+    assert_eq!(rotation.state("b"), Some(State::Waiting));
+    assert!(hooks(&rotation).contains(&("b", "r-1")), "the place of the first b is open");
+    rotation.wish(RunRequest::Abort(Phase::Old));
+    for _ in 0..3 {
+        rotation.go();
+        assert!(hooks(&rotation).contains(&("b", "r-1")), "{:?}", hooks(&rotation));
+    }
+}
+
 /// A person asked the node back and then let it take part again: the step that is left on it is none of a node that waits.
 #[test]
 fn a_deleted_machine_keeps_its_hook_while_its_node_is_held() {
