@@ -109,9 +109,15 @@ impl Finding {
     /// The same, with the command that stands between backquotes in its fix for each of these objects; as it is without one.
     #[must_use]
     pub fn with_commands(self, objects: &[Subject]) -> Self {
+        self.with_commands_by(objects, Subject::fill)
+    }
+
+    /// As [`Self::with_commands`], where the command of an object is what `fill` makes of the one between backquotes.
+    #[must_use]
+    pub fn with_commands_by(self, objects: &[Subject], fill: impl Fn(&Subject, &str) -> String) -> Self {
         let parts: Vec<&str> = self.rule.fix.split('`').collect();
         let [words, command, rest] = parts.as_slice() else { return self };
-        let commands: Vec<String> = objects.iter().map(|object| object.fill(command)).collect();
+        let commands: Vec<String> = objects.iter().map(|object| fill(object, command)).collect();
         self.fix(format!("{words}{}{rest}", commands.join("; ")))
     }
 

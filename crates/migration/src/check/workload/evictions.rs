@@ -133,15 +133,13 @@ const SPELT: usize = 12;
 
 fn finding(rule: &'static Rule, subjects: Vec<Subject>) -> Finding {
     let spelt = &subjects[..subjects.len().min(SPELT)];
-    let mut finding = Finding::new(rule).with_commands(spelt);
-    if rule == &POD_REFUSES_EVICTION {
+    let keys = STAY.map(|(key, _)| format!("{key}-")).join(" ");
+    let mut finding = Finding::new(rule).with_commands_by(spelt, |object, command| {
         // A pod without an owner has no template.
-        let keys = STAY.map(|(key, _)| format!("{key}-")).join(" ");
-        for pod in spelt.iter().filter(|subject| subject.kind == "Pod") {
-            let edit = pod.fill("edit KIND NAME (spec.template.metadata.annotations)");
-            finding.fix = finding.fix.replace(&edit, &pod.fill(&format!("annotate KIND NAME {keys}")));
-        }
-    }
+        let is_bare = rule == &POD_REFUSES_EVICTION && object.kind == "Pod";
+        let annotate = format!("kubectl -n NAMESPACE annotate pod NAME {keys}");
+        object.fill(if is_bare { &annotate } else { command })
+    });
     if subjects.len() > SPELT && finding.fix != rule.fix {
         finding.fix += &format!("; and so for {} more", subjects.len() - SPELT);
     }

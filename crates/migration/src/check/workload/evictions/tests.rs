@@ -59,6 +59,18 @@ fn the_fix_names_what_it_is_about() {
     assert!(finding.fix.ends_with("kubectl -n x delete pod a"), "{}", finding.fix);
 }
 
+/// Each row: the owner of a pod that asks to stay, and the command that ends this.
+#[test]
+fn the_annotation_of_a_pod_without_an_owner_is_not_in_a_template() {
+    let stays = "annotations: {karpenter.sh/do-not-disrupt: \"true\"}";
+    let bare = "kubectl -n x annotate pod a cluster-autoscaler.kubernetes.io/safe-to-evict- karpenter.sh/do-not-disrupt-";
+    let owned = "kubectl -n x edit deployment web (spec.template.metadata.annotations)";
+    for (meta, command) in [(stays.to_owned(), bare), (format!("{OWNED}, {stays}"), owned)] {
+        let finding = pod(&meta, "status: {phase: Running}").finding(&CHECK, "pod-refuses-eviction");
+        assert!(finding.fix.ends_with(command), "{}", finding.fix);
+    }
+}
+
 #[test]
 fn workloads_are_ready_before_the_start() {
     let deployment = |replicas: u8, ready: u8, network: bool| {
