@@ -12,6 +12,7 @@ mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -30,6 +31,8 @@ use crate::kubernetes::api::{WITHIN, pod_path};
 use crate::kubernetes::{Api, Cluster, Operator, agent_rules, conf_path};
 use followed::FollowedCommand;
 
+/// How often the pods are looked at while a command runs: the API server has more to answer.
+const LOOK: Duration = Duration::from_millis(100);
 /// What `roll` asks a node for.
 const DESIRED: &str = "crossfade/desired";
 
@@ -234,6 +237,7 @@ impl<'a> Rollout<'a> {
                 output.lines().for_each(|line| self.tell(line));
                 return Ok(());
             }
+            std::thread::sleep(LOOK);
         }
     }
 

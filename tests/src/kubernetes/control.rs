@@ -221,8 +221,6 @@ impl ControlPlane {
                     bail!("{} says that it ended with {status}: {}", log.display(), tail(log));
                 }
             }
-            // A starting pod needs the time more than we do.
-            std::thread::sleep(Duration::from_millis(50));
             Ok(is_so()?.then_some(()))
         })
     }
