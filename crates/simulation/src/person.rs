@@ -119,6 +119,9 @@ impl History {
             }
             Reason::WouldPart if wait.is_held => {
                 if self.random.chance(500) {
+                    let begin = self.truth.run().map(|run| run.from);
+                    let begin = begin.filter(|_| wait.help.contains("policy set"));
+                    begin.into_iter().for_each(|phase| self.flip(index, phase));
                     self.cordon(index);
                     self.delete_all(index);
                     self.delete_foreign(index);
@@ -251,18 +254,20 @@ impl History {
         }
         let node = &mut self.truth.nodes[index];
         // What was flipped by hand is flipped back.
-        let machine = &mut node.machine;
-        let is_other = machine.phase != machine.image;
-        machine.phase = machine.image;
-        if is_other {
-            machine.flipped = now;
-        }
-        node.api.desired = None;
-        if is_other {
-            self.surprise(index, Reporter::Watch);
-        }
+        let image = node.machine.image;
+        self.flip(index, image);
         self.repair(index);
         self.ease_drain(index);
+    }
+
+    /// A person sets the phase of a node by hand.
+    fn flip(&mut self, index: usize, phase: Phase) {
+        let node = &mut self.truth.nodes[index];
+        node.api.desired = None;
+        if node.machine.phase != phase {
+            (node.machine.phase, node.machine.flipped) = (phase, self.now);
+            self.surprise(index, Reporter::Watch);
+        }
     }
 
     /// A person deletes pods of a node that are of a phase which this pass forbids; a drain leaves those of DaemonSets.

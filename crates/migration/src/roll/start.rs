@@ -409,8 +409,15 @@ pub(super) fn foreign_phase_waits(view: &View<'_>) -> Vec<Wait> {
         // The run moves no pods of a node that is to be replaced, and lets no pipeline drain one as long as these pods are there.
         let is_left = standing == Standing::Pending && turnover == Turnover::Leaves;
         wait.help = if is_left {
+            let from = view.run.from;
+            let hands_out = status.node.phase().is_some_and(|phase| phase != from && phase != view.target);
+            let flip = if hands_out {
+                format!("on the node: crossfade-bootstrap policy set {from}; then: ")
+            } else {
+                String::new()
+            };
             format!(
-                "kubectl drain {name} --ignore-daemonsets, and delete its pods that kubectl crossfade stragglers still names"
+                "{flip}kubectl drain {name} --ignore-daemonsets, and delete its pods that kubectl crossfade stragglers still names"
             )
         } else {
             format!("kubectl crossfade roll retry {name}; or: kubectl drain {name} --ignore-daemonsets")

@@ -102,8 +102,14 @@ fn a_node_with_pods_of_an_earlier_pass_waits_for_a_person() {
     let decided = rotation.go_for(30);
     let parts = wait(&decided, Reason::WouldPart, "Node/d").expect("a wait");
     assert!(parts.is_held && parts.help.contains("kubectl drain d"), "{parts:?}");
+    assert!(!parts.help.contains("policy set"), "its own phase is one of this pass: {parts:?}");
     assert!(wait(&decided, Reason::WouldPart, "Run").is_some_and(|wait| wait.is_held), "{:?}", decided.waits);
     assert_eq!(decided.end, Some(End::Held));
+    // A person flipped it: without pods it would still give new ones that phase.
+    rotation.gain("d", reporting("uid-d", "old", json!({"old": 1})));
+    let decided = rotation.go_for(30);
+    let parts = wait(&decided, Reason::WouldPart, "Node/d").expect("a wait");
+    assert!(parts.is_held && parts.help.contains("policy set both-old; then: kubectl drain d"), "{parts:?}");
     rotation.gain("d", reporting("uid-d", "both-old", json!({"both-old": 1})));
     rotation.world.permits.requested.clear();
     rotation.ask(&["a"]);
