@@ -75,8 +75,10 @@ pub enum Unjudged {
     Reply,
     /// The network dropped it when it was recorded.
     Dropped,
-    /// A request, an event of a socket or of an agent.
+    /// A request, an event of a socket or of an agent, or a frame of another protocol than IP.
     NoPacket,
+    /// The CNI saw the packet before it looked up its connection, and records it once more after that.
+    SeenAgain,
     /// No policy decides between nodes and addresses outside.
     NoPod,
     /// CNIs let a pod and its own node reach each other.
@@ -106,7 +108,10 @@ impl Unjudged {
         match self {
             Self::Reply => "answers and error messages, which pass with the flow that they belong to",
             Self::Dropped => "dropped already when they were recorded",
-            Self::NoPacket => "no packets, but requests or events",
+            Self::NoPacket => "no packets of IP, but requests, events or other frames",
+            Self::SeenAgain => {
+                "packets on their way in, which are recorded once more when their connection is known"
+            }
             Self::NoPod => "no pod at either end",
             Self::OwnNode => "between a pod and its own node, which CNIs let through",
             Self::SamePod => "from a pod to itself",
@@ -128,9 +133,13 @@ impl Unjudged {
     #[must_use]
     pub const fn is_open(self) -> bool {
         match self {
-            Self::Reply | Self::Dropped | Self::NoPacket | Self::NoPod | Self::OwnNode | Self::SamePod => {
-                false
-            }
+            Self::Reply
+            | Self::Dropped
+            | Self::NoPacket
+            | Self::SeenAgain
+            | Self::NoPod
+            | Self::OwnNode
+            | Self::SamePod => false,
             Self::UnknownDirection
             | Self::Service
             | Self::TranslatedSource

@@ -2,6 +2,9 @@
 //!
 //! *Source*: cilium/cilium, `api/v1/flow/flow.proto`, `api/v1/observer/observer.proto`; `hubble/pkg/printer`. `-o json` of Hubble before 0.11 has the
 //! flow itself. A field that is false, 0 or empty is left out.
+//!
+//! An agent with `monitor-aggregation: none` also records each packet where it arrives, before it looks up the connection. *Source*: cilium/cilium,
+//! `bpf/lib/trace.h`.
 
 use std::net::IpAddr;
 
@@ -17,6 +20,8 @@ use super::moment;
 const KUBERNETES: &str = "k8s:";
 /// What Cilium adds to these labels. *Source*: cilium/cilium, `pkg/k8s/apis/cilium.io/const.go`.
 const ADDED: [&str; 2] = ["io.cilium.k8s.", "io.kubernetes.pod.namespace"];
+/// Points of observation before the connection is looked up: `FROM_ENDPOINT`, `FROM_NETWORK`.
+const ARRIVAL: &str = "FROM_";
 const ACCOUNT: &str = "k8s:io.cilium.k8s.policy.serviceaccount=";
 
 #[derive(Deserialize)]
@@ -35,6 +40,8 @@ struct HubbleFlow {
     #[serde(rename = "Type", default)]
     kind: Text,
     is_reply: Option<bool>,
+    #[serde(default)]
+    trace_observation_point: Text,
 }
 
 #[derive(Deserialize)]
@@ -105,10 +112,13 @@ pub(super) fn parse(line: &Value) -> Result<Record, String> {
     if &*flow.verdict == "DROPPED" {
         return Ok(Record::Unjudged(Unjudged::Dropped));
     }
+    if flow.is_reply.is_none() && flow.trace_observation_point.starts_with(ARRIVAL) {
+        return Ok(Record::Unjudged(Unjudged::SeenAgain));
+    }
+    // A frame of another protocol than IP has neither.
+    let Some(layer) = &flow.l4 else { return Ok(Record::Unjudged(Unjudged::NoPacket)) };
     let addresses = flow.addresses.ok_or("a flow of Hubble: expected IP.source and IP.destination")?;
-    let Some((kind, opens)) = flow.l4.as_ref().and_then(kind) else {
-        return Ok(Record::Unjudged(Unjudged::NoPacket));
-    };
+    let Some((kind, opens)) = kind(layer) else { return Ok(Record::Unjudged(Unjudged::NoPacket)) };
     if flow.is_reply == Some(true) || is_about_another(&kind) {
         return Ok(Record::Unjudged(Unjudged::Reply));
     }

@@ -92,6 +92,12 @@ fn hubble_has_more_than_packets() {
         why(r#"{"node_status":{"state_change":"NODE_CONNECTED"},"node_name":"n1"}"#),
         Unjudged::NoPacket
     );
+    // A real agent's frame of ARP, and the first sight of a packet.
+    let frame = r#"{"flow":{"verdict":"FORWARDED","ethernet":{"source":"2a:e6:0a:c8:6a:a8"},"Type":"L3_L4","Summary":"Ethernet"}}"#;
+    assert_eq!(why(frame), Unjudged::NoPacket);
+    let arrives = r#""trace_observation_point":"FROM_ENDPOINT""#;
+    assert_eq!(why(&hubble(SYN, arrives)), Unjudged::SeenAgain);
+    flow(&hubble(SYN, r#""trace_observation_point":"TO_ENDPOINT","is_reply":false"#));
     let lost = r#"{"lost_events":{"source":"HUBBLE_RING_BUFFER","num_events_lost":"12"},"node_name":"n1"}"#;
     assert_eq!(parse(lost), Ok(Record::Lost(12)));
 }
