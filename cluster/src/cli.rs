@@ -136,7 +136,7 @@ pub enum Command {
     /// For kubectl crossfade, kubectl completes itself, from 1.26 on. It asks a program kubectl_complete-crossfade, which is this one by another name:
     ///
     /// ln -s "$(command -v kubectl-crossfade)" ~/.local/bin/kubectl_complete-crossfade
-    #[command(verbatim_doc_comment)]
+    #[command(about = "Print a completion script for a shell", verbatim_doc_comment)]
     Completion(Completion),
 }
 
