@@ -51,7 +51,7 @@ test-kubernetes: setup build ## the node's side of the API server against a real
 
 .PHONY: bench-roll
 bench-roll: setup build ## kubectl crossfade roll on 500 hollow nodes and a real API server, in place and as a rotation (forty minutes); BENCH_ARGS='--roll-nodes 50' for less
-	@tests/kubernetes bench roll $(BENCH_ARGS)
+	@tests/kubernetes bench roll,rotation $(BENCH_ARGS)
 
 .PHONY: bench-live
 bench-live: setup build ## kubectl crossfade snapshot and check of 1,000 nodes on a real API server; BENCH_ARGS='--live-nodes 5000' for more

@@ -61,9 +61,12 @@ pub enum Section {
     Operator,
     /// A large cluster, simulated.
     Simulate,
-    /// A large cluster of hollow nodes on a real API server.
+    /// Hollow nodes of a large cluster on a real API server, moved in place.
     #[cfg(feature = "kubernetes")]
     Roll,
+    /// The same, replaced by Karpenter's stand-in.
+    #[cfg(feature = "kubernetes")]
+    Rotation,
     /// A large cluster on a real API server, read and checked.
     #[cfg(feature = "kubernetes")]
     Live,
@@ -84,6 +87,8 @@ impl Section {
         #[cfg(feature = "kubernetes")]
         Section::Roll,
         #[cfg(feature = "kubernetes")]
+        Section::Rotation,
+        #[cfg(feature = "kubernetes")]
         Section::Live,
     ];
 
@@ -92,7 +97,7 @@ impl Section {
             Section::Single | Section::Records => &[NODES],
             Section::Operator | Section::Simulate => &[],
             #[cfg(feature = "kubernetes")]
-            Section::Roll | Section::Live => &[&[Need::Part("ip", "iproute2")]],
+            Section::Roll | Section::Rotation | Section::Live => &[&[Need::Part("ip", "iproute2")]],
             Section::Footprint => &[NODES, TRACE],
             Section::Plugins | Section::Watch => &[NODES, PLUGINS],
             Section::Boot | Section::Containerd | Section::MovePods => &[NODES, PLUGINS, CONTAINERD],
@@ -112,7 +117,9 @@ impl Section {
             Section::Operator => operator::run(bench),
             Section::Simulate => operator::simulate::run(bench),
             #[cfg(feature = "kubernetes")]
-            Section::Roll => operator::roll::run(bench),
+            Section::Roll => operator::roll::move_in_place(bench),
+            #[cfg(feature = "kubernetes")]
+            Section::Rotation => operator::roll::replace(bench),
             #[cfg(feature = "kubernetes")]
             Section::Live => operator::live::run(bench),
         }

@@ -33,12 +33,7 @@ const FULL: &str = "2133m";
 /// Requests to the API server for each node.
 const CALLS: f64 = 60.0;
 
-pub(in crate::bench) fn run(bench: &mut Bench) -> Result<()> {
-    move_in_place(bench)?;
-    replace(bench)
-}
-
-fn move_in_place(bench: &mut Bench) -> Result<()> {
+pub(in crate::bench) fn move_in_place(bench: &mut Bench) -> Result<()> {
     let nodes = u32::try_from(bench.options.roll_nodes).context("nodes")?;
     if nodes == 0 {
         return Ok(());
@@ -97,7 +92,7 @@ fn move_in_place(bench: &mut Bench) -> Result<()> {
 }
 
 /// A rotation: the run holds nodes and lets Karpenter's stand-in replace them.
-fn replace(bench: &mut Bench) -> Result<()> {
+pub(in crate::bench) fn replace(bench: &mut Bench) -> Result<()> {
     let nodes = u32::try_from(bench.options.roll_nodes).context("nodes")?;
     if nodes == 0 {
         return Ok(());
