@@ -11,18 +11,16 @@ pub(crate) mod report;
 pub(crate) mod roll;
 pub(crate) mod unsupported;
 
-use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
 
 use migration::check;
-use migration::check::finding::{Explanation, Rule};
 use migration::cni::support::{Cni, Strategy};
 use options::Global;
+use types::command::rule::Explanation;
 
 /// Move a live Kubernetes cluster from one CNI to another.
 ///
@@ -240,7 +238,7 @@ impl Args for Check {
         let explain = Arg::new("explain")
             .long("explain")
             .value_name("CODE")
-            .value_parser(Code)
+            .value_parser(check::CATALOG)
             .hide_possible_values(true)
             .conflicts_with_all(["from", "to", "strategy"])
             .help("Print what a finding's code means, and look at no cluster");
@@ -269,28 +267,6 @@ impl Args for Check {
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
         Self::augment_args(command)
-    }
-}
-
-/// Reads a code, and offers all of them to shells that complete it. clap's own parser would answer a wrong one with all of them.
-#[derive(Debug, Clone, Copy)]
-struct Code;
-
-impl TypedValueParser for Code {
-    type Value = Explanation;
-
-    fn parse_ref(
-        &self,
-        command: &clap::Command,
-        arg: Option<&clap::Arg>,
-        value: &OsStr,
-    ) -> Result<Explanation, clap::Error> {
-        let parser: fn(&str) -> Result<Explanation, String> = |code| Rule::find(code).map(Explanation::from);
-        parser.parse_ref(command, arg, value)
-    }
-
-    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        Some(Box::new(check::rules().into_iter().map(|rule| PossibleValue::new(rule.code))))
     }
 }
 

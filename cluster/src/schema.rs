@@ -10,7 +10,6 @@ use ::snapshot::Header;
 use migration::backup::Id;
 use migration::backup::decide::{SkippedObject, State as Differs};
 use migration::backup::file::{Backup, ClusterId, Reading, Verification};
-use migration::check::finding::Explanation;
 use migration::drive::status::{Counts, Gate, MovingNode, PoolCounts, Status, WayBack};
 use migration::plan::Plan;
 use migration::plan::stragglers::{StragglerReason, StragglerReport, Stragglers};
@@ -22,6 +21,7 @@ use serde::Serialize;
 use serde_json::json;
 use types::command::exit::Exit;
 use types::command::problem::Answer;
+use types::command::rule::Explanation;
 use types::json::schema::{answer_schema, stale_files, written_schema};
 use types::policy::Phase;
 

@@ -2,5 +2,6 @@
 
 pub mod exit;
 pub mod problem;
+pub mod rule;
 #[cfg(feature = "clap")]
 pub mod usage;

@@ -1,12 +1,13 @@
 //! `check`: every reason not to start.
 
-use migration::check::finding::{Explanation, Finding, Severity};
+use migration::check::finding::{Finding, Severity};
 use migration::check::{self, Scene};
 use migration::cni::enforcement::{self, Line};
 use migration::cni::values::{self, Row};
 use serde::Serialize;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
+use types::command::rule::{Explanation, without_links};
 
 use super::source;
 use crate::cli::Migration;
@@ -70,8 +71,9 @@ impl CheckReport {
 impl Report for Explanation {
     fn document(&self) -> Document {
         let mut document = Document::new(self.code);
-        self.what.lines().filter(|line| !line.is_empty()).for_each(|line| document.text(line));
-        document.fields([("why", self.why.to_owned()), ("fix", self.fix.to_owned())]);
+        let what = without_links(&self.what);
+        what.lines().filter(|line| !line.is_empty()).for_each(|line| document.text(line));
+        document.fields([("why", self.why.to_owned()), ("fix", without_links(self.fix))]);
         document
     }
 }

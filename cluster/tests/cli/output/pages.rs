@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use migration::check::finding::{Explanation, Rule};
+use migration::check::finding::Rule;
 use migration::cni::reach;
 use migration::roll::wait::Reason;
+use types::command::rule::Explanation;
 use types::policy::Phase;
 
 /// The chapters of docs/check.md, and the checks whose codes each explains. The one without a check has those of all others.

@@ -5,7 +5,7 @@ use snapshot::model::Kind;
 
 use super::{Check, Need};
 use crate::check::Scene;
-use crate::check::finding::{Finding, Rule};
+use crate::check::finding::{Finding, Rule, Severity};
 
 pub(super) const CHECK: Check = Check {
     name: "backup",
@@ -16,21 +16,21 @@ pub(super) const CHECK: Check = Check {
 
 const FIX: &str = "Make a backup: ETCDCTL_API=3 etcdctl snapshot save etcd.db, and velero backup create before-crossfade where you use Velero. Then name it in the settings file: backup: {of: etcd.db, taken: \"2026-03-01T02:00:00Z\"}. If the provider of the control plane makes backups: backup: {of: \"PROVIDER\"}.";
 
-const BACKUP_UNPROVEN: Rule = Rule::risk(
+const BACKUP_UNPROVEN: Rule = Severity::Risk.rule(
     "backup-unproven",
     "Nothing says that there is a backup of the cluster's state.",
     "The end of the migration deletes the old CNI's objects. Without a backup they cannot be brought back.",
     FIX,
 );
 
-const BACKUP_AGE_UNKNOWN: Rule = Rule::risk(
+const BACKUP_AGE_UNKNOWN: Rule = Severity::Risk.rule(
     "backup-age-unknown",
     "Nothing says how old the backup is.",
     "A backup that is too old brings back objects that are long gone.",
     "Write backup.taken as 2026-03-01T02:00:00Z, and take the snapshot with kubectl crossfade snapshot.",
 );
 
-const BACKUP_OLD: Rule = Rule::blocks(
+const BACKUP_OLD: Rule = Severity::Blocks.rule(
     "backup-old",
     "The backup is older than it may be.",
     "What changed since would be lost if the cluster had to be restored in the midst of the migration.",

@@ -1,6 +1,5 @@
 //! Findings: what stands in the way of a migration, why it matters and how to fix it.
 
-mod rule;
 mod waive;
 
 use std::fmt;
@@ -9,7 +8,6 @@ use serde::Serialize;
 
 use snapshot::model::{Kind, Meta};
 
-pub use rule::{Explanation, Rule};
 pub(super) use waive::WAIVER_UNUSED;
 pub use waive::waive;
 
@@ -25,6 +23,9 @@ pub enum Severity {
     /// Something to know.
     Note,
 }
+
+/// A rule of a check; its severity is that of a finding, unless the cluster makes it better or worse.
+pub type Rule = types::command::rule::Rule<Severity>;
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -73,7 +74,7 @@ impl Finding {
     pub fn new(rule: &'static Rule) -> Self {
         Self {
             rule,
-            severity: rule.severity,
+            severity: rule.grade,
             what: rule.paragraphs().0.into(),
             objects: Vec::new(),
             why: rule.why.into(),
@@ -175,6 +176,17 @@ impl fmt::Display for Subject {
 impl Severity {
     /// All severities, the worst first.
     pub const ALL: [Self; 3] = [Self::Blocks, Self::Risk, Self::Note];
+
+    /// A rule whose findings are as bad as this.
+    pub(crate) const fn rule(
+        self,
+        code: &'static str,
+        what: &'static str,
+        why: &'static str,
+        fix: &'static str,
+    ) -> Rule {
+        Rule { code, grade: self, what, why, fix }
+    }
 }
 
 impl fmt::Display for Severity {
@@ -204,10 +216,10 @@ mod tests {
 
     #[test]
     fn the_worst_comes_first_and_what_is_accepted_last() {
-        const A: Rule = Rule::blocks("a", "", "", "");
-        const B: Rule = Rule::blocks("b", "", "", "");
-        const C: Rule = Rule::blocks("c", "", "", "");
-        const D: Rule = Rule::note("d", "", "", "");
+        const A: Rule = Severity::Blocks.rule("a", "", "", "");
+        const B: Rule = Severity::Blocks.rule("b", "", "", "");
+        const C: Rule = Severity::Blocks.rule("c", "", "", "");
+        const D: Rule = Severity::Note.rule("d", "", "", "");
         let accepted = Finding { waived: Some("known".into()), ..Finding::new(&A) };
         let mut all = [accepted, Finding::new(&D), Finding::new(&C), Finding::new(&B)];
         sort(&mut all);
@@ -216,8 +228,9 @@ mod tests {
 
     #[test]
     fn each_object_has_its_command() {
-        const EACH: Rule = Rule::note("each", "", "", "First: `get NAMESPACE/KIND NAME`. Then wait.");
-        const NONE: Rule = Rule::note("none", "", "", "Wait for NAME.");
+        const EACH: Rule =
+            Severity::Note.rule("each", "", "", "First: `get NAMESPACE/KIND NAME`. Then wait.");
+        const NONE: Rule = Severity::Note.rule("none", "", "", "Wait for NAME.");
         let pod = Subject { namespace: "x".into(), ..Subject::new(Kind::POD, "a") };
         let objects = [pod, Subject::new(Kind::NODE, "b")];
         let fix = |rule| Finding::new(rule).with_commands(&objects).fix;

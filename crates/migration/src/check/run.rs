@@ -3,20 +3,21 @@
 use std::collections::BTreeMap;
 
 use snapshot::model::{IllegibleObject, Kind, Reading};
+use types::command::rule::Catalog;
 
 use super::{ALL, Check, kinds};
 use crate::check::Scene;
 use crate::check::cni::requirements;
-use crate::check::finding::{Finding, Rule, Subject, WAIVER_UNUSED, sort, waive};
+use crate::check::finding::{Finding, Rule, Severity, Subject, WAIVER_UNUSED, sort, waive};
 
-const NOT_CHECKED: Rule = Rule::blocks(
+const NOT_CHECKED: Rule = Severity::Blocks.rule(
     "not-checked",
     "Objects that a check needs are not in the snapshot.",
     "The checks that need these objects did not run, so it is unknown whether they would find something.",
     "Dump them, all at once (`check --dump-script` prints the script), or grant the right to list them. Of ConfigMaps, grant the right to get the one that is named.",
 );
 
-const OBJECT_ILLEGIBLE: Rule = Rule::blocks(
+const OBJECT_ILLEGIBLE: Rule = Severity::Blocks.rule(
     "object-illegible",
     "Objects cannot be read, so no check knows what is in them.",
     "A check finds nothing wrong with an object that it does not see. All other objects are checked.",
@@ -39,6 +40,9 @@ pub fn rules() -> Vec<&'static Rule> {
     all.sort_unstable();
     all
 }
+
+/// The codes of `check`.
+pub const CATALOG: Catalog<Severity> = Catalog { rules, command: "check", page: "docs/check.md" };
 
 /// The findings of all checks: accepted ones are marked, and the worst come first.
 #[must_use]

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use snapshot::model::{Kind, Object};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Rule, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::cilium;
 use crate::cni::network::subject;
@@ -25,7 +25,7 @@ pub(in crate::check) const CHECK: Check = Check {
 const KEY: &str = "cni-chaining-mode";
 const PORTMAP: &str = "portmap";
 
-const CILIUM_NETWORK_NAME: Rule = Rule::risk(
+const CILIUM_NETWORK_NAME: Rule = Severity::Risk.rule(
     "cilium-network-name",
     "Cilium's network is called portmap on some nodes and cilium on others.\n\n\
      With `cni.chainingMode=portmap` Cilium's network is called `portmap`, else `cilium`. A CiliumNodeConfig says another mode than the ConfigMap.",

@@ -10,7 +10,7 @@ use snapshot::model::{Kind, Node, Object};
 use types::text::quote::shell_word;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Rule, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::node::nodes;
 use crate::check::{Check, Need};
 use crate::cni::cidr;
@@ -74,7 +74,7 @@ fn is_of_new_network(scene: &Scene<'_>, node: &Node) -> bool {
     is_final(node, pods, &new)
 }
 
-const CILIUM_NODE_CONFIG_EVERYWHERE: Rule = Rule::blocks(
+const CILIUM_NODE_CONFIG_EVERYWHERE: Rule = Severity::Blocks.rule(
     "cilium-node-config-everywhere",
     "A CiliumNodeConfig that makes Cilium write its CNI configuration selects every node, also those where Crossfade's configuration is not first.\n\n\
      Where Crossfade is first, Cilium's configuration beside it gives no pod another network.",
@@ -136,7 +136,7 @@ fn config_of_all_nodes(scene: &Scene<'_>, selected: &[(&Object, Vec<&Node>)]) ->
     Some(Finding::new(&CILIUM_NODE_CONFIG_EVERYWHERE).fix(fix).with_objects(configs.chain(bare)))
 }
 
-const CILIUM_NODE_CONFIG_AMBIGUOUS: Rule = Rule::risk(
+const CILIUM_NODE_CONFIG_AMBIGUOUS: Rule = Severity::Risk.rule(
     "cilium-node-config-ambiguous",
     "Several CiliumNodeConfigs select the same nodes and give them different values.",
     "The order of the names decides which value counts. A renamed or added object then moves a node back, or forth, with the next restart of its agent.",
@@ -171,7 +171,7 @@ fn find_ambiguous(selected: &[(&Object, Vec<&Node>)]) -> Option<Finding> {
     Some(Finding::new(&CILIUM_NODE_CONFIG_AMBIGUOUS).with_objects(objects))
 }
 
-const CILIUM_NODE_CONFIG_NAMESPACE: Rule = Rule::risk(
+const CILIUM_NODE_CONFIG_NAMESPACE: Rule = Severity::Risk.rule(
     "cilium-node-config-namespace",
     "Cilium does not read these CiliumNodeConfigs, since they are not in its namespace.",
     "The nodes keep the settings of the whole cluster, so a node that was to move does not.",

@@ -7,7 +7,7 @@
 use snapshot::model::{Kind, Object};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Rule, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::network::subject;
 use crate::cni::support::Cni;
@@ -45,7 +45,7 @@ const UNMANAGED: &str = "/metadata/annotations/helmcharts.helm.cattle.io~1unmana
 /// The directory of kubeadm's certificates in clusters of kubespray.
 const KUBESPRAY: &str = "certificatesDir: /etc/kubernetes/ssl";
 
-const AGENT_REINSTALLED: Rule = Rule::risk(
+const AGENT_REINSTALLED: Rule = Severity::Risk.rule(
     "agent-reinstalled",
     "The distribution of the cluster installs the old CNI's agent again.\n\n\
      | distribution | found by | what ends it |\n\

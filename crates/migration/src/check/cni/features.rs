@@ -61,7 +61,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         .collect()
 }
 
-const FEATURE_BANDWIDTH: Rule = Rule::note(
+const FEATURE_BANDWIDTH: Rule = Severity::Note.rule(
     "feature-bandwidth",
     "Pods limit their bandwidth by annotations.",
     "The plugin bandwidth of the old network's configuration enforces the limits. Cilium does so only with its Bandwidth Manager, so the pods have no limit on the new network.",
@@ -81,7 +81,7 @@ fn bandwidth(scene: &Scene<'_>) -> Option<Finding> {
     (!objects.is_empty()).then(|| Finding::new(&FEATURE_BANDWIDTH).with_objects(objects))
 }
 
-const FEATURE_KUBE_PROXY: Rule = Rule::risk(
+const FEATURE_KUBE_PROXY: Rule = Severity::Risk.rule(
     "feature-kube-proxy",
     "No kube-proxy is in the snapshot, or its DaemonSet selects no node.\n\n\
      It blocks where Calico's eBPF data plane is on.",

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use snapshot::model::{Kind, Workload};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Rule, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::support::{Cni, Strategy};
 use crate::workload::{Agent, Place, Refusal, agents, futures, platform};
@@ -191,7 +191,7 @@ fn find_mixed(scene: &Scene<'_>, spots: &[Spot<'_>]) -> Option<Finding> {
     )
 }
 
-const AGENT_CONTROLLER_HOMELESS: Rule = Rule::blocks(
+const AGENT_CONTROLLER_HOMELESS: Rule = Severity::Blocks.rule(
     "agent-controller-homeless",
     "Controllers of a CNI can run on no node.",
     "Without its controller an agent gets no address range, and start-up taints stay on the nodes.",

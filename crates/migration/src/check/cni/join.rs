@@ -9,7 +9,7 @@ use types::policy::{Join, RESTART, Side};
 use types::profile::Profiles;
 
 use crate::check::cni::strategy::needs_host_routes;
-use crate::check::finding::{Finding, Rule, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need, Scene};
 use crate::cni::support::{Cni, Strategy};
 use crate::workload::{groups, platform};
@@ -85,7 +85,7 @@ fn joins(cni: Cni) -> bool {
     Profiles::built_in().find(cni.into_str()).is_some_and(|profile| profile.join == Join::Works)
 }
 
-const JOIN_REFUSED: Rule = Rule::note(
+const JOIN_REFUSED: Rule = Severity::Note.rule(
     "join-refused",
     "Networks do not join or leave running pods, so pods restart more than once.\n\n\
      Its profile refuses it, or nodes do not report it: in `joins` of the annotation `crossfade/observed`, they say which networks join and leave their running pods. What a node reports counts before the profile.",
@@ -138,7 +138,7 @@ fn fix(refusals: &[Refusal<'_>]) -> String {
     steps.join(" ")
 }
 
-const POD_JOIN_REFUSED: Rule = Rule::note(
+const POD_JOIN_REFUSED: Rule = Severity::Note.rule(
     "pod-join-refused",
     "No network joins or leaves these pods while they run, so they restart in each pass.\n\n\
      Their runtime handler reads interfaces only at its start, or they have the annotation `crossfade/restart: \"true\"`. Where neither network joins running pods (`join-refused`), every pod restarts in each pass, and none is listed here.",

@@ -68,7 +68,7 @@ fn ports(policy: &Object) -> impl Iterator<Item = &Value> {
     rules(policy).flat_map(|(_, ports)| ports)
 }
 
-const MEANING_IP_BLOCK: Rule = Rule::risk(
+const MEANING_IP_BLOCK: Rule = Severity::Risk.rule(
     "meaning-ip-block",
     "NetworkPolicies have ipBlocks that cover pods or nodes, and Cilium matches only addresses outside the cluster by an ipBlock.",
     "Once Cilium enforces policies, such a rule no longer allows pods, not even one with 0.0.0.0/0. Traffic from nodes, such as that of ingress controllers with the nodes' network, is refused too.",
@@ -112,7 +112,7 @@ fn ip_blocks(scene: &Scene<'_>) -> Option<Finding> {
     (!objects.is_empty()).then(|| Finding::new(&MEANING_IP_BLOCK).with_objects(objects))
 }
 
-const MEANING_END_PORT: Rule = Rule::risk(
+const MEANING_END_PORT: Rule = Severity::Risk.rule(
     "meaning-end-port",
     "NetworkPolicies have rules for ranges of ports (endPort).\n\n\
      It is a note where the release of Cilium is not known.",
@@ -133,7 +133,7 @@ fn end_ports(scene: &Scene<'_>) -> Option<Finding> {
     (!objects.is_empty()).then(|| Finding::new(&MEANING_END_PORT).severity(severity).with_objects(objects))
 }
 
-const MEANING_NAMED_PORT: Rule = Rule::note(
+const MEANING_NAMED_PORT: Rule = Severity::Note.rule(
     "meaning-named-port",
     "NetworkPolicies name ports by their names.",
     "Each CNI finds the number of a name in another way, above all where pods give one name different numbers, and in rules for outgoing traffic. A name that is not found allows nothing.",
@@ -147,7 +147,7 @@ fn named_ports(scene: &Scene<'_>) -> Option<Finding> {
     (!objects.is_empty()).then(|| Finding::new(&MEANING_NAMED_PORT).with_objects(objects))
 }
 
-const MEANING_EXTERNAL_LOCAL: Rule = Rule::note(
+const MEANING_EXTERNAL_LOCAL: Rule = Severity::Note.rule(
     "meaning-external-local",
     "Services with externalTrafficPolicy Local send outside traffic to pods of the receiving node only.",
     "While a node's pods move, the node has no endpoint and drops what a load balancer still sends to it. A load balancer with slow health checks goes on for up to a minute. Pods that call such an address count as outside if kube-proxy's clusterCIDR does not cover their range.",
@@ -166,7 +166,7 @@ fn external_local(scene: &Scene<'_>) -> Option<Finding> {
     (!objects.is_empty()).then(|| Finding::new(&MEANING_EXTERNAL_LOCAL).with_objects(objects))
 }
 
-const MEANING_SCTP: Rule = Rule::risk(
+const MEANING_SCTP: Rule = Severity::Risk.rule(
     "meaning-sctp",
     "Services or NetworkPolicies use SCTP, and Cilium's support for it is off.",
     "Without it, Cilium drops SCTP packets of its pods, whatever the policies say.",

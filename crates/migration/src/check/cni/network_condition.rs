@@ -24,7 +24,7 @@ const CALICO_IS_UP: &str = "CalicoIsUp";
 /// *Source*: cilium/cilium: operator/watchers/node_taint.go.
 const TAKES_OVER: &str = "set-cilium-is-up-condition";
 
-const NETWORK_CONDITION_AT_END: Rule = Rule::risk(
+const NETWORK_CONDITION_AT_END: Rule = Severity::Risk.rule(
     "network-condition-at-end",
     "When Calico's agent ends on a node, it says that the network of this node is unavailable.\n\n\
      It is a note where Cilium takes the condition back.",

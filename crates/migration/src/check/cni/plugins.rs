@@ -49,7 +49,7 @@ fn subjects<'a>(all: &'a [&Workload]) -> impl Iterator<Item = Subject> + use<'a>
     all.iter().map(|workload| Subject::from_meta(Kind::DAEMON_SET, &workload.metadata))
 }
 
-const PLUGIN_APPENDED: Rule = Rule::blocks(
+const PLUGIN_APPENDED: Rule = Severity::Blocks.rule(
     "plugin-appended",
     "Programs append their own plugin to the CNI configuration that sorts first.\n\n\
      Such programs are istio-cni, linkerd-cni, kuma-cni and consul-cni.",
@@ -68,7 +68,7 @@ fn delegates(multus: &Workload) -> bool {
     words.into_iter().any(|word| word.ends_with(OWN_CONF))
 }
 
-const MULTUS_MASTER: Rule = Rule::risk(
+const MULTUS_MASTER: Rule = Severity::Risk.rule(
     "multus-master",
     "Multus is the first CNI configuration of the nodes, and nothing says that it delegates to Crossfade.",
     "If Multus calls the old CNI's configuration itself, Crossfade is never called: pods keep the old network whatever phase their node is in.",
@@ -98,7 +98,7 @@ fn master(all: &[&Workload]) -> Option<Finding> {
     (!all.is_empty()).then(|| Finding::new(&MULTUS_MASTER).fix(fix).with_objects(subjects(all)))
 }
 
-const MULTUS_ATTACHMENTS: Rule = Rule::note(
+const MULTUS_ATTACHMENTS: Rule = Severity::Note.rule(
     "multus-attachments",
     "Pods have further interfaces by Multus.\n\n\
      It blocks where a definition calls a plugin of the old CNI.",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use snapshot::model::Kind;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Rule, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::calico;
 use crate::cni::enforcement::{Coverage, KINDS, Phase, enforces, lines};
@@ -62,7 +62,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     findings.into_iter().flatten().collect()
 }
 
-const POLICIES_LOST: Rule = Rule::blocks(
+const POLICIES_LOST: Rule = Severity::Blocks.rule(
     "policies-lost",
     "The new CNI never enforces policies of this kind.\n\n\
      Of AdminNetworkPolicy, BaselineAdminNetworkPolicy and ClusterNetworkPolicy, that depends on the releases and settings of both CNIs ([policies.md](policies.md#policies-of-administrators)).",
@@ -98,7 +98,7 @@ fn convert(Scene { from, to, .. }: &Scene<'_>) -> String {
     )
 }
 
-const POLICIES_START: Rule = Rule::risk(
+const POLICIES_START: Rule = Severity::Risk.rule(
     "policies-start",
     "No CNI enforces these policies today, and the new CNI will.",
     "These policies have never held here, so it is unknown whether they allow what the applications need. They begin to hold when the new CNI enforces them, for all at once or pod by pod.",
@@ -110,7 +110,7 @@ fn start(scene: &Scene<'_>, objects: Vec<Subject>) -> Option<Finding> {
     (!objects.is_empty()).then(|| Finding::new(&POLICIES_START).what(what).with_objects(objects))
 }
 
-const POLICIES_UNENFORCED: Rule = Rule::risk(
+const POLICIES_UNENFORCED: Rule = Severity::Risk.rule(
     "policies-unenforced",
     "These policies do not hold in every phase of the migration.",
     "Between the first moved pod and the end, pods accept connections that the policies forbid. An attacker who waits for this has hours or days.",

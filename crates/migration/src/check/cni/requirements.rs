@@ -6,7 +6,7 @@ use crate::check::Scene;
 use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::cni::requirements::{Requirement, State, for_migration};
 
-const REQUIREMENT_NOT_MET: Rule = Rule::blocks(
+const REQUIREMENT_NOT_MET: Rule = Severity::Blocks.rule(
     "requirement-not-met",
     "The cluster does not meet a requirement of the migration: the pair of CNIs, the strategy, a version or a mode.\n\n\
      Another finding that says the same in more detail stands for it, if that one blocks, too.",
@@ -14,7 +14,7 @@ const REQUIREMENT_NOT_MET: Rule = Rule::blocks(
     "What the row of `kubectl crossfade check --requirements` says.",
 );
 
-const REQUIREMENT_UNKNOWN: Rule = Rule::blocks(
+const REQUIREMENT_UNKNOWN: Rule = Severity::Blocks.rule(
     "requirement-unknown",
     "The snapshot does not show whether the cluster meets a requirement.",
     "Missing evidence is no evidence that all is well.",

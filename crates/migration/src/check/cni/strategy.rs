@@ -7,13 +7,13 @@ use types::profile::Profiles;
 
 use crate::check::Check;
 use crate::check::Scene;
-use crate::check::finding::{Finding, Rule, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::cni::support::{Cni, Strategy};
 
 pub(in crate::check) const CHECK: Check =
     Check { name: "strategy", rules: &[&STRATEGY_HOST_ROUTES], needs: &[], run };
 
-const STRATEGY_HOST_ROUTES: Rule = Rule::risk(
+const STRATEGY_HOST_ROUTES: Rule = Severity::Risk.rule(
     "strategy-host-routes",
     "With the strategy `double`, a CNI (Calico) is a pod's second network by routes that Crossfade adds to the nodes.",
     "Its agent routes a pod's main address to its own interface, so Crossfade adds routes to the nodes that come before the agent's. With the strategy bridge it is the only network of every pod that it attaches, and its agent, its policies and its address collection stay right.",

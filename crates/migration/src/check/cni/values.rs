@@ -119,10 +119,10 @@ fn severity(scene: &Scene<'_>, row: &Row) -> Severity {
     let is_given_twice = is_same
         && scene.from.driver().has_node_cidrs(scene.snapshot)
         && scene.network_strategy() != Strategy::Rotation;
-    if is_given_twice { Severity::Blocks } else { row.setting.rule.severity }
+    if is_given_twice { Severity::Blocks } else { row.setting.rule.grade }
 }
 
-const VALUES_NEXT: Rule = Rule::note(
+const VALUES_NEXT: Rule = Severity::Note.rule(
     "values-next",
     "The settings that the next stage changes, with the command.",
     "Each stage needs settings of its own. Set too early, they cut pods of the old network off; forgotten, they leave the cluster without policies or with a slower data plane.",
@@ -140,7 +140,7 @@ fn change(scene: &Scene<'_>, rows: &[Row], next: Stage) -> Option<Finding> {
     Some(Finding::new(&VALUES_NEXT).what(what).fix(fix))
 }
 
-pub(crate) const VALUES_NOT_INSTALLED: Rule = Rule::note(
+pub(crate) const VALUES_NOT_INSTALLED: Rule = Severity::Note.rule(
     "values-not-installed",
     "The new CNI is not installed. The finding has the file of values to install it with.\n\n\
      From the stage `migrate` on, it blocks.",
@@ -172,7 +172,7 @@ fn find_not_installed(scene: &Scene<'_>, stage: Stage) -> Option<Finding> {
     Some(Finding::new(&VALUES_NOT_INSTALLED).severity(severity).what(what).why(why).fix(fix))
 }
 
-const ANTREA_MIGRATOR: Rule = Rule::blocks(
+const ANTREA_MIGRATOR: Rule = Severity::Blocks.rule(
     "antrea-migrator",
     "Antrea's migration program, antrea-migrator, is in the cluster.",
     "On every node and at once, it renames every other CNI configuration, Crossfade's included, and stops the sandboxes of all pods.",

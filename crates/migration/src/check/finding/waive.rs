@@ -2,7 +2,7 @@
 
 use types::text::glob;
 
-use super::{Finding, Rule, Subject};
+use super::{Finding, Rule, Severity, Subject};
 use crate::config::Waiver;
 
 /// Marks what the waivers accept. A finding of which only some objects are accepted becomes two. A waiver that accepts nothing is a finding itself,
@@ -41,7 +41,7 @@ fn split_waived(mut finding: Finding, waivers: &[Waiver], used: &mut [bool]) -> 
     parts
 }
 
-pub(in crate::check) const WAIVER_UNUSED: Rule = Rule::note(
+pub(in crate::check) const WAIVER_UNUSED: Rule = Severity::Note.rule(
     "waiver-unused",
     "A waiver accepts a finding that there is not.",
     "The waiver is misspelt, or its finding is gone. Left in the file, it would accept a later finding that no operator has judged.",
@@ -62,7 +62,7 @@ mod tests {
 
     fn finding() -> Finding {
         let nodes = ["a", "b"].map(|name| Subject::new(Kind::NODE, name));
-        const X: Rule = Rule::blocks("x", "", "", "");
+        const X: Rule = Severity::Blocks.rule("x", "", "", "");
         Finding::new(&X).with_objects(nodes)
     }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use snapshot::model::{Kind, Object, Snapshot};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Rule, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::support::Cni;
 use crate::cni::{calico, network};
@@ -167,7 +167,7 @@ fn chosen_interface(method: &Method, names: &[&str], scene: &Scene<'_>) -> Resul
     })
 }
 
-const AUTODETECTION_NEW_INTERFACE: Rule = Rule::blocks(
+const AUTODETECTION_NEW_INTERFACE: Rule = Severity::Blocks.rule(
     "autodetection-new-interface",
     "Calico's search for the node's address may find an interface of the new CNI.",
     "Calico announces that address, and traffic between nodes stops.",
@@ -197,7 +197,7 @@ fn taking(scene: &Scene<'_>, interface: &str, subject: Subject) -> Finding {
     Finding::new(&AUTODETECTION_NEW_INTERFACE).what(what).why(why).fix(fix).with_objects([subject])
 }
 
-const AUTODETECTION_UNREADABLE: Rule = Rule::risk(
+const AUTODETECTION_UNREADABLE: Rule = Severity::Risk.rule(
     "autodetection-unreadable",
     "Crossfade cannot read Calico's method.",
     "If Calico takes an interface of the new CNI for the node's own, traffic between nodes stops.",

@@ -77,7 +77,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     findings
 }
 
-pub(crate) const CIDR_INVALID: Rule = Rule::risk(
+pub(crate) const CIDR_INVALID: Rule = Severity::Risk.rule(
     "cidr-invalid",
     "Objects name ranges that have host bits, or that are no ranges.\n\n\
      It blocks if a range of pods, of either network, cannot be read. A range has no host bits, unlike `10.10.6.42/26`.",
@@ -97,7 +97,7 @@ fn unreadable_finding(unread: Vec<Subject>) -> Finding {
     Finding::new(&CIDR_INVALID).severity(Severity::Blocks).what(what).why(why).with_objects(unread)
 }
 
-pub(crate) const CIDR_UNKNOWN: Rule = Rule::blocks(
+pub(crate) const CIDR_UNKNOWN: Rule = Severity::Blocks.rule(
     "cidr-unknown",
     "Nothing says from which range the new network gives addresses.",
     "Overlapping ranges are the most frequent reason for lost connections in migrations, and cannot be found without this range.",

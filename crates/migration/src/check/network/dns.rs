@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use snapshot::model::{Kind, Node, Pod, ZONE};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Rule, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::workload::{Owner, is_dns, is_ready, owner, platform};
 
@@ -70,7 +70,7 @@ fn subject(zone: &str) -> Subject {
     Subject { kind: "Zone".into(), namespace: String::new(), name: name.into(), detail: String::new() }
 }
 
-const DNS_ABSENT: Rule = Rule::risk(
+const DNS_ABSENT: Rule = Severity::Risk.rule(
     "dns-absent",
     "No pod of the cluster's DNS is found.",
     "The migration cannot keep a DNS pod in every zone if it does not know which pods these are.",
@@ -101,28 +101,28 @@ fn wait_command(owner: &Owner<'_>) -> String {
     )
 }
 
-const DNS_TOO_FEW: Rule = Rule::blocks(
+const DNS_TOO_FEW: Rule = Severity::Blocks.rule(
     "dns-too-few",
     "Fewer than two DNS pods are ready.",
     "While the only one moves, no name resolves in the whole cluster.",
     "kubectl -n kube-system scale deployment coredns --replicas=2.",
 );
 
-const DNS_ON_ONE_NODE: Rule = Rule::blocks(
+const DNS_ON_ONE_NODE: Rule = Severity::Blocks.rule(
     "dns-on-one-node",
     "All ready DNS pods are on one node.",
     "When this node moves, no name resolves in the whole cluster.",
     "Spread them with a topologySpreadConstraint on kubernetes.io/hostname, then: `kubectl -n NAMESPACE rollout restart deployment NAME`",
 );
 
-const DNS_ZONE_WITHOUT: Rule = Rule::risk(
+const DNS_ZONE_WITHOUT: Rule = Severity::Risk.rule(
     "dns-zone-without",
     "Zones have nodes and no ready DNS pod.",
     "Pods of these zones resolve names through other zones, so a failed path between zones stops them, too.",
     "Spread DNS with a topologySpreadConstraint on topology.kubernetes.io/zone, and: kubectl -n kube-system scale deployment coredns --replicas=3.",
 );
 
-const DNS_ORDER: Rule = Rule::note(
+const DNS_ORDER: Rule = Severity::Note.rule(
     "dns-order",
     "DNS pods move before other pods, zone by zone.",
     "Pods of both networks must reach a DNS pod at every moment. Where the new CNI's operator restarts DNS pods that its agent does not manage, each one must land on a node that has moved.",

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use snapshot::model::{Kind, TUNNELS};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Rule, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::network::{Routers, subject};
 use crate::cni::support::Cni;
@@ -76,7 +76,7 @@ fn address_owners(scene: &Scene<'_>, routers: &Routers<'_>) -> Vec<(IpAddr, Subj
     conflicts
 }
 
-const GATEWAY_CONFLICT: Rule = Rule::blocks(
+const GATEWAY_CONFLICT: Rule = Severity::Blocks.rule(
     "gateway-conflict",
     "A pod, a Service, a node or a tunnel has an address that a router of the new network has or will have (`antrea-gw0`, `cni0`, `cilium_host`).",
     "Two devices answer for one address. The pod is not reachable from the new network, or the node loses its way to all of its new pods.",

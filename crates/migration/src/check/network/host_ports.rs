@@ -25,7 +25,7 @@ pub(in crate::check) const CHECK: Check = Check {
     run,
 };
 
-const HOST_PORT_LOST: Rule = Rule::blocks(
+const HOST_PORT_LOST: Rule = Severity::Blocks.rule(
     "host-port-lost",
     "Pods with pod network use ports of their node.\n\n\
      The new CNI does not serve such a port. Before Cilium is installed it is a note. A CiliumNodeConfig counts before the ConfigMap, node by node.",

@@ -66,7 +66,7 @@ fn read(all: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<Range> {
         .collect()
 }
 
-const MASQUERADE_OLD: Rule = Rule::risk(
+const MASQUERADE_OLD: Rule = Severity::Risk.rule(
     "masquerade-old",
     "The old CNI hides its pods behind the node's address when they talk to pods of the new network.\n\n\
      With the strategy `double` it is a note.",
@@ -139,7 +139,7 @@ fn reserved_pool(index: usize, range: &str) -> String {
     )
 }
 
-const MASQUERADE_NEW: Rule = Rule::risk(
+const MASQUERADE_NEW: Rule = Severity::Risk.rule(
     "masquerade-new",
     "The new CNI hides its pods behind the node's address when they talk to pods of the old network.\n\n\
      With the strategy `double` it is a note.",

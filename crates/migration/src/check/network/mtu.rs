@@ -3,7 +3,7 @@
 use snapshot::model::Kind;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Rule};
+use crate::check::finding::{Finding, Rule, Severity};
 use crate::check::{Check, Need};
 use crate::cni::network::{Mtu, NODE_MTU, mtu};
 use crate::cni::support::Cni;
@@ -34,7 +34,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     findings
 }
 
-const MTU_TOO_LARGE: Rule = Rule::blocks(
+const MTU_TOO_LARGE: Rule = Severity::Blocks.rule(
     "mtu-too-large",
     "The MTU of a network's pods does not fit between nodes with `transition.nodeMtu`.",
     "Large packets between nodes are lost or fragmented. Small requests work and large answers hang, which looks like a fault of the application.",
@@ -56,7 +56,7 @@ fn find_too_large(scene: &Scene<'_>, cni: Cni, mtu: &Mtu) -> Option<Finding> {
     Some(finding.with_objects([mtu.source.clone().detail(format!("{} bytes", mtu.bytes))]))
 }
 
-const MTU_DIFFERS: Rule = Rule::risk(
+const MTU_DIFFERS: Rule = Severity::Risk.rule(
     "mtu-differs",
     "Pods of both networks have different MTUs.",
     "Large packets from one network do not fit into the other.",

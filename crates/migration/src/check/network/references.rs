@@ -5,7 +5,7 @@ use snapshot::model::{Kind, Object, Service, is_named};
 use types::text::quote::shell_word;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Rule, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::cidr::{self, Claims, Usage};
 use crate::cni::network::subject;
@@ -172,7 +172,7 @@ fn find_in_object(object: &Object, ranges: &Ranges) -> Vec<(String, String)> {
     pairs
 }
 
-const OLD_RANGE_POLICIES: Rule = Rule::risk(
+const OLD_RANGE_POLICIES: Rule = Severity::Risk.rule(
     "old-range-policies",
     "Policies name addresses of the old pod range, and not the new range.",
     "Rules by address do not follow the pods to their new range. What such a rule allows is refused for moved pods, and what it forbids is allowed.",
@@ -243,7 +243,7 @@ fn sources(service: &Service) -> Vec<&str> {
     annotated.map(str::trim).filter(|range| !range.is_empty()).collect()
 }
 
-const OLD_RANGE_SERVICES: Rule = Rule::risk(
+const OLD_RANGE_SERVICES: Rule = Severity::Risk.rule(
     "old-range-services",
     "Services of type LoadBalancer accept connections from the old pod range, and not from the new one.",
     "Pods that call the load balancer's address are refused once they have an address of the new range.",
@@ -283,7 +283,7 @@ fn services(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
 const OWN: [&str; 6] =
     ["calico-config", "canal-config", "kube-flannel-cfg", "antrea-config", "cilium-config", "kubeadm-config"];
 
-const OLD_RANGE_SETTINGS: Rule = Rule::risk(
+const OLD_RANGE_SETTINGS: Rule = Severity::Risk.rule(
     "old-range-settings",
     "Settings of the cluster name the old pod range, and not the new one.\n\n\
      kube-proxy, CoreDNS and Felix have such settings.",

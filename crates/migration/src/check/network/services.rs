@@ -26,7 +26,7 @@ pub(in crate::check) const CHECK: Check = Check {
     run: services,
 };
 
-pub(crate) const SERVICES_BRIDGED: Rule = Rule::blocks(
+pub(crate) const SERVICES_BRIDGED: Rule = Severity::Blocks.rule(
     "services-bridged",
     "In the second pass, Services work only if nodes forward between both networks.\n\n\
      It is found with the strategy `double`; before Cilium is installed it is a note.\n\n\

@@ -79,7 +79,7 @@ fn blocks_of(pool: &Object, range: Range) -> u64 {
     1_u64.checked_shl(size.saturating_sub(range.length()).into()).unwrap_or(u64::MAX)
 }
 
-const OLD_RANGES_FEW: Rule = Rule::risk(
+const OLD_RANGES_FEW: Rule = Severity::Risk.rule(
     "old-ranges-few",
     "The old network has fewer free ranges than a rotation adds nodes.\n\n\
      It blocks if none is free.\n\n\
@@ -151,7 +151,7 @@ fn few_ranges(scene: &Scene<'_>, range: Range) -> Option<Finding> {
     few_left(scene, room.saturating_sub(used), what, way)
 }
 
-const VPC_ADDRESSES_WARM: Rule = Rule::note(
+const VPC_ADDRESSES_WARM: Rule = Severity::Note.rule(
     "vpc-addresses-warm",
     "Each new node takes spare addresses of the VPC for the old network, though its pods get the new one.\n\n\
      It is found with the strategy `rotation`.",

@@ -60,7 +60,7 @@ fn reason(scene: &Scene<'_>, old: &Tunnel, new: &Tunnel) -> Option<&'static str>
     )
 }
 
-const TUNNEL_CLASH: Rule = Rule::blocks(
+const TUNNEL_CLASH: Rule = Severity::Blocks.rule(
     "tunnel-clash",
     "Tunnels of both networks cannot be on one node.\n\n\
      They have one UDP port, one VNI, or both are IPIP. It is a risk only while the new CNI is not installed.",
@@ -88,7 +88,7 @@ fn free_port(new: &Tunnel, old: &Tunnel) -> u16 {
     if usual == old.port { usual.saturating_add(1) } else { usual }
 }
 
-const TUNNEL_PORTS: Rule = Rule::note(
+const TUNNEL_PORTS: Rule = Severity::Note.rule(
     "tunnel-ports",
     "The protocols and ports by which nodes talk to each other until the end.",
     "Security groups and firewalls are often open for the old network only. Then pods of the new network on different nodes do not reach each other.",

@@ -63,7 +63,7 @@ fn run_seconds(scene: &Scene<'_>) -> u64 {
     pass * u64::try_from(passes).unwrap_or(1)
 }
 
-const KARPENTER_EXPIRY: Rule = Rule::risk(
+const KARPENTER_EXPIRY: Rule = Severity::Risk.rule(
     "karpenter-expiry",
     "Karpenter deletes nodes that expire within the time of the run and a day more.\n\n\
      The time of the run is that of all nodes by the limits of the settings file, if the run waits for nothing.",
@@ -131,7 +131,7 @@ fn seconds(text: &str) -> Option<i64> {
     (!text.is_empty()).then_some(total)
 }
 
-const KARPENTER_CONSOLIDATION: Rule = Rule::risk(
+const KARPENTER_CONSOLIDATION: Rule = Severity::Risk.rule(
     "karpenter-consolidation",
     "NodePools of Karpenter remove nodes that are empty or underutilized while a run moves their pods.\n\n\
      In a rotation, a new node may be removed before the next old one goes.",
@@ -170,7 +170,7 @@ fn consolidation(scene: &Scene<'_>) -> Option<Finding> {
         .then(|| Finding::new(&KARPENTER_CONSOLIDATION).why(why).fix(fix).with_objects(objects))
 }
 
-const KARPENTER_GRACE_PERIOD: Rule = Rule::risk(
+const KARPENTER_GRACE_PERIOD: Rule = Severity::Risk.rule(
     "karpenter-grace-period",
     "NodePools of Karpenter have a terminationGracePeriod, which is stronger than PodDisruptionBudgets.\n\n\
      It is a note unless nodes are replaced (strategy `rotation`).",

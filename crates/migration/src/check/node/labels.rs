@@ -6,7 +6,7 @@ use snapshot::model::Kind;
 use types::{api::label, text::qualified};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Rule, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 
 pub(in crate::check) const CHECK: Check = Check {
@@ -16,35 +16,35 @@ pub(in crate::check) const CHECK: Check = Check {
     run,
 };
 
-const LABEL_INVALID: Rule = Rule::blocks(
+const LABEL_INVALID: Rule = Severity::Blocks.rule(
     "label-invalid",
     "Label keys or values of the settings are not valid.",
     "The API server refuses each patch of a Node with them, so no node would change its role.",
     "Correct labels in the settings file: KEY or PREFIX/KEY, of at most 63 letters, digits, -, _ and .; the prefix is a DNS name.",
 );
 
-const LABEL_MISSPELT: Rule = Rule::risk(
+const LABEL_MISSPELT: Rule = Severity::Risk.rule(
     "label-misspelt",
     "Label keys look like keys of Kubernetes and are others.",
     "The label is set and nothing selects by it, so a DaemonSet that requires the right key runs on no node.",
     "Write the whole prefix, or better one of your own, such as crossfade/, in labels of the settings file.",
 );
 
-const LABEL_PROTECTED: Rule = Rule::blocks(
+const LABEL_PROTECTED: Rule = Severity::Blocks.rule(
     "label-protected",
     "kubelet may not set label keys of the settings.",
     "kubelet exits at its start with such a key, or the admission plugin NodeRestriction refuses it: the node never joins.",
     "Use a prefix of your own in labels of the settings file. If only Crossfade's commands set these labels and no kubelet does: labels: {setByKubelet: false}.",
 );
 
-const LABEL_RESERVED: Rule = Rule::blocks(
+const LABEL_RESERVED: Rule = Severity::Blocks.rule(
     "label-reserved",
     "Label keys of the settings are written by Crossfade itself.",
     "Both would overwrite each other's value for ever.",
     "Choose another key in labels of the settings file.",
 );
 
-const LABEL_TWICE: Rule = Rule::blocks(
+const LABEL_TWICE: Rule = Severity::Blocks.rule(
     "label-twice",
     "Roles have the same label key.",
     "With one value for all roles, a node in one role is in the other, too, so both DaemonSets run on it.",

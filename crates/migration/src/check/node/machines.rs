@@ -69,7 +69,7 @@ fn finding(
     (!objects.is_empty()).then(|| Finding::new(rule).with_commands(&objects).with_objects(objects))
 }
 
-const MACHINE_HEALTH_CHECK: Rule = Rule::risk(
+const MACHINE_HEALTH_CHECK: Rule = Severity::Risk.rule(
     "machine-health-check",
     "MachineHealthChecks delete the machines of nodes that are unhealthy for a while.",
     "A node that changes its CNI may be NotReady or without a network for some minutes. The controller then replaces it, with all its pods and local data, and the next ones, too.",
@@ -80,7 +80,7 @@ fn health_checks(scene: &Scene<'_>) -> Option<Finding> {
     finding(scene, Kind::MACHINE_HEALTH_CHECK, |_| Some(String::new()), &MACHINE_HEALTH_CHECK)
 }
 
-const MACHINE_ROLLOUT: Rule = Rule::risk(
+const MACHINE_ROLLOUT: Rule = Severity::Risk.rule(
     "machine-rollout",
     "MachineDeployments are replacing their machines.",
     "They drain and delete nodes in their own order and beyond the limits of a run. A node that Crossfade moves may be the next one to go.",

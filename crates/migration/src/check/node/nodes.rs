@@ -28,7 +28,7 @@ pub(in crate::check) const CHECK: Check = Check {
     run,
 };
 
-const CROSSFADE_ABSENT: Rule = Rule::risk(
+const CROSSFADE_ABSENT: Rule = Severity::Risk.rule(
     "crossfade-absent",
     "No node reports to Crossfade: crossfade-bootstrap unit watch does not run, or does not report to the Node.\n\n\
      With the strategy `rotation` it is a note.",
@@ -36,7 +36,7 @@ const CROSSFADE_ABSENT: Rule = Rule::risk(
     "Install Crossfade on the nodes (docs/packages.md, or docs/daemonset.md without packages), or bake it into the image of the new nodes (docs/images.md), with report.node: true in node.json.",
 );
 
-const CROSSFADE_SILENT: Rule = Rule::blocks(
+const CROSSFADE_SILENT: Rule = Severity::Blocks.rule(
     "crossfade-silent",
     "Nodes do not report to Crossfade, while others do.\n\n\
      With the strategy `rotation` it is a note.",
@@ -44,21 +44,21 @@ const CROSSFADE_SILENT: Rule = Rule::blocks(
     "On each node: systemctl status crossfade-watch, and set report.node: true in node.json. Or leave nodes out: roll: {leaveOut: [{node: NODE, reason: WHY}]} in the settings file. Then: kubectl get node NODE -o jsonpath='{.metadata.annotations.crossfade/observed}'",
 );
 
-const CROSSFADE_STALE: Rule = Rule::blocks(
+const CROSSFADE_STALE: Rule = Severity::Blocks.rule(
     "crossfade-stale",
     "What nodes report to Crossfade is not true now.",
     "A dead watch leaves its last report on the Node. A plan that believes it would count a node as done that has rebooted into another phase.",
     "On each node: crossfade-bootstrap doctor, and journalctl -u crossfade-watch. From here: kubectl describe node NODE",
 );
 
-const NODE_CORDONED: Rule = Rule::note(
+const NODE_CORDONED: Rule = Severity::Note.rule(
     "node-cordoned",
     "Nodes are cordoned, and not by this run.",
     "Crossfade does not undo a cordon that it did not set: these nodes wait until they are uncordoned, and count as nodes in transit.",
     "If they need not stay cordoned: kubectl uncordon NODES",
 );
 
-const NODE_LEAVING: Rule = Rule::note(
+const NODE_LEAVING: Rule = Severity::Note.rule(
     "node-leaving",
     "Others are removing, draining or rebooting nodes: their marks are on them.\n\n\
      `roll` waits with `NodeGoing` for the same marks:\n\n\
@@ -76,21 +76,21 @@ const NODE_LEAVING: Rule = Rule::note(
     "Wait until they are gone, or the mark that is named here: kubectl get nodes -w",
 );
 
-const NODE_NETWORK_UNAVAILABLE: Rule = Rule::risk(
+const NODE_NETWORK_UNAVAILABLE: Rule = Severity::Risk.rule(
     "node-network-unavailable",
     "Nodes say that their network is unavailable.",
     "Kubernetes keeps pods away from them with a taint. Often it is left from a CNI that was stopped before, and no program ever clears it.",
     r#"Find who wrote the condition: kubectl get node NODE -o jsonpath='{.status.conditions[?(@.type=="NetworkUnavailable")]}'. Restart the old CNI's agent there; it writes the condition anew."#,
 );
 
-const NODE_NOT_READY: Rule = Rule::risk(
+const NODE_NOT_READY: Rule = Severity::Risk.rule(
     "node-not-ready",
     "Nodes are not Ready.",
     "They count as nodes in transit, so that with a limit of one nothing else moves. Nothing is ever evicted from them.",
     "Repair or remove them: kubectl describe node NODE",
 );
 
-const NODE_OUTDATED: Rule = Rule::note(
+const NODE_OUTDATED: Rule = Severity::Note.rule(
     "node-outdated",
     "Nodes are of an earlier template of Cluster API, which is going to replace them.\n\n\
      The node bears the taint `node.cluster.x-k8s.io/outdated-revision`, which keeps it in use until its turn comes.",
@@ -98,7 +98,7 @@ const NODE_OUTDATED: Rule = Rule::note(
     "Wait until Cluster API has replaced them: kubectl get node NODE -w. Or, in the management cluster, pause the MachineDeployment (spec.paused: true).",
 );
 
-const NODE_UNFIT: Rule = Rule::risk(
+const NODE_UNFIT: Rule = Severity::Risk.rule(
     "node-unfit",
     "Nodes bear the taint crossfade/unfit.",
     "Crossfade's gate gave up on them, so kubelet started without what the policy asks for.",
@@ -206,7 +206,7 @@ fn finding(scene: &Scene<'_>, rule: &'static Rule, subjects: Vec<Subject>) -> Fi
     // New nodes bring Crossfade with them.
     let is_replaced =
         scene.strategy == Strategy::Rotation && [&CROSSFADE_ABSENT, &CROSSFADE_SILENT].contains(&rule);
-    let severity = if is_replaced { Severity::Note } else { rule.severity };
+    let severity = if is_replaced { Severity::Note } else { rule.grade };
     finding.severity(severity).with_objects(subjects)
 }
 

@@ -24,21 +24,21 @@ pub(in crate::check) const CHECK: Check = Check {
     run,
 };
 
-const PLATFORM_EKS_AUTO_MODE: Rule = Rule::blocks(
+const PLATFORM_EKS_AUTO_MODE: Rule = Severity::Blocks.rule(
     "platform-eks-auto-mode",
     "Nodes belong to EKS Auto Mode.",
     "Amazon runs the network of these nodes as a part of the machine. It cannot be replaced, and no program can be installed there.",
     "Move their pods to a managed node group or to Karpenter nodes of your own, then delete the Auto Mode node pools: kubectl delete nodepool general-purpose system",
 );
 
-const PLATFORM_FARGATE: Rule = Rule::risk(
+const PLATFORM_FARGATE: Rule = Severity::Risk.rule(
     "platform-fargate",
     "Nodes belong to Fargate.",
     "They run no DaemonSet, so their pods keep addresses of the VPC, and the new CNI enforces no policy on them.",
     "Accept it with a waiver, or delete the Fargate profiles, so that these pods move to other nodes: aws eks delete-fargate-profile --cluster-name CLUSTER --fargate-profile-name PROFILE",
 );
 
-const PLATFORM_READ_ONLY: Rule = Rule::note(
+const PLATFORM_READ_ONLY: Rule = Severity::Note.rule(
     "platform-read-only",
     "The operating system of nodes takes no packages, and has a read-only /usr.\n\n\
      With the strategy `rotation` it is a risk.",
@@ -46,14 +46,14 @@ const PLATFORM_READ_ONLY: Rule = Rule::note(
     r#"Install Crossfade as docs/daemonset.md says, with "kubelet": {"register": false} in node.json, and put labels and taints into the user data or the machine configuration as docs/registration.md shows."#,
 );
 
-const PLATFORM_VIRTUAL: Rule = Rule::risk(
+const PLATFORM_VIRTUAL: Rule = Severity::Risk.rule(
     "platform-virtual",
     "Nodes are virtual kubelets.",
     "They run no DaemonSet; their pods have addresses that their provider gives, and the new CNI enforces no policy on them.",
     "Check that the new network has a route to their pods, and accept it with a waiver.",
 );
 
-pub(crate) const PLATFORM_WINDOWS: Rule = Rule::blocks(
+pub(crate) const PLATFORM_WINDOWS: Rule = Severity::Blocks.rule(
     "platform-windows",
     "Nodes run Windows.",
     "Crossfade does not run on Windows. When the old CNI is removed, the pods of these nodes lose their network.",

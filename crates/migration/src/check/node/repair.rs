@@ -51,7 +51,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     [monitor(scene, repairing.as_ref()), repair(scene, repairing.as_ref())].into_iter().flatten().collect()
 }
 
-const NODE_REPAIR_NETWORKING: Rule = Rule::risk(
+const NODE_REPAIR_NETWORKING: Rule = Severity::Risk.rule(
     "node-repair-networking",
     "The EKS node monitoring agent takes the change of the network for a fault.\n\n\
      It blocks where the feature gate NodeRepair of Karpenter is on. No object of the cluster says whether a managed node group repairs its nodes.",
@@ -91,7 +91,7 @@ fn monitor(scene: &Scene<'_>, repairing: Option<&Karpenter<'_>>) -> Option<Findi
     Some(finding.with_objects([subject]))
 }
 
-const NODE_REPAIR: Rule = Rule::risk(
+const NODE_REPAIR: Rule = Severity::Risk.rule(
     "node-repair",
     "Nodes that are not Ready or without a network for some minutes are replaced.\n\n\
      Found are Karpenter with the feature gate NodeRepair, node pools of GKE and worker pools of Gardener. MachineHealthChecks are [machine-health-check](#machine-health-check).",

@@ -62,7 +62,7 @@ fn is_network(scene: &Scene<'_>, workload: &Workload) -> bool {
     is_agent_of(scene.from) || is_agent_of(scene.to) || workload.name() == "kube-proxy"
 }
 
-const DAEMONSET_STARTS_EARLY: Rule = Rule::risk(
+const DAEMONSET_STARTS_EARLY: Rule = Severity::Risk.rule(
     "daemonset-starts-early",
     "DaemonSets with pod network tolerate every start-up taint.\n\n\
      On a new node, their pods start before the agent of the network does. It is a note unless nodes are replaced (strategy `rotation`).",
@@ -86,14 +86,14 @@ fn find_early(scene: &Scene<'_>, taints: &[Taint]) -> Option<Finding> {
     })
 }
 
-const STARTUP_TAINT_AGENT_WAITS: Rule = Rule::blocks(
+const STARTUP_TAINT_AGENT_WAITS: Rule = Severity::Blocks.rule(
     "startup-taint-agent-waits",
     "Agents of the network do not tolerate a start-up taint.",
     "The taint goes once the network is ready, and the network is ready once the agent runs. New nodes stay empty for ever.",
     r#"kubectl -n kube-system patch daemonset cilium --type json -p '[{"op":"add","path":"/spec/template/spec/tolerations/-","value":{"key":"node.cilium.io/agent-not-ready","operator":"Exists","effect":"NoSchedule"}}]'."#,
 );
 
-const STARTUP_TAINT_DAEMONSET_WAITS: Rule = Rule::note(
+const STARTUP_TAINT_DAEMONSET_WAITS: Rule = Severity::Note.rule(
     "startup-taint-daemonset-waits",
     "DaemonSets that serve the node do not tolerate a start-up taint.",
     "On a new node they start only after the taint is gone. If the network or its readiness depends on one of them, as on a cloud's node manager, the node waits for ever.",
@@ -160,7 +160,7 @@ fn is_lifted_by_run(scene: &Scene<'_>, taint: &Taint) -> bool {
     scene.config.roll.limits.lift_readiness && (&*taint.key, &*taint.effect) == READINESS
 }
 
-const STARTUP_TAINT_NO_LIFTER: Rule = Rule::blocks(
+const STARTUP_TAINT_NO_LIFTER: Rule = Severity::Blocks.rule(
     "startup-taint-no-lifter",
     "No program removes the start-up taint.\n\n\
      It is a risk where a NodeReadinessRule removes it and no Node Readiness Controller is found.",
@@ -168,7 +168,7 @@ const STARTUP_TAINT_NO_LIFTER: Rule = Rule::blocks(
     r#"Install cilium-operator with remove-cilium-node-taints: "true" in ConfigMap cilium-config, which is the default."#,
 );
 
-const STARTUP_TAINT_LIFTER_WAITS: Rule = Rule::risk(
+const STARTUP_TAINT_LIFTER_WAITS: Rule = Severity::Risk.rule(
     "startup-taint-lifter-waits",
     "The program that removes a start-up taint does not tolerate it.",
     "After a power failure or in an empty cluster all nodes bear the taint, nothing runs that could remove it, and no person is there to notice.",
@@ -224,7 +224,7 @@ fn find_lifted(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
     })
 }
 
-const STARTUP_TAINT_WAY_BACK: Rule = Rule::note(
+const STARTUP_TAINT_WAY_BACK: Rule = Severity::Note.rule(
     "startup-taint-way-back",
     "Cilium's operator puts its start-up taint on nodes.",
     "If the rotation goes back, nodes of the old image come up without Cilium's conf. The operator taints them, and nothing removes the taint, so no pod starts there.",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use snapshot::model::{Kind, Node};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Rule, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::driver::Kernel;
 use crate::workload::{Version, platform, pool_of, release, version};
@@ -26,49 +26,49 @@ pub(in crate::check) const CHECK: Check = Check {
     run,
 };
 
-const VERSION_ARCHITECTURE: Rule = Rule::blocks(
+const VERSION_ARCHITECTURE: Rule = Severity::Blocks.rule(
     "version-architecture",
     "Nodes have an architecture other than amd64 and arm64.",
     "There are no programs of Crossfade for them.",
     "Remove these nodes from the migration: cordon and drain them, and let them leave the cluster.",
 );
 
-const VERSION_KERNEL: Rule = Rule::blocks(
+const VERSION_KERNEL: Rule = Severity::Blocks.rule(
     "version-kernel",
     "The kernel is older than the new CNI supports.",
     "The new CNI's agent does not start on these nodes, or starts without parts of its data path.",
     "Upgrade the kernel of these nodes first, or replace them by nodes with a newer image.",
 );
 
-const VERSION_KERNEL_DOUBTFUL: Rule = Rule::risk(
+const VERSION_KERNEL_DOUBTFUL: Rule = Severity::Risk.rule(
     "version-kernel-doubtful",
     "The kernel is older than some releases of the new CNI support.",
     "Cilium from 1.18 on needs Linux 5.10, or the kernel of Red Hat Enterprise Linux 8.10; 1.16 and 1.17 need Linux 5.4, or that of 8.6. An agent that does not start leaves its node without pods.",
     "Install the new CNI's agents in a release that supports this kernel, then check again; or upgrade the kernel of these nodes first.",
 );
 
-pub(crate) const VERSION_KUBELET: Rule = Rule::blocks(
+pub(crate) const VERSION_KUBELET: Rule = Severity::Blocks.rule(
     "version-kubelet",
     "kubelet is older than 1.25.",
     "Crossfade's programs on the node are not tried with it.",
     "Upgrade these nodes first.",
 );
 
-pub(crate) const VERSION_RUNTIME: Rule = Rule::blocks(
+pub(crate) const VERSION_RUNTIME: Rule = Severity::Blocks.rule(
     "version-runtime",
     "The container runtime is none of containerd from 1.6 on and CRI-O from 1.28 on.",
     "Crossfade's plugin depends on how the runtime calls CNI plugins: Docker and older runtimes lose what it needs at DEL.",
     "Upgrade or replace the runtime of these nodes first.",
 );
 
-const VERSION_RUNTIME_UNPROVEN: Rule = Rule::risk(
+const VERSION_RUNTIME_UNPROVEN: Rule = Severity::Risk.rule(
     "version-runtime-unproven",
     "The container runtime is newer than those that Crossfade was tried with.",
     "A new major version may call CNI plugins in another way.",
     "On one such node that is drained: crossfade-bootstrap image selftest. Then accept the finding with a waiver.",
 );
 
-pub(crate) const VERSION_UNKNOWN: Rule = Rule::risk(
+pub(crate) const VERSION_UNKNOWN: Rule = Severity::Risk.rule(
     "version-unknown",
     "Versions of nodes cannot be read.",
     "It is unknown whether Crossfade and the new CNI support these nodes.",
@@ -177,7 +177,7 @@ fn identity(node: &Node) -> [(&'static str, String); 3] {
     [("kubelet", minor(&info.kubelet_version)), ("runtime", runtime), ("kernel", minor(&info.kernel_version))]
 }
 
-const VERSIONS_DIFFER: Rule = Rule::note(
+const VERSIONS_DIFFER: Rule = Severity::Note.rule(
     "versions-differ",
     "Nodes of one pool have different versions.",
     "What works on one node need not work on the next.",

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use snapshot::model::{Budget, Kind, Labels, Pod, Snapshot};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Rule, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use arithmetic::{ReplicaCount, Verdict};
 
@@ -24,28 +24,28 @@ pub(in crate::check) const CHECK: Check = Check {
     run,
 };
 
-const PDB_BLOCKED_NOW: Rule = Rule::risk(
+const PDB_BLOCKED_NOW: Rule = Severity::Risk.rule(
     "pdb-blocked-now",
     "PodDisruptionBudgets allow no eviction now, because pods are not ready.",
     "The migration waits at the first node with such a pod until enough of the others are ready.",
     r#"Repair the pods. If broken pods may be evicted whatever the budget says: `kubectl -n NAMESPACE patch pdb NAME --type merge -p '{"spec":{"unhealthyPodEvictionPolicy":"AlwaysAllow"}}'`"#,
 );
 
-const PDB_CANNOT_COUNT: Rule = Rule::blocks(
+const PDB_CANNOT_COUNT: Rule = Severity::Blocks.rule(
     "pdb-cannot-count",
     "Kubernetes cannot count the pods of PodDisruptionBudgets, and so allows no eviction.",
     "A percentage or maxUnavailable is taken of the replicas of the pods' owner. DaemonSets, Jobs and pods without an owner have no such number, and the budget fails closed.",
     "Remove the budget, or use a number in minAvailable: `kubectl -n NAMESPACE delete pdb NAME`",
 );
 
-const PDB_NEVER_YIELDS: Rule = Rule::blocks(
+const PDB_NEVER_YIELDS: Rule = Severity::Blocks.rule(
     "pdb-never-yields",
     "PodDisruptionBudgets allow no eviction, even if every pod is ready.",
     "The API server refuses each eviction with status 429, so the first node with such a pod never becomes empty, and the migration stands still.",
     r#"Add a replica, or let one pod go at a time: `kubectl -n NAMESPACE patch pdb NAME --type merge -p '{"spec":{"minAvailable":null,"maxUnavailable":1}}'`"#,
 );
 
-const PDB_SELECTS_NOTHING: Rule = Rule::note(
+const PDB_SELECTS_NOTHING: Rule = Severity::Note.rule(
     "pdb-selects-nothing",
     "PodDisruptionBudgets select no pod.",
     "They protect nothing. Often a label was renamed, and the pods that should be protected are not.",
@@ -94,7 +94,7 @@ fn sets(snapshot: &Snapshot) -> Sets<'_> {
     sets
 }
 
-const PDB_OVERLAP: Rule = Rule::blocks(
+const PDB_OVERLAP: Rule = Severity::Blocks.rule(
     "pdb-overlap",
     "PodDisruptionBudgets select the same pods.",
     "The eviction of a pod with two budgets is not refused but fails, with status 500, for ever. No tool can drain its node.",

@@ -81,14 +81,14 @@ fn loads<'a>(scene: &Scene<'a>, requests: &mut Requests) -> Vec<Load<'a>> {
         .collect()
 }
 
-const CAPACITY_UNKNOWN: Rule = Rule::risk(
+const CAPACITY_UNKNOWN: Rule = Severity::Risk.rule(
     "capacity-unknown",
     "Nodes do not say what pods may request in sum.",
     "It is unknown whether the pods of the nodes in transit find room.",
     "Take the snapshot again, with status.allocatable of the nodes: kubectl get nodes -o json > nodes.json",
 );
 
-const CAPACITY_SHORT: Rule = Rule::blocks(
+const CAPACITY_SHORT: Rule = Severity::Blocks.rule(
     "capacity-short",
     "The other nodes have no room for the pods of the nodes in transit.\n\n\
      With the strategy `rotation` it is a risk.",
@@ -151,7 +151,7 @@ fn find_short(scene: &Scene<'_>, loads: &[Load<'_>]) -> Vec<Finding> {
     ]
 }
 
-const POD_FITS_NOWHERE: Rule = Rule::risk(
+const POD_FITS_NOWHERE: Rule = Severity::Risk.rule(
     "pod-fits-nowhere",
     "Pods request more than any other node has free.",
     "The sum of what is free may be enough, but no single node has it. The pod stays Pending until its own node is back.",

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use snapshot::model::{Kind, Node, PodSpec, Selector, Workload};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Rule, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::workload::{Owner, Place, groups, is_movable, owner, platform, takes_back};
 
@@ -36,7 +36,7 @@ fn nodes<'a>(scene: &Scene<'a>) -> impl Iterator<Item = &'a Node> {
     scene.snapshot.nodes.iter().filter(|node| platform(node).is_none())
 }
 
-const POD_ANTI_AFFINITY: Rule = Rule::risk(
+const POD_ANTI_AFFINITY: Rule = Severity::Risk.rule(
     "pod-anti-affinity",
     "A required anti-affinity keeps pods of a workload apart, and no other place is left for one of them.",
     "An evicted pod stays Pending until its own node takes pods again. A budget may then refuse the next eviction.",
@@ -104,7 +104,7 @@ fn stuck_reason(scene: &Scene<'_>, workload: &Workload, replicas: i32, key: &str
         .then(|| format!("{replicas} replicas, {count} values of {key} among nodes that may run them"))
 }
 
-const POD_GRACE_LONG: Rule = Rule::risk(
+const POD_GRACE_LONG: Rule = Severity::Risk.rule(
     "pod-grace-long",
     "A pod may take longer to stop than a run waits for its node (`roll.limits.moveSeconds`).",
     "A run that waits longer for a node calls it stuck and stops. A pod that is drained by its own program, such as a database or a queue, often takes all of its time.",
@@ -138,7 +138,7 @@ fn grace(scene: &Scene<'_>) -> Option<Finding> {
     (!objects.is_empty()).then(|| Finding::new(&POD_GRACE_LONG).what(what).fix(fix).with_objects(objects))
 }
 
-const POD_ZONAL_VOLUME: Rule = Rule::risk(
+const POD_ZONAL_VOLUME: Rule = Severity::Risk.rule(
     "pod-zonal-volume",
     "Pods have volumes of a zone in which no other node may run them.",
     "An evicted pod stays Pending until its own node takes pods again: the volume does not leave its zone.",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use types::api::eviction::STAY;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Rule, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::workload::{Group, asks_to_stay, groups, has_empty_dir, is_bound_to_node, is_movable};
 
@@ -25,56 +25,56 @@ pub(in crate::check) const CHECK: Check = Check {
     run,
 };
 
-const JOB_RUNNING: Rule = Rule::note(
+const JOB_RUNNING: Rule = Severity::Note.rule(
     "job-running",
     "Jobs are running.",
     "An evicted pod of a Job starts again from the beginning, and counts as a failure of the Job unless its podFailurePolicy says otherwise.",
     "Let them end, or suspend what starts more of them: `kubectl -n NAMESPACE get job NAME -w`",
 );
 
-const POD_EMPTY_DIR: Rule = Rule::note(
+const POD_EMPTY_DIR: Rule = Severity::Note.rule(
     "pod-empty-dir",
     "Pods have an emptyDir, whose data an eviction deletes.",
     "Caches fill again. Anything else that is only there is lost without a message.",
     "Look at what each of them keeps there; move what must last to a PersistentVolumeClaim. Draining by hand needs kubectl drain --delete-emptydir-data.",
 );
 
-const POD_REFUSES_EVICTION: Rule = Rule::risk(
+const POD_REFUSES_EVICTION: Rule = Severity::Risk.rule(
     "pod-refuses-eviction",
     "Pods ask not to be disrupted.",
     "The migration waits at their nodes until the pods are gone or the operator names them. Karpenter and the cluster autoscaler keep such nodes for ever.",
     "Ask their owners for a time, then remove the annotation: `kubectl -n NAMESPACE edit KIND NAME (spec.template.metadata.annotations)`",
 );
 
-const POD_STATIC: Rule = Rule::risk(
+const POD_STATIC: Rule = Severity::Risk.rule(
     "pod-static",
     "Static pods use the pod network.",
     "kubelet reads them from a file of the node, so an eviction only deletes their mirror, and they keep the address of the old network until their file changes.",
     "On the node, move the file out of the directory for static pods and back (staticPodPath of kubelet's configuration), after the node's turn. Or set hostNetwork: true in the file.",
 );
 
-const POD_STUCK: Rule = Rule::risk(
+const POD_STUCK: Rule = Severity::Risk.rule(
     "pod-stuck",
     "Pods are pending or terminating already now.",
     "A pod that does not start or end before the migration will not during it, and the node that it is on never becomes empty.",
     "Find out why: `kubectl -n NAMESPACE get pods -o wide | grep NAME`",
 );
 
-const POD_WITHOUT_OWNER: Rule = Rule::risk(
+const POD_WITHOUT_OWNER: Rule = Severity::Risk.rule(
     "pod-without-owner",
     "Pods have no owner.",
     "No controller creates such a pod again. The migration waits at its node until the operator deletes it.",
     "Make a Deployment of each, or delete them before their nodes' turn: `kubectl -n NAMESPACE delete pod NAME`",
 );
 
-const WORKLOAD_NOT_READY: Rule = Rule::risk(
+const WORKLOAD_NOT_READY: Rule = Severity::Risk.rule(
     "workload-not-ready",
     "Workloads are not ready already now.",
     "What is broken before the migration cannot be told from what it breaks, and every gate that watches these workloads stays red.",
     "Repair or scale them to what runs: `kubectl -n NAMESPACE rollout status KIND/NAME --timeout=1s`",
 );
 
-const WORKLOAD_SINGLE: Rule = Rule::note(
+const WORKLOAD_SINGLE: Rule = Severity::Note.rule(
     "workload-single",
     "Workloads have one replica.",
     "No pod serves while their only one moves to another node.",

@@ -9,7 +9,7 @@ use serde_json::Value;
 use snapshot::model::{Kind, PodSpec, Workload};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Rule, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::workload::owner;
 
@@ -43,7 +43,7 @@ fn runs(spec: &PodSpec, program: &str) -> bool {
     spec.containers.iter().any(|container| is_evictor(&container.image))
 }
 
-const DESCHEDULER: Rule = Rule::risk(
+const DESCHEDULER: Rule = Severity::Risk.rule(
     "descheduler",
     "A descheduler evicts pods of its own accord.\n\n\
      It is known by its image. A snapshot holds no CronJobs; the pods of their Jobs show them.",
@@ -82,7 +82,7 @@ fn descheduler(scene: &Scene<'_>) -> Option<Finding> {
     (!objects.is_empty()).then(|| Finding::new(&DESCHEDULER).fix(fix).with_objects(objects))
 }
 
-const KURED: Rule = Rule::risk(
+const KURED: Rule = Severity::Risk.rule(
     "kured",
     "kured drains and reboots nodes that need it.\n\n\
      It is not found while the lock is that of no node.",

@@ -34,7 +34,7 @@ pub(in crate::check) const CHECK: Check = Check {
     run,
 };
 
-const API_UNREACHABLE: Rule = Rule::blocks(
+const API_UNREACHABLE: Rule = Severity::Blocks.rule(
     "api-unreachable",
     "The control plane of EKS or GKE will not reach the pods of an aggregated API or of a conversion webhook.\n\n\
      It is found where [webhook-unreachable](#webhook-unreachable) is.",
@@ -42,7 +42,7 @@ const API_UNREACHABLE: Rule = Rule::blocks(
     r#"Give these pods the network of their node, where their ports are free: kubectl -n kube-system patch deployment metrics-server --type merge -p '{"spec":{"template":{"spec":{"hostNetwork":true,"dnsPolicy":"ClusterFirstWithHostNet"}}}}'. If the control plane runs on nodes of this cluster, accept this finding with a waiver."#,
 );
 
-const WEBHOOK_UNREACHABLE: Rule = Rule::blocks(
+const WEBHOOK_UNREACHABLE: Rule = Severity::Blocks.rule(
     "webhook-unreachable",
     "The control plane of EKS or GKE will not reach the pods of an admission webhook.\n\n\
      For a webhook with the failurePolicy Ignore it is a risk.\n\n\

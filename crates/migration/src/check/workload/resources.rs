@@ -3,7 +3,7 @@
 use snapshot::model::{Kind, Workload};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Rule, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::config::Resources;
 use crate::workload::agents;
@@ -26,42 +26,42 @@ pub(in crate::check) const CHECK: Check = Check {
     run,
 };
 
-const CLEAN_UP_ABSENT: Rule = Rule::note(
+const CLEAN_UP_ABSENT: Rule = Severity::Note.rule(
     "clean-up-absent",
     "Workloads that are removed at the end do not exist.",
     "Either they come during the migration, or the name is misspelt, and what is meant stays for ever.",
     "Compare with cleanUpResources in the settings file: `kubectl -n NAMESPACE get KIND NAME`",
 );
 
-const CLEAN_UP_NEW_AGENT: Rule = Rule::blocks(
+const CLEAN_UP_NEW_AGENT: Rule = Severity::Blocks.rule(
     "clean-up-new-agent",
     "Every agent of the new CNI is among what is removed at the end.",
     "The cluster would be without a network.",
     "Remove at least one of them from cleanUpResources in the settings file.",
 );
 
-const PREFLIGHT_ABSENT: Rule = Rule::blocks(
+const PREFLIGHT_ABSENT: Rule = Severity::Blocks.rule(
     "preflight-absent",
     "Workloads that must exist before the start do not.",
     "The migration depends on them: agents, probes, or what restores the service if something fails.",
     "Create them, or correct preflightResources in the settings file: `kubectl -n NAMESPACE get KIND NAME`",
 );
 
-const WATCHED_ABSENT: Rule = Rule::blocks(
+const WATCHED_ABSENT: Rule = Severity::Blocks.rule(
     "watched-absent",
     "Workloads that are watched do not exist.",
     "A gate that waits for them never opens. On most clusters kube-controller-manager and kube-scheduler are static pods and not DaemonSets.",
     "Correct watchedResources in the settings file: `kubectl -n NAMESPACE get KIND NAME`",
 );
 
-const WATCHED_EMPTY: Rule = Rule::risk(
+const WATCHED_EMPTY: Rule = Severity::Risk.rule(
     "watched-empty",
     "DaemonSets that are watched select no node.",
     "No pod is wanted and none is there, which looks like ready and proves nothing.",
     "Correct the node selector, or remove them from watchedResources until they select nodes: `kubectl -n NAMESPACE get KIND NAME`",
 );
 
-const WATCHED_NOT_READY: Rule = Rule::blocks(
+const WATCHED_NOT_READY: Rule = Severity::Blocks.rule(
     "watched-not-ready",
     "Workloads that are watched are not ready.",
     "What is broken before the migration cannot be told from what it breaks.",

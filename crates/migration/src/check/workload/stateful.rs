@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use snapshot::model::Kind;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Rule, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::config::{Member, Method};
 
@@ -20,28 +20,28 @@ pub(in crate::check) const CHECK: Check = Check {
     run,
 };
 
-const FREEZE_NOT_FOUND: Rule = Rule::blocks(
+const FREEZE_NOT_FOUND: Rule = Severity::Blocks.rule(
     "freeze-not-found",
     "Members of freeze groups do not exist.",
     "The workload that is meant would move in the midst of all others, without its order.",
     "Correct freeze[].members in the settings file.",
 );
 
-const FREEZE_SCALED_BY_OTHERS: Rule = Rule::blocks(
+const FREEZE_SCALED_BY_OTHERS: Rule = Severity::Blocks.rule(
     "freeze-scaled-by-others",
     "Workloads that the settings scale to 0 are scaled by another controller, too.",
     "An operator or an autoscaler scales them back while their nodes move.",
     "Use method: ordinals in the settings file, or pause the operator or the autoscaler for the time of the migration.",
 );
 
-const FREEZE_TWICE: Rule = Rule::blocks(
+const FREEZE_TWICE: Rule = Severity::Blocks.rule(
     "freeze-twice",
     "Workloads are in more than one freeze group, or twice in one.",
     "They would move twice, and the order between the groups means nothing.",
     "Leave each workload in one place of freeze in the settings file.",
 );
 
-const STATEFUL_WITHOUT_GROUP: Rule = Rule::note(
+const STATEFUL_WITHOUT_GROUP: Rule = Severity::Note.rule(
     "stateful-without-group",
     "StatefulSets with several replicas are in no freeze group.",
     "They move one pod at a time, each Ready before the next, but in no order among each other. A database and what coordinates it may then be between two networks at once.",

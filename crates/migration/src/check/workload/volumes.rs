@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use snapshot::model::{Kind, Object, Pod};
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Rule};
+use crate::check::finding::{Finding, Rule, Severity};
 use crate::check::{Check, Need};
 use crate::workload::{Owner, is_movable, owner, takes_back};
 
@@ -21,7 +21,7 @@ pub(in crate::check) const CHECK: Check = Check {
     run,
 };
 
-const POD_LOCAL_VOLUME: Rule = Rule::risk(
+const POD_LOCAL_VOLUME: Rule = Severity::Risk.rule(
     "pod-local-volume",
     "Pods have volumes that only their node has.",
     "No other node can take such a pod: it stays Pending while its node is cordoned. Where nodes are replaced, its data goes with the node.",

@@ -58,7 +58,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         .collect()
 }
 
-const WEBHOOK_FEW: Rule = Rule::risk(
+const WEBHOOK_FEW: Rule = Severity::Risk.rule(
     "webhook-few",
     "An admission webhook that fails closed and is asked about pods or nodes is served by fewer than two Ready pods.\n\n\
      It blocks if there is none.",

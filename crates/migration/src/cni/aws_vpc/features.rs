@@ -4,28 +4,28 @@
 
 use snapshot::model::Kind;
 
-use crate::check::finding::{Rule, Subject};
+use crate::check::finding::{Rule, Severity, Subject};
 use crate::check::{Scene, pods_with_annotation};
 use crate::cni::calico;
 use crate::cni::driver::Feature;
 use crate::cni::network::{agent, is_yes, subject, variable};
 use crate::cni::support::Cni;
 
-pub(crate) const FEATURE_AWS_CUSTOM_NETWORKING: Rule = Rule::risk(
+pub(crate) const FEATURE_AWS_CUSTOM_NETWORKING: Rule = Severity::Risk.rule(
     "feature-aws-custom-networking",
     "Pods get addresses of other subnets, with other security groups, by ENIConfigs.",
     "The new network does not read ENIConfigs. Its pods leave with the address and the security groups of the node, so firewalls that expect the pods' subnets drop them.",
     "List who allows the subnets of these ENIConfigs (databases, on-premises firewalls), and add the subnets of the nodes there before the first pod moves. Then accept this finding with a waiver.",
 );
 
-pub(crate) const FEATURE_AWS_SECURITY_GROUPS: Rule = Rule::blocks(
+pub(crate) const FEATURE_AWS_SECURITY_GROUPS: Rule = Severity::Blocks.rule(
     "feature-aws-security-groups",
     "Pods have security groups of their own (SecurityGroupPolicy).",
     "On the new network these pods have the security groups of their node. What only their own groups allow stops, and what their own groups forbid is open.",
     "Give the nodes of these pods a security group that allows what the pods need, and write network policies for what it must not allow. Or keep these pods on nodes that stay with the old network. Then accept this finding with a waiver for each owner.",
 );
 
-pub(crate) const FEATURE_POLICY_ENGINE: Rule = Rule::blocks(
+pub(crate) const FEATURE_POLICY_ENGINE: Rule = Severity::Blocks.rule(
     "feature-policy-engine",
     "Calico enforces the network policies of pods that the Amazon VPC CNI attaches.",
     "Its agent knows pods by the names of the old network's interfaces. No policy of Calico's holds for a pod that has moved, and what Calico's agent leaves in the node's firewall drops the traffic of pods that have not.",

@@ -8,42 +8,42 @@ mod hosts;
 use ipnetwork::IpNetwork;
 use snapshot::model::{Kind, Object};
 
-use crate::check::finding::{Rule, Subject};
+use crate::check::finding::{Rule, Severity, Subject};
 use crate::check::{Scene, pods_with_annotation};
 use crate::cni::calico;
 use crate::cni::driver::Feature;
 use crate::cni::network::subject;
 use crate::cni::support::Cni;
 
-pub(crate) const FEATURE_BGP: Rule = Rule::blocks(
+pub(crate) const FEATURE_BGP: Rule = Severity::Blocks.rule(
     "feature-bgp",
     "Calico tells routers outside the cluster, by BGP, where pods or Services are.",
     "Routers do not learn the new pod range, so nothing outside reaches pods of the new network. When Calico goes, the routes to Services go, too. Cilium does not test migrations of clusters with BGP.",
     "Announce the new pod range and the Services to these peers by another speaker before the first node moves. Then accept this finding with a waiver.",
 );
 
-pub(crate) const FEATURE_WIREGUARD: Rule = Rule::blocks(
+pub(crate) const FEATURE_WIREGUARD: Rule = Severity::Blocks.rule(
     "feature-wireguard",
     "The old CNI encrypts traffic between nodes, and the new one does not encrypt.",
     "Traffic of every pod that moves is in clear text on the wire, in silence.",
     "Encrypt by other means, or accept this finding with a waiver.",
 );
 
-pub(crate) const FEATURE_EBPF: Rule = Rule::blocks(
+pub(crate) const FEATURE_EBPF: Rule = Severity::Blocks.rule(
     "feature-ebpf",
     "Calico's eBPF data plane is on.",
     "Its programs sit on the node's interfaces and sockets, before every route and rule of the new CNI, and kube-proxy is off or cleaned away. Two owners of these hooks cut each other's pods off.",
     r#"Go back to the standard data plane first. 1. Run kube-proxy on all nodes. 2. kubectl patch felixconfigurations.crd.projectcalico.org default --type merge -p '{"spec":{"bpfEnabled":false}}' (with the operator: spec.calicoNetwork.linuxDataplane: Iptables in the Installation). 3. Reboot the nodes one by one, or make sure that no tc filter of Calico is left."#,
 );
 
-pub(crate) const FEATURE_EGRESS_GATEWAY: Rule = Rule::blocks(
+pub(crate) const FEATURE_EGRESS_GATEWAY: Rule = Severity::Blocks.rule(
     "feature-egress-gateway",
     "Traffic leaves the cluster through Calico's egress gateways.",
     "Pods of the new network leave with the address of their node. Partners that allow the gateways' addresses refuse them.",
     "Let the partners allow the nodes' addresses. Then accept this finding with a waiver.",
 );
 
-pub(crate) const FEATURE_HOST_ENDPOINTS: Rule = Rule::blocks(
+pub(crate) const FEATURE_HOST_ENDPOINTS: Rule = Severity::Blocks.rule(
     "feature-host-endpoints",
     "HostEndpoints let Calico's policies protect the nodes themselves.\n\n\
      A HostEndpoint that Calico's controllers made for a node counts only where a GlobalNetworkPolicy selects it.",
@@ -51,28 +51,28 @@ pub(crate) const FEATURE_HOST_ENDPOINTS: Rule = Rule::blocks(
     "Allow the new network's tunnel and health ports (finding tunnel-ports) in the policies of these HostEndpoints before the new CNI is installed. Protect the nodes by other means, such as security groups or nftables, before Calico goes. Then accept this finding with a waiver.",
 );
 
-pub(crate) const FEATURE_FIXED_ADDRESSES: Rule = Rule::blocks(
+pub(crate) const FEATURE_FIXED_ADDRESSES: Rule = Severity::Blocks.rule(
     "feature-fixed-addresses",
     "Pods ask Calico for fixed addresses.",
     "The new network ignores the annotation. The pods get other addresses, and clients that know the old ones do not find them.",
     "Let clients use a Service instead of the address, and remove the annotation. Then accept this finding with a waiver for each owner that is left.",
 );
 
-pub(crate) const FEATURE_FLOATING_IPS: Rule = Rule::blocks(
+pub(crate) const FEATURE_FLOATING_IPS: Rule = Severity::Blocks.rule(
     "feature-floating-ips",
     "Pods have floating addresses of Calico.",
     "The addresses lead nowhere once the pods have the new network.",
     "Replace each floating address by a Service of type LoadBalancer, or with externalIPs, and move the clients before the pods. Then accept this finding with a waiver for each owner.",
 );
 
-pub(crate) const FEATURE_POOL_SELECTION: Rule = Rule::risk(
+pub(crate) const FEATURE_POOL_SELECTION: Rule = Severity::Risk.rule(
     "feature-pool-selection",
     "Pods, namespaces or nodes choose the pool that their addresses come from.",
     "The new network has other pools. Firewalls that tell tenants or zones apart by these ranges see all pods in one range.",
     "If the ranges matter outside the cluster, change the rules there first. Then accept this finding with a waiver.",
 );
 
-pub(crate) const FEATURE_IP_RESERVATIONS: Rule = Rule::note(
+pub(crate) const FEATURE_IP_RESERVATIONS: Rule = Severity::Note.rule(
     "feature-ip-reservations",
     "IPReservations keep Calico from giving some addresses to pods.",
     "The new network does not read them. If its range has such an address, a pod gets it.",

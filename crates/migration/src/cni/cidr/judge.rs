@@ -8,21 +8,21 @@ use crate::cni::support::Strategy;
 
 const CHOOSE: &str = "Choose a range for the new network that overlaps nothing (networks.new.cidrs), and install the new CNI with it.";
 
-pub(crate) const CIDR_OVERLAP_BLOCK: Rule = Rule::blocks(
+pub(crate) const CIDR_OVERLAP_BLOCK: Rule = Severity::Blocks.rule(
     "cidr-overlap-block",
     "Pod CIDRs of the new network overlap address blocks that the old network uses on other nodes.",
     "Routers and nodes use the route with the longest prefix, so packets for one node's pods go to another node and are lost.",
     "Do what the finding cidr-plan says, then check again.",
 );
 
-pub(crate) const CIDR_OVERLAP_CLOSED_POOL: Rule = Rule::note(
+pub(crate) const CIDR_OVERLAP_CLOSED_POOL: Rule = Severity::Note.rule(
     "cidr-overlap-closed-pool",
     "Ranges of the new network are in pools of the old network that give no more addresses.",
     "This is safe while the pools stay disabled.",
     "Leave spec.disabled of these pools true until the old network is removed.",
 );
 
-pub(crate) const CIDR_OVERLAP_EXTERNAL: Rule = Rule::blocks(
+pub(crate) const CIDR_OVERLAP_EXTERNAL: Rule = Severity::Blocks.rule(
     "cidr-overlap-external",
     "Ranges of the new network cover addresses outside the cluster that pods must reach.\n\n\
      The settings file names them as `cidrs.external`.",
@@ -30,14 +30,14 @@ pub(crate) const CIDR_OVERLAP_EXTERNAL: Rule = Rule::blocks(
     CHOOSE,
 );
 
-pub(crate) const CIDR_OVERLAP_NODES: Rule = Rule::blocks(
+pub(crate) const CIDR_OVERLAP_NODES: Rule = Severity::Blocks.rule(
     "cidr-overlap-nodes",
     "Ranges of the new network cover addresses of nodes.",
     "With a route for pods that covers the nodes, nodes lose each other and the API server. Cilium's default range 10.0.0.0/8 often does this.",
     CHOOSE,
 );
 
-pub(crate) const CIDR_OVERLAP_OWN_BLOCK: Rule = Rule::blocks(
+pub(crate) const CIDR_OVERLAP_OWN_BLOCK: Rule = Severity::Blocks.rule(
     "cidr-overlap-own-block",
     "Pod CIDRs of the new network overlap address blocks that the old network uses on the same node.\n\n\
      It is a risk where no node has both networks.",
@@ -45,14 +45,14 @@ pub(crate) const CIDR_OVERLAP_OWN_BLOCK: Rule = Rule::blocks(
     "Do what the finding cidr-plan says, or accept the finding with a waiver if no node has both networks.",
 );
 
-pub(crate) const CIDR_OVERLAP_POOL: Rule = Rule::blocks(
+pub(crate) const CIDR_OVERLAP_POOL: Rule = Severity::Blocks.rule(
     "cidr-overlap-pool",
     "Ranges of the new network overlap pools from which the old network still takes address blocks.",
     "A new block may appear inside a range of the new network at any moment, and then packets for it go to the wrong node.",
     "Do what the finding cidr-plan says.",
 );
 
-pub(crate) const CIDR_OVERLAP_RESERVED: Rule = Rule::blocks(
+pub(crate) const CIDR_OVERLAP_RESERVED: Rule = Severity::Blocks.rule(
     "cidr-overlap-reserved",
     "Ranges of the new network cover addresses that have a meaning of their own.\n\n\
      Such addresses are link-local ones, for example, and those of `cidrs.reserved`.",
@@ -60,7 +60,7 @@ pub(crate) const CIDR_OVERLAP_RESERVED: Rule = Rule::blocks(
     CHOOSE,
 );
 
-pub(crate) const CIDR_OVERLAP_SERVICES: Rule = Rule::blocks(
+pub(crate) const CIDR_OVERLAP_SERVICES: Rule = Severity::Blocks.rule(
     "cidr-overlap-services",
     "Ranges of the new network cover addresses of Services, or those that lead to them.\n\n\
      They are cluster addresses, `externalIPs`, those of load balancers, of Ingresses (`status.loadBalancer`) and of Gateways (`status.addresses`), and Calico's pools for them.",
@@ -68,7 +68,7 @@ pub(crate) const CIDR_OVERLAP_SERVICES: Rule = Rule::blocks(
     CHOOSE,
 );
 
-pub(crate) const CIDR_SAME_ON_NODE: Rule = Rule::blocks(
+pub(crate) const CIDR_SAME_ON_NODE: Rule = Severity::Blocks.rule(
     "cidr-same-on-node",
     "Both networks give pods addresses from the same range of a node.\n\n\
      In a rotation, where a node has one network only, it is a note.",

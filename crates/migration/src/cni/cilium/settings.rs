@@ -4,7 +4,7 @@
 //! keys; Documentation/cmdref/cilium-operator-generic.md (1.17) for those that the operator reads; a published migration of a production cluster, which
 //! found the watcher of unmanaged pods restarting CoreDNS for ever.
 
-use crate::check::finding::Rule;
+use crate::check::finding::{Rule, Severity};
 use crate::cni::values::{Expectation, RequiredSetting};
 use Expectation::{Any, OneOf};
 
@@ -15,49 +15,49 @@ pub(super) const AGENTS: &[&str] = &["daemonset/cilium"];
 const OPERATOR: &[&str] = &["deployment/cilium-operator"];
 const BOTH: &[&str] = &["deployment/cilium-operator", "daemonset/cilium"];
 
-pub(crate) const CILIUM_CUSTOM_CONF: Rule = Rule::blocks(
+pub(crate) const CILIUM_CUSTOM_CONF: Rule = Severity::Blocks.rule(
     "cilium-custom-conf",
     "Cilium writes its CNI configuration before the end, or does not at the end.",
     "Until the end, Crossfade alone writes the CNI configuration. An agent that writes 05-cilium.conflist gives every new pod of the node the new network at once. At the end, Cilium must write it, or no pod starts once Crossfade is gone.",
     "Set `cni.customConf` as the stage needs it.",
 );
 
-pub(crate) const CILIUM_EXCLUSIVE: Rule = Rule::blocks(
+pub(crate) const CILIUM_EXCLUSIVE: Rule = Severity::Blocks.rule(
     "cilium-exclusive",
     "Cilium takes the configuration directory for itself.",
     "An exclusive agent renames every other CNI configuration to *.cilium_bak, again and again: the old CNI's and Crossfade's.",
     "Set `cni.exclusive=false`.",
 );
 
-pub(crate) const CILIUM_UNINSTALL: Rule = Rule::blocks(
+pub(crate) const CILIUM_UNINSTALL: Rule = Severity::Blocks.rule(
     "cilium-uninstall",
     "Cilium deletes its configuration and binary when an agent stops.",
     "With each restart of an agent the binary disappears for a while. Pods of the new network neither start nor end then.",
     "Set `cni.uninstall=false`.",
 );
 
-pub(crate) const CILIUM_UNMANAGED_PODS: Rule = Rule::blocks(
+pub(crate) const CILIUM_UNMANAGED_PODS: Rule = Severity::Blocks.rule(
     "cilium-unmanaged-pods",
     "Cilium's operator restarts pods of the old network.",
     "Every 15 seconds, the operator deletes a CoreDNS pod that Cilium does not manage, without regard for PodDisruptionBudgets. The scheduler puts it onto a node with the old network again, so this never ends, and the cluster loses its DNS at times.",
     "Set `operator.unmanagedPodWatcher.restart=false` until the end.",
 );
 
-pub(crate) const CILIUM_POLICY_MODE: Rule = Rule::blocks(
+pub(crate) const CILIUM_POLICY_MODE: Rule = Severity::Blocks.rule(
     "cilium-policy-mode",
     "Cilium enforces policies too early, or not at the end.",
     "Cilium takes pods of the old network for the outside world, so selectors of a policy do not match them, and allowed traffic is dropped. At the end, no policy holds until Cilium enforces them again.",
     "Set `policyEnforcementMode` as the stage needs it.",
 );
 
-pub(crate) const CILIUM_HOST_ROUTING: Rule = Rule::blocks(
+pub(crate) const CILIUM_HOST_ROUTING: Rule = Severity::Blocks.rule(
     "cilium-host-routing",
     "Cilium's packets bypass the node's routes.",
     "With eBPF host routing, packets of Cilium's pods bypass the node's routes and firewall rules, and do not reach the old network.",
     "Set `bpf.hostLegacyRouting=true` until the end.",
 );
 
-pub(crate) const CILIUM_IPAM: Rule = Rule::risk(
+pub(crate) const CILIUM_IPAM: Rule = Severity::Risk.rule(
     "cilium-ipam",
     "Cilium takes addresses from where the old CNI may take them.\n\n\
      It blocks where both give addresses of the Nodes' pod CIDRs, except by rotation.",
@@ -65,28 +65,28 @@ pub(crate) const CILIUM_IPAM: Rule = Rule::risk(
     "Install Cilium with `ipam.mode=cluster-pool`.",
 );
 
-pub(crate) const CILIUM_KUBE_PROXY: Rule = Rule::blocks(
+pub(crate) const CILIUM_KUBE_PROXY: Rule = Severity::Blocks.rule(
     "cilium-kube-proxy",
     "Cilium replaces kube-proxy in the same migration.",
     "The moment that an agent starts, it takes all Services of its node over from kube-proxy, for pods of the old network as well, and may break their connections. Replace kube-proxy after the migration, as a change of its own.",
     "Do it after the migration. With the strategy `double`, the printed command keeps Cilium's socket load balancer beside kube-proxy (`services-bridged`). Where pods use ports of their node, the printed command chains portmap as well, which serves these ports then.",
 );
 
-pub(crate) const CILIUM_CHAINING: Rule = Rule::blocks(
+pub(crate) const CILIUM_CHAINING: Rule = Severity::Blocks.rule(
     "cilium-chaining",
     "Cilium is chained to another CNI.",
     "A chained Cilium gives pods no network of its own, so there is nothing to move to. Cilium does not test migrations from chained mode either.",
     "Set `cni.chainingMode=none`.",
 );
 
-pub(crate) const CILIUM_NATIVE_ROUTING: Rule = Rule::risk(
+pub(crate) const CILIUM_NATIVE_ROUTING: Rule = Severity::Risk.rule(
     "cilium-native-routing",
     "Cilium uses no tunnels.",
     "With native routing, the network between the nodes must have routes to the new pod range before the first pod moves. Crossfade cannot see whether it has.",
     "Make sure that it has, or set `routingMode=tunnel`.",
 );
 
-pub(crate) const CILIUM_HOST_FIREWALL: Rule = Rule::risk(
+pub(crate) const CILIUM_HOST_FIREWALL: Rule = Severity::Risk.rule(
     "cilium-host-firewall",
     "Cilium filters the nodes' own traffic.",
     "The firewall sees the old network's tunnels as traffic of the node. A policy for nodes that does not allow them cuts the old network.",

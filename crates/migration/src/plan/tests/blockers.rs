@@ -6,7 +6,7 @@ use crate::plan::Survey;
 use serde_json::{Value, json};
 
 use super::case::{cluster, labelled, node, observed, planned, pod, refused, report, with};
-use crate::check::finding::{Finding, Rule};
+use crate::check::finding::{Finding, Rule, Severity};
 use crate::check::tests::{Case, object};
 use crate::cni::support::Strategy;
 
@@ -189,11 +189,11 @@ fn what_the_snapshot_does_not_tell_is_a_blocker() {
 
 #[test]
 fn findings_that_block_are_listed_by_their_codes() {
-    const A: Rule = Rule::blocks("a", "what", "why", "fix");
-    const N: Rule = Rule::note("n", "what", "why", "fix");
-    const R: Rule = Rule::risk("r", "what", "why", "fix");
-    const W: Rule = Rule::blocks("w", "what", "why", "fix");
-    const Z: Rule = Rule::blocks("z", "what", "why", "fix");
+    const A: Rule = Severity::Blocks.rule("a", "what", "why", "fix");
+    const N: Rule = Severity::Note.rule("n", "what", "why", "fix");
+    const R: Rule = Severity::Risk.rule("r", "what", "why", "fix");
+    const W: Rule = Severity::Blocks.rule("w", "what", "why", "fix");
+    const Z: Rule = Severity::Blocks.rule("z", "what", "why", "fix");
     let [z, a, twice, r, n, w] = [&Z, &A, &Z, &R, &N, &W].map(Finding::new);
     let all = [z, a, twice, r, n, Finding { waived: Some("known".into()), ..w }];
     assert_eq!(refused(&good(), &all), ["check: findings block the migration: a, z"]);
@@ -250,6 +250,6 @@ fn everything_is_said_at_once() {
     let policy = object(Kind::NETWORK_POLICY, "p", json!({"metadata": {"namespace": "x"}})).1;
     let mut case = cluster([a, node("b", ""), policy, pod("p", "a", "", "")]);
     case.snapshot.cluster.uid = None;
-    const X: Rule = Rule::blocks("x", "what", "why", "fix");
+    const X: Rule = Severity::Blocks.rule("x", "what", "why", "fix");
     assert_eq!(refused(&case, &[Finding::new(&X)]).len(), 4);
 }

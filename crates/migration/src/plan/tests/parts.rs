@@ -7,7 +7,7 @@ use types::policy::Phase;
 use super::case::{
     BASE, agent, cluster, dns, flannel, labelled, node, observed, planned, pod, pods, report, with,
 };
-use crate::check::finding::{Finding, Rule};
+use crate::check::finding::{Finding, Rule, Severity};
 use crate::check::tests::object;
 use crate::config::roll::Method;
 use crate::plan::Survey;
@@ -126,7 +126,7 @@ fn only_waivers_of_findings_that_there_are_are_in_the_plan() {
         cluster([node("a", "")]),
         "waivers: [{finding: x, object: Node/a, reason: known}, {finding: x, object: Node/b, reason: other}, {finding: y, reason: known}]",
     );
-    const X: Rule = Rule::blocks("x", "what", "why", "fix");
+    const X: Rule = Severity::Blocks.rule("x", "what", "why", "fix");
     let finding = Finding { waived: Some("known".into()), ..Finding::new(&X) };
     let plan = build(&case.scene(), &Survey::gather(&case.scene()), &[finding]).expect("a plan");
     assert_eq!(plan.waivers, case.config.waivers[..1]);

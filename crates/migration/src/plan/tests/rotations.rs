@@ -5,7 +5,7 @@ use snapshot::model::Kind;
 use types::policy::Phase::{self, BothNew, BothOld, New, Old};
 
 use super::case::{cluster, labelled, node, observed, planned, refused, report, with};
-use crate::check::finding::{Finding, Rule, Severity, Subject};
+use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::tests::{Case, object};
 use crate::cni::reach::Way::{self, Join, Leave, Replace, Restart};
 use crate::cni::support::{Cni, Strategy};
@@ -311,7 +311,7 @@ fn images_and_risks_are_named_beside_the_plan() {
 
     let finding = |severity, objects: &[&str]| {
         let objects = objects.iter().map(|name| Subject::new(Kind::KARPENTER_NODE_CLAIM, *name));
-        let rule = Rule::find("karpenter-expiry").expect("a rule");
+        let rule = crate::check::CATALOG.find("karpenter-expiry").expect("a rule");
         Finding::new(rule).severity(severity).with_objects(objects)
     };
     let waived = Finding { waived: Some("so".into()), ..finding(Severity::Risk, &[]) };

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use snapshot::model::{Kind, Toleration, Workload};
 use types::text::quote::shell_word;
 
-use crate::check::finding::{Finding, Rule, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::cni::support::{Cni, Strategy};
 use crate::workload::{Agent, Refusal, toleration_patch};
 
 /// How many nodes a command names before it says that there are more.
 const NAMED: usize = 20;
 
-pub(crate) const AGENT_OLD_ABSENT: Rule = Rule::risk(
+pub(crate) const AGENT_OLD_ABSENT: Rule = Severity::Risk.rule(
     "agent-old-absent",
     "No DaemonSet of the old CNI is there.",
     "Either --from names another CNI than the cluster runs, or the agent does not run as a DaemonSet, as in k3s. Then it was not checked on which nodes the agent runs.",
@@ -25,7 +25,7 @@ pub(super) fn old_absent(cni: Cni) -> Finding {
         .what(format!("No DaemonSet has the container {} of {cni}.", cni.facts().agent_container))
 }
 
-pub(crate) const AGENT_NEW_ABSENT: Rule = Rule::note(
+pub(crate) const AGENT_NEW_ABSENT: Rule = Severity::Note.rule(
     "agent-new-absent",
     "The new CNI is not installed yet.",
     "Its selectors, tolerations and settings are checked only once its objects are in the cluster.",
@@ -39,7 +39,7 @@ pub(super) fn new_absent(cni: Cni) -> Finding {
         .fix(AGENT_NEW_ABSENT.fix.replace("CNI", cni.into_str()))
 }
 
-pub(super) const AGENT_MISSING: Rule = Rule::blocks(
+pub(super) const AGENT_MISSING: Rule = Severity::Blocks.rule(
     "agent-missing",
     "Nodes run without one of the two agents. Every node needs both until the end of the migration.\n\n\
      With the strategy `rotation`, every node needs one of them.",
@@ -93,14 +93,14 @@ fn remedy(daemon_set: &str, refusal: &Refusal, nodes: &[String], tolerations: &[
     }
 }
 
-pub(super) const AGENT_TWICE: Rule = Rule::blocks(
+pub(super) const AGENT_TWICE: Rule = Severity::Blocks.rule(
     "agent-twice",
     "Two DaemonSets of one CNI select the same nodes.",
     "Both agents use the same sockets, ports and directories of the node, so they stop each other.",
     "Make the selectors exclude each other: the label that one DaemonSet requires, the other must refuse with the operator NotIn or DoesNotExist in spec.template.spec.affinity.nodeAffinity.",
 );
 
-pub(super) const FENCE_MIXED: Rule = Rule::blocks(
+pub(super) const FENCE_MIXED: Rule = Severity::Blocks.rule(
     "fence-mixed",
     "Some nodes run both agents and others one.\n\n\
      The agents of the Amazon VPC CNI and Cilium never share a node.",
@@ -144,14 +144,14 @@ pub(super) fn mixed_finding(
     Finding::new(&FENCE_MIXED).what(what).why(why).fix(fix)
 }
 
-pub(super) const FENCE_UNPROVEN: Rule = Rule::note(
+pub(super) const FENCE_UNPROVEN: Rule = Severity::Note.rule(
     "fence-unproven",
     "Nothing says which labels and taints the nodes to come will have.",
     "The selectors of both agents are proven for the present nodes only. A new node that neither selects stays NotReady.",
     "Describe each pool in the settings file: nodes: {templates: [{name: POOL, labels: {KEY: VALUE}, taints: [{key: KEY, effect: NoSchedule}]}]}.",
 );
 
-pub(super) const AGENT_RESTARTS: Rule = Rule::note(
+pub(super) const AGENT_RESTARTS: Rule = Severity::Note.rule(
     "agent-restarts",
     "Agents restart on every node when their selectors change.",
     "A change of a DaemonSet's template, its node affinity too, replaces all its pods one after the other. While an agent restarts, its node starts no pods.",
@@ -169,7 +169,7 @@ pub(super) fn restarts(old: &[Agent<'_>], new: &[Agent<'_>]) -> Option<Finding> 
     (!objects.is_empty()).then(|| Finding::new(&AGENT_RESTARTS).with_commands(&objects).with_objects(objects))
 }
 
-pub(super) const AGENT_NOT_READY: Rule = Rule::blocks(
+pub(super) const AGENT_NOT_READY: Rule = Severity::Blocks.rule(
     "agent-not-ready",
     "Agents are not ready on all nodes that they select.",
     "A network that is broken before the migration cannot be told from one that the migration breaks.",

@@ -8,7 +8,7 @@ use snapshot::model::{Kind, Object, Text};
 use types::text::quote::shell_word;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Rule, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::cni::calico;
 use crate::cni::cidr::{Claims, Clash, Plan, Usage, free};
 use crate::cni::support::Cni;
@@ -50,7 +50,7 @@ fn subjects(nodes: &BTreeSet<Text>, scene: &Scene<'_>) -> Vec<Subject> {
     nodes.iter().map(subject).collect()
 }
 
-pub(super) const CIDR_PLAN: Rule = Rule::note(
+pub(super) const CIDR_PLAN: Rule = Severity::Note.rule(
     "cidr-plan",
     "The way out of the overlaps: drain the named nodes first, or move a range.\n\n\
      `cidrs.drainAtMostPercent` draws the line.",
@@ -230,7 +230,7 @@ pub(in crate::check) fn cluster_cidrs(scene: &Scene<'_>) -> Vec<Range> {
     ranges.filter_map(|range| Range::read(range.trim()).ok()).map(|(range, _)| range).collect()
 }
 
-pub(super) const CIDR_TWO_HALVES: Rule = Rule::risk(
+pub(super) const CIDR_TWO_HALVES: Rule = Severity::Risk.rule(
     "cidr-two-halves",
     "`transition.acceptTwoHalves` accepts a migration in two halves.",
     "While one half has the new network and these nodes still have the old one, pods of both halves do not reach each other. Services with endpoints in both halves fail for a part of all requests.",

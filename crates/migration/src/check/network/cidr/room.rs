@@ -16,7 +16,7 @@ use crate::cni::support::Cni;
 use crate::cni::{calico, cilium};
 use snapshot::Range;
 
-pub(super) const CIDR_TOO_SMALL: Rule = Rule::blocks(
+pub(super) const CIDR_TOO_SMALL: Rule = Severity::Blocks.rule(
     "cidr-too-small",
     "The new network has too few addresses: its range has no part for every node, or a node's part is smaller than the number of its pods.\n\n\
      It blocks if the nodes and pods of today do not fit, and is a risk if a node may have more pods than addresses.",

@@ -13,7 +13,7 @@ use crate::cni::network::{agent, is_yes};
 use crate::cni::support::Cni;
 use snapshot::Range;
 
-pub(super) const MASQUERADE_BOTH: Rule = Rule::risk(
+pub(super) const MASQUERADE_BOTH: Rule = Severity::Risk.rule(
     "masquerade-both",
     "Flannel runs with `--ip-masq`, and masquerades traffic between its pods and pods of the new network, in both directions.\n\n\
      With the strategy `double` it is a note.",

@@ -5,7 +5,7 @@ use snapshot::model::{Kind, Object, Taint, Text, Workload};
 use types::text::quote::shell_word;
 
 use crate::check::Scene;
-use crate::check::finding::{Finding, Rule, Subject};
+use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::cni::network::flag_values;
 use crate::workload::{Karpenter, Version, Voluntary, budget_patch, budgets_hold, pool_patch};
 
@@ -21,7 +21,7 @@ const PREFIX_FLAG: &str = "--startup-taint-prefix";
 /// *Source*: kubernetes-sigs/karpenter#3025.
 const READINESS: (&str, Version) = ("readiness.k8s.io/", (1, 13));
 
-pub(super) const KARPENTER_STARTUP_TAINT: Rule = Rule::risk(
+pub(super) const KARPENTER_STARTUP_TAINT: Rule = Severity::Risk.rule(
     "karpenter-startup-taint",
     "A NodePool does not declare the start-up taint.\n\n\
      A taint below `readiness.k8s.io/` is not found where the image of Karpenter's Deployment says a release from 1.13 on.",
@@ -110,7 +110,7 @@ fn declaration(pool: &Object, all: &[Taint], needed: &[&Taint]) -> String {
     pool_patch(pool, "merge", &json!({"spec": {"template": {"spec": spec}}}))
 }
 
-pub(super) const AUTOSCALER_STARTUP_TAINT: Rule = Rule::risk(
+pub(super) const AUTOSCALER_STARTUP_TAINT: Rule = Severity::Risk.rule(
     "autoscaler-startup-taint",
     "The cluster autoscaler does not know the start-up taint.\n\n\
      From 1.36 on, `--startup-taint-prefix=readiness.k8s.io/` names all taints below a prefix.",

@@ -71,7 +71,7 @@ fn is_true(node: &Node, condition: &str) -> bool {
     node.condition(condition).is_some_and(|condition| condition.status.as_ref() == "True")
 }
 
-pub(super) const STARTUP_TAINT_LEFT: Rule = Rule::blocks(
+pub(super) const STARTUP_TAINT_LEFT: Rule = Severity::Blocks.rule(
     "startup-taint-left",
     "Nodes bear a start-up taint that should have gone.\n\n\
      It blocks where every node that takes pods bears it: each node that is Ready, not cordoned, and of no other taint or platform that keeps pods away. On some nodes it is a risk, once what the taint waits for has happened: `CrossfadeReady` is true for Crossfade's own taints, and for Cilium's its agent on the node is ready, or the cluster has no agent of Cilium. On a node that `roll.leaveOut` names it is a risk where neither comes. A taint of `startupTaints` on some nodes is no finding: the program that removes it may wait for anything. Nodes that bear it take no pods of nodes that are drained.",
