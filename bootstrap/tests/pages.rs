@@ -1,15 +1,56 @@
 //! The pages for people: their commands and policies are those of this release.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bootstrap::Cli;
 use clap::{Command, CommandFactory};
+use convergence::doctor::decide;
+use convergence::doctor::rule::Symptom;
+use types::command::rule::Explanation;
 use types::policy::{Phase, Policy};
 
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name)
+}
+
 fn page(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
-    std::fs::read_to_string(path).expect("the page")
+    std::fs::read_to_string(path(name)).expect("the page")
+}
+
+/// The entries of docs/troubleshooting.md are what the rules of `doctor` say. `UPDATE_GOLDEN=1` writes them anew; the head of the page, those of the
+/// symptoms, and chapters of no symptom are kept.
+#[test]
+fn each_code_has_an_entry_below_its_symptom() {
+    let text = page("troubleshooting.md");
+    let mut chapters = text.split("\n## ");
+    let mut written = chapters.next().expect("the head").to_owned();
+    let mut titles = Vec::new();
+    for chapter in chapters {
+        let title = chapter.lines().next().unwrap_or_default();
+        let rules = decide::rules().into_iter().filter(|rule| rule.grade.symptom.title() == title);
+        let entries: Vec<String> = rules
+            .map(|rule| {
+                let Explanation { code, what, why, fix } = rule.into();
+                format!("### {code}\n\n{what}\n\n- Why: {why}.\n- Fix: {fix}\n")
+            })
+            .collect();
+        let kept = chapter.split("### ").next().filter(|_| !entries.is_empty()).unwrap_or(chapter);
+        titles.extend((!entries.is_empty()).then_some(title));
+        written += &format!("\n## {kept}{}", entries.join("\n"));
+    }
+    assert_eq!(
+        titles,
+        Symptom::ALL.map(Symptom::title),
+        "the chapters of symptoms, in the order of the report"
+    );
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path("troubleshooting.md"), &written).expect("written");
+    }
+    assert!(
+        page("troubleshooting.md") == written,
+        "docs/troubleshooting.md is not what the rules say: UPDATE_GOLDEN=1"
+    );
 }
 
 /// The exit statuses that a command's help names, by its words: `policy set`.

@@ -18,13 +18,39 @@ pub mod settings;
 pub mod sources;
 pub mod watch;
 
+use types::command::rule::Catalog;
 use types::node::Mode;
 
-use crate::doctor::code::{Severity, Symptom};
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::Finding;
+use crate::doctor::rule::{Grade, Rule, Severity, Symptom};
 
-/// Everything that is wrong, in the order of the report: by symptom, and the gravest of each first.
+/// The codes of `doctor`.
+pub const CATALOG: Catalog<Grade> = Catalog { rules, command: "doctor", page: "docs/troubleshooting.md" };
+
+/// The rule of each finding that there may be, in the order of the report: by symptom, and the gravest of each first.
+#[must_use]
+pub fn rules() -> Vec<&'static Rule> {
+    let mut rules = [
+        settings::RULES,
+        kubelet::RULES,
+        runtime::RULES,
+        conf::RULES,
+        reach::RULES,
+        networks::RULES,
+        attachments::RULES,
+        leaks::RULES,
+        server::RULES,
+        watch::RULES,
+        sources::RULES,
+    ]
+    .concat();
+    let place = |symptom| Symptom::ALL.iter().position(|candidate| *candidate == symptom);
+    rules.sort_by_key(|rule| (place(rule.grade.symptom), rule.grade.severity));
+    rules
+}
+
+/// Everything that is wrong, in the order of its rules.
 #[must_use]
 pub fn decide(facts: &Facts) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
@@ -53,8 +79,8 @@ pub fn decide(facts: &Facts) -> Vec<Finding> {
     if findings.iter().all(|finding| finding.severity != Severity::Error) {
         findings.extend(watch::unexplained(facts));
     }
-    let place = |symptom| Symptom::ALL.iter().position(|candidate| *candidate == symptom);
-    findings.sort_by_key(|finding| (place(finding.symptom), finding.severity, finding.code));
+    let rules = rules();
+    findings.sort_by_key(|finding| rules.iter().position(|rule| *rule == finding.rule));
     findings.into_iter().map(Finding::bound).collect()
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use types::command::problem::Problem;
 use types::text::quote;
 
-use crate::doctor::code::{Code, Severity, Symptom};
+use crate::doctor::rule::{Rule, Severity, Symptom};
 
 /// The largest number of objects, and of lines of evidence, that one finding names; more of them are counted.
 const MOST_LINES: usize = 8;
@@ -19,8 +19,9 @@ const MOST_LINES: usize = 8;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Finding {
     /// Its code, by which docs/troubleshooting.md has an entry.
+    #[serde(rename = "code")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
-    pub code: Code,
+    pub rule: &'static Rule,
     /// The symptom that it explains.
     pub symptom: Symptom,
     /// How grave it is.
@@ -46,30 +47,35 @@ pub struct Repair {
 }
 
 impl Finding {
-    /// A finding, and why it is so.
+    /// A finding, for the cause that its rule names.
     #[must_use]
-    pub fn new(code: Code, cause: impl Into<String>) -> Self {
+    pub fn new(rule: &'static Rule) -> Self {
         Self {
-            code,
-            symptom: code.symptom(),
-            severity: code.severity(),
+            rule,
+            symptom: rule.grade.symptom,
+            severity: rule.grade.severity,
             objects: Vec::new(),
             evidence: Vec::new(),
-            cause: cause.into(),
+            cause: rule.why.into(),
             mend: Vec::new(),
         }
     }
 
-    /// A finding that another part of Crossfade has found as a problem.
+    /// A finding about the object of a problem that another part of Crossfade has found.
     #[must_use]
-    pub fn from_problem(code: Code, problem: &Problem) -> Self {
+    pub fn from_problem(rule: &'static Rule, problem: &Problem) -> Self {
         let object = if problem.place.is_empty() {
             problem.named_object().unwrap_or_default()
         } else {
             &problem.place
         };
-        Self::new(code, problem.what.as_str())
-            .with_objects(Some(object.to_owned()).filter(|object| !object.is_empty()))
+        Self::new(rule).with_objects(Some(object.to_owned()).filter(|object| !object.is_empty()))
+    }
+
+    /// The same, for another cause.
+    #[must_use]
+    pub fn cause(self, cause: impl Into<String>) -> Self {
+        Self { cause: cause.into(), ..self }
     }
 
     /// The same, about these objects.
@@ -114,12 +120,10 @@ impl Finding {
     /// The finding as a problem of the answer.
     #[must_use]
     pub fn problem(&self) -> Problem {
-        let fix = self.mend.first().map_or_else(
-            || format!("see the entry {} in docs/troubleshooting.md", self.code.as_str()),
-            |mend| mend.command.clone().unwrap_or_else(|| mend.what.clone()),
-        );
+        let step = self.mend.first();
+        let fix = step.map_or(self.rule.fix, |step| step.command.as_ref().unwrap_or(&step.what));
         let object = self.objects.first().map_or("this node", String::as_str);
-        Problem::new(format!("{}: {}", self.code.as_str(), self.cause)).with_place(object).fix(fix)
+        Problem::new(format!("{}: {}", self.rule.code, self.cause)).with_place(object).fix(fix)
     }
 }
 
@@ -133,22 +137,22 @@ pub fn word(path: &Path) -> String {
 mod tests {
     use super::*;
 
+    const RULE: Rule = Severity::Note.rule(Symptom::Leaks, "ledger", "what", "why", "fix");
+
     #[test]
     fn a_long_list_is_cut_and_counted() {
-        let finding =
-            Finding::new(Code::DelOwed, "why").with_objects((0..11).map(|index| index.to_string())).bound();
+        let finding = Finding::new(&RULE).with_objects((0..11).map(|index| index.to_string())).bound();
         assert_eq!(finding.objects.len(), 9);
         assert_eq!(finding.objects[8], "and 3 more");
-        let short =
-            Finding::new(Code::DelOwed, "why").with_objects((0..8).map(|index| index.to_string())).bound();
+        let short = Finding::new(&RULE).with_objects((0..8).map(|index| index.to_string())).bound();
         assert_eq!(short.objects.len(), 8);
     }
 
     #[test]
     fn a_problem_names_the_object_and_the_first_step() {
-        let finding = Finding::new(Code::Ledger, "why").with_objects(["a", "b"]).run("x y", "does z");
+        let finding = Finding::new(&RULE).with_objects(["a", "b"]).run("x y", "does z");
         assert_eq!(finding.problem(), Problem::new("ledger: why").with_place("a").fix("x y"));
-        let bare = Finding::new(Code::Ledger, "why").with_manual_step("decide");
-        assert_eq!(bare.problem(), Problem::new("ledger: why").with_place("this node").fix("decide"));
+        let bare = Finding::new(&RULE).cause("another").with_manual_step("decide");
+        assert_eq!(bare.problem(), Problem::new("ledger: another").with_place("this node").fix("decide"));
     }
 }

@@ -1,14 +1,12 @@
 //! The report of `doctor`: the findings by symptom, and the sources that it could read.
 
-use std::collections::BTreeSet;
-
 use serde::Serialize;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
-use crate::doctor::code::{Severity, Symptom};
 use crate::doctor::facts::{Facts, Source};
 use crate::doctor::finding::{Finding, Repair};
+use crate::doctor::rule::Severity;
 use crate::report::{Page, Report};
 
 /// The answer of `doctor`.
@@ -88,29 +86,28 @@ impl Diagnosis {
         self.findings.iter().filter(|finding| finding.severity != Severity::Note)
     }
 
-    fn count(&self, severity: Severity, word: &str) -> Option<String> {
+    fn count(&self, severity: Severity) -> Option<String> {
         let count = self.findings.iter().filter(|finding| finding.severity == severity).count();
         let many = if count == 1 { "" } else { "s" };
-        (count > 0).then(|| format!("{count} {word}{many}"))
+        (count > 0).then(|| format!("{count} {severity}{many}"))
     }
 }
 
 impl Report for Diagnosis {
     fn human(&self) -> Page {
         let mut text = Page::new();
-        let counts = [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Note, "note")];
+        let severities = [Severity::Error, Severity::Warning, Severity::Note];
         let counts: Vec<String> =
-            counts.iter().filter_map(|(severity, word)| self.count(*severity, word)).collect();
+            severities.into_iter().filter_map(|severity| self.count(severity)).collect();
         let _ = match (self.exit(), counts.as_slice()) {
             (Exit::Done, []) => writeln!(text, "This node is all right: doctor found nothing wrong"),
             (Exit::Done, all) => writeln!(text, "This node is all right: {}", all.join(", ")),
             (_, all) => writeln!(text, "This node is not all right: {}", all.join(", ")),
         };
-        let symptoms: BTreeSet<Symptom> = self.findings.iter().map(|finding| finding.symptom).collect();
-        for symptom in Symptom::ALL.iter().filter(|symptom| symptoms.contains(symptom)) {
+        for group in self.findings.chunk_by(|a, b| a.symptom == b.symptom) {
             let _ = writeln!(text);
-            let _ = writeln!(text, "{}", symptom.title());
-            for finding in self.findings.iter().filter(|finding| finding.symptom == *symptom) {
+            let _ = writeln!(text, "{}", group[0].symptom.title());
+            for finding in group {
                 show(&mut text, finding);
             }
         }
@@ -132,12 +129,7 @@ impl Report for Diagnosis {
 }
 
 fn show(text: &mut Page, finding: &Finding) {
-    let severity = match finding.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-        Severity::Note => "note",
-    };
-    let _ = writeln!(text, "  {severity} {}: {}", finding.code.as_str(), finding.cause);
+    let _ = writeln!(text, "  {} {}: {}", finding.severity, finding.rule.code, finding.cause);
     for object in &finding.objects {
         let _ = writeln!(text, "    on    {object}");
     }

@@ -6,12 +6,24 @@ use shim::attachment::owner::Owner;
 use shim::node::store::Key;
 use types::policy::{Deadlines, Gc};
 
-use crate::doctor::code::Code;
-use crate::doctor::facts::{AttachmentRecords, Facts};
+use crate::doctor::facts::{AttachmentRecords, Facts, Source};
 use crate::doctor::finding::Finding;
 use crate::doctor::journal::Entry;
+use crate::doctor::rule::{Rule, Severity, Symptom};
 use crate::node::attachments::{Life, Line};
 use crate::publish::node_read::ObservedPod;
+
+pub const RULES: &[&Rule] = &[
+    &ADD_HANGS,
+    &ADDS_FAIL,
+    &PODS_STUCK_STARTING,
+    &DEL_OWED,
+    &PODS_STUCK_ENDING,
+    &RECORD_DAMAGED,
+    &STATE_UNREADABLE,
+    &PODS_BYPASS,
+    &RECORD_STALE,
+];
 
 /// ADDs that failed within this time are reported.
 const RECENT_SECS: u64 = 600;
@@ -19,6 +31,15 @@ const RECENT_SECS: u64 = 600;
 const MANY: usize = 3;
 /// For so long a pod may start or end before it counts as stuck.
 const STUCK_SECS: u64 = 120;
+
+const STATE_UNREADABLE: Rule = Severity::Error.rule(
+    Symptom::PodsDoNotEnd,
+    "state-unreadable",
+    "The records, the inventory or the ledger cannot be read, or another user than root could change them.\n\n\
+     DELs fail with code 5 until they can be read.",
+    "records or inventory cannot be read: DELs and sweeps cannot know who attached a pod",
+    "`crossfade-bootstrap attachments` names the file and what is wrong with it.",
+);
 
 pub fn all(facts: &Facts) -> Vec<Finding> {
     let mut findings: Vec<Finding> = [
@@ -34,13 +55,10 @@ pub fn all(facts: &Facts) -> Vec<Finding> {
     .into_iter()
     .flatten()
     .collect();
-    if let crate::doctor::facts::Source::Unread(why) = &facts.state {
-        let cause = "records or inventory cannot be read: DELs and sweeps cannot know who attached a pod";
-        let finding = Finding::from_problem(Code::StateUnreadable, why).with_evidence([why.what.as_str()]);
-        findings.push(
-            Finding { cause: cause.into(), ..finding }
-                .run("crossfade-bootstrap attachments", "names the file and what is wrong with it"),
-        );
+    if let Source::Unread(why) = &facts.state {
+        let finding = Finding::from_problem(&STATE_UNREADABLE, why).with_evidence([why.what.as_str()]);
+        findings
+            .push(finding.run("crossfade-bootstrap attachments", "names the file and what is wrong with it"));
     }
     findings
 }
@@ -68,6 +86,15 @@ fn name_line(line: &Line) -> String {
     format!("{} {}{pod}", line.container_id, line.ifname)
 }
 
+const ADD_HANGS: Rule = Severity::Error.rule(
+    Symptom::PodsDoNotStart,
+    "add-hangs",
+    "An ADD runs for longer than `deadlines.addSeconds`.\n\n\
+     A process of a delegate is left in the kernel or waits for a lock.",
+    "an ADD runs for longer than the policy's deadline allows: a process of a delegate is left that the deadline did not end",
+    "`ps` with the column `wchan` says what the process waits for. After the process ended, the plugin undoes the ADD, and the runtime tries again.",
+);
+
 fn adds_hang(facts: &Facts) -> Option<Finding> {
     let state = facts.state.read()?;
     let limit = facts.node.policy().map_or_else(Deadlines::default, |policy| policy.deadlines).add_secs;
@@ -76,9 +103,7 @@ fn adds_hang(facts: &Facts) -> Option<Finding> {
     let hanging: Vec<&Line> = lines(state, Life::Attaching).filter(hangs).collect();
     let pids: Vec<i32> =
         hanging.iter().filter_map(|line| call(line)).flat_map(|call| call.pids.clone()).collect();
-    let cause = "an ADD runs for longer than the policy's deadline allows: a process of a delegate is left that the deadline did not end";
-    let finding =
-        Finding::new(Code::AddHangs, cause).with_objects(hanging.iter().map(|line| name_line(line)));
+    let finding = Finding::new(&ADD_HANGS).with_objects(hanging.iter().map(|line| name_line(line)));
     let finding =
         finding.with_evidence(calls(facts)).with_evidence([format!("the policy allows an ADD {limit} s")]);
     let list: Vec<String> = pids.iter().map(ToString::to_string).collect();
@@ -94,6 +119,15 @@ fn adds_hang(facts: &Facts) -> Option<Finding> {
             )
     })
 }
+
+const ADDS_FAIL: Rule = Severity::Error.rule(
+    Symptom::PodsDoNotStart,
+    "adds-fail",
+    "ADDs failed within the last ten minutes: the last one, or three or more.\n\n\
+     The `seen` lines count them by their reason. The reason is Crossfade's own text. What the network's plugin said goes to the runtime alone, and from there into the event `FailedCreatePodSandBox`.",
+    "ADDs fail: the runtime tries each pod again with another sandbox, and kubectl shows FailedCreatePodSandBox",
+    "Mend what the other findings of `doctor` say.",
+);
 
 fn adds_fail(facts: &Facts) -> Option<Finding> {
     let journal = facts.journal.read()?;
@@ -112,9 +146,8 @@ fn adds_fail(facts: &Facts) -> Option<Finding> {
     }
     let reasons =
         by_reason.iter().map(|(why, (count, id))| format!("{count} times, last for container {id}: {why}"));
-    let cause = "ADDs fail: the runtime tries each pod again with another sandbox, and kubectl shows FailedCreatePodSandBox";
     let object = failed.last().map(|entry| entry.container_id.clone());
-    let finding = Finding::new(Code::AddsFail, cause)
+    let finding = Finding::new(&ADDS_FAIL)
         .with_objects(object)
         .with_evidence([format!(
             "{} of {} ADDs failed within the last {} minutes",
@@ -138,11 +171,18 @@ fn pods_stuck<'a>(
     on_pod_network.filter_map(|pod| Some((pod, secs(pod).filter(|secs| *secs >= STUCK_SECS)?))).collect()
 }
 
+const PODS_STUCK_STARTING: Rule = Severity::Error.rule(
+    Symptom::PodsDoNotStart,
+    "pods-stuck-starting",
+    "By the API server, pods have been bound to the node for two minutes without a container.",
+    "pods are bound to this node and have no container yet. Their sandbox has no network, or an image or a volume is missing",
+    "Read the events of the pod. If no other finding explains it, an image or a volume is the reason.",
+);
+
 fn stuck_starting(facts: &Facts) -> Option<Finding> {
     let stuck = pods_stuck(facts, |pod| pod.starting_secs);
     let (first, _) = stuck.first()?;
-    let cause = "pods are bound to this node and have no container yet. Their sandbox has no network, or an image or a volume is missing";
-    let finding = Finding::new(Code::PodsStuckStarting, cause)
+    let finding = Finding::new(&PODS_STUCK_STARTING)
         .with_objects(stuck.iter().map(|(pod, _)| format!("{}/{}", pod.namespace, pod.name)))
         .with_evidence(
             stuck.iter().map(|(pod, secs)| format!("{}/{} has waited for {secs} s", pod.namespace, pod.name)),
@@ -153,20 +193,38 @@ fn stuck_starting(facts: &Facts) -> Option<Finding> {
     ))
 }
 
+const PODS_STUCK_ENDING: Rule = Severity::Error.rule(
+    Symptom::PodsDoNotEnd,
+    "pods-stuck-ending",
+    "By the API server, pods are two minutes past the time by which they were to have ended.",
+    "pods are past the time by which they were to have ended. A DEL that fails is one reason; a finalizer or a volume is another",
+    "If [del-owed](#del-owed) is not among the findings, look for finalizers and volumes.",
+);
+
 fn stuck_ending(facts: &Facts) -> Option<Finding> {
     let stuck = pods_stuck(facts, |pod| pod.overdue_secs);
     let (first, _) = stuck.first()?;
-    let cause = "pods are past the time by which they were to have ended. A DEL that fails is one reason; a finalizer or a volume is another";
-    let finding = Finding::new(Code::PodsStuckEnding, cause)
+    let finding = Finding::new(&PODS_STUCK_ENDING)
         .with_objects(stuck.iter().map(|(pod, _)| format!("{}/{}", pod.namespace, pod.name)))
         .with_evidence(
             stuck.iter().map(|(pod, secs)| format!("{}/{} is {secs} s late", pod.namespace, pod.name)),
         );
     Some(finding.run(
         format!("kubectl --namespace {} describe pod {}", first.namespace, first.name),
-        "has the events of the pod: FailedKillPod is the network, and the finding del-owed says why",
+        format!(
+            "has the events of the pod: FailedKillPod is the network, and the finding {} says why",
+            DEL_OWED.code
+        ),
     ))
 }
+
+const DEL_OWED: Rule = Severity::Error.rule(
+    Symptom::PodsDoNotEnd,
+    "del-owed",
+    "A [DEL](glossary.md#the-plugin) has failed for longer than `gc.graceSeconds`.",
+    "kubelet tries the DEL again for ever, and the address stays in use",
+    "If the network is not ready, start its agent on this node. If the agent is gone for good, list the network under `retired` in the policy: from then on, a DEL that keeps failing is cleaned up on the node, and the [ledger](glossary.md#the-plugin) says what is left. To go back, remove the network from `retired`. If the network's own plugin refuses, read the event `FailedKillPod` of the pod, which has the plugin's message.",
+);
 
 fn owed(facts: &Facts) -> Option<Finding> {
     let state = facts.state.read()?;
@@ -189,7 +247,8 @@ fn owed(facts: &Facts) -> Option<Finding> {
     let owners: Vec<Owner> = owners.collect();
     let worst = [Owner::NotReady, Owner::Ready].into_iter().find(|owner| owners.contains(owner));
     let (cause, step) = owner_words(worst.or(owners.first().copied()).unwrap_or(Owner::Ready));
-    let finding = Finding::new(Code::DelOwed, cause)
+    let finding = Finding::new(&DEL_OWED)
+        .cause(cause)
         .with_objects(owed.iter().map(|line| name_line(line)))
         .with_evidence(owed.iter().map(line))
         .with_evidence(last)
@@ -230,26 +289,41 @@ fn last_error(facts: &Facts, container_id: &str) -> Option<String> {
     Some(format!("journal: DEL of {container_id}: {}", entry.error))
 }
 
+const RECORD_DAMAGED: Rule = Severity::Error.rule(
+    Symptom::PodsDoNotEnd,
+    "record-damaged",
+    "The first line of a [record](glossary.md#the-plugin) cannot be read, after a disk error for example.\n\n\
+     While a record is damaged, GC passes nothing on to delegates.",
+    "the first line of a record cannot be read, so its pod is unknown. Its pod's DEL asks every network, and moves the file away",
+    "Delete the pod: its DEL asks every network, and moves the file to /var/lib/crossfade/damaged.",
+);
+
 fn damaged(facts: &Facts) -> Option<Finding> {
     let damaged = &facts.state.read()?.attached.damaged;
     if damaged.is_empty() {
         return None;
     }
-    let cause = "the first line of a record cannot be read, so its pod is unknown. Its pod's DEL asks every network, and moves the file away";
-    let finding = Finding::new(Code::RecordDamaged, cause)
+    let finding = Finding::new(&RECORD_DAMAGED)
         .with_objects(damaged.iter().map(|record| record.path.display().to_string()))
         .with_evidence(damaged.iter().map(|record| format!("{}: {}", record.path.display(), record.reason)));
     let finding = finding.with_manual_step("delete the pod of the record: the file's name is its container, and crictl inspectp has the pod of it");
     Some(finding.run("crossfade-bootstrap attachments", "lists the record as damaged until that DEL"))
 }
 
+const PODS_BYPASS: Rule = Severity::Error.rule(
+    Symptom::WrongNetwork,
+    "pods-bypass",
+    "The runtime runs sandboxes of which Crossfade knows nothing.",
+    "pods were attached past Crossfade, while another conf was in force: Crossfade does not know their network, and their DEL may go to the wrong plugin",
+    "Delete these pods. Their successors get the network that the policy names. Crossfade's plugin answers their DEL with success and calls no plugin, so look for their addresses with `crossfade-bootstrap attachments --leaks` afterwards.",
+);
+
 fn find_attached_without_crossfade(facts: &Facts) -> Option<Finding> {
     let past = &facts.sandboxes.read()?.past_us;
     if past.is_empty() {
         return None;
     }
-    let cause = "pods were attached past Crossfade, while another conf was in force: Crossfade does not know their network, and their DEL may go to the wrong plugin";
-    let mut finding = Finding::new(Code::PodsBypass, cause)
+    let mut finding = Finding::new(&PODS_BYPASS)
         .with_objects(past.iter().map(|sandbox| format!("{}/{}", sandbox.namespace, sandbox.name)))
         .with_evidence(past.iter().map(|sandbox| {
             format!(
@@ -264,6 +338,14 @@ fn find_attached_without_crossfade(facts: &Facts) -> Option<Finding> {
     Some(finding)
 }
 
+const RECORD_STALE: Rule = Severity::Warning.rule(
+    Symptom::Stale,
+    "record-stale",
+    "The netns of an attachment is gone, or another one is at its path, and the runtime lists the sandbox as running.",
+    "the network namespace of a running sandbox was removed behind the runtime's back: the pod has no network, and its address stays leased until its DEL",
+    "Delete the pod: its DEL releases the address.",
+);
+
 /// Records whose netns is gone although the runtime says that the sandbox runs.
 fn stale(facts: &Facts) -> Option<Finding> {
     let (state, lost) = (facts.state.read()?, &facts.kernel.read()?.lost_netns);
@@ -276,8 +358,7 @@ fn stale(facts: &Facts) -> Option<Finding> {
     if stale.is_empty() {
         return None;
     }
-    let cause = "the network namespace of a running sandbox was removed behind the runtime's back: the pod has no network, and its address stays leased until its DEL";
-    let finding = Finding::new(Code::RecordStale, cause)
+    let finding = Finding::new(&RECORD_STALE)
         .with_objects(stale.iter().map(|line| name_line(line)))
         .with_evidence(stale.iter().map(|line| {
             format!("{}: its netns is gone, and the runtime lists the sandbox as running", name_line(line))

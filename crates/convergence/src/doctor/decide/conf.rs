@@ -6,15 +6,29 @@ use shim::node::layout::CONF_FILE;
 use types::command::problem::Problem;
 use types::status::Reason;
 
-use crate::doctor::code::Code;
 use crate::doctor::decide::{is_private, networks};
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::{Finding, word};
+use crate::doctor::rule::{Rule, Severity, Symptom};
 use crate::node::conf::confdir::ConfDir;
 use crate::node::paths::PRIVATE_CONF_DIR;
 use crate::node::settings::directories::InstalledConf;
 use crate::publish::report::EventReason;
 use crate::runtime::answer::ConfUse;
+
+pub const RULES: &[&Rule] = &[
+    &PLUGIN_MISSING,
+    &CONF_WAITS,
+    &CONF_MISSING,
+    &CONF_UNREADABLE,
+    &CONF_NOT_FIRST,
+    &CONF_NOT_LOADED,
+    &CONF_OF_OTHERS,
+    &CRIO_NETWORK,
+    &SEVERAL_CONFS,
+    &AGENT_TAKES_CONF,
+    &CONF_REPAIRED,
+];
 
 /// How many repairs within [`REPAIRS_WITHIN_SECS`] are no single events any more; `watch` itself gives up at three within a minute.
 const MANY_REPAIRS: usize = 3;
@@ -24,7 +38,8 @@ const REPAIRS_WITHIN_SECS: u64 = 3600;
 const INSTALL: &str = "crossfade-bootstrap install";
 
 pub fn all(facts: &Facts) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = plugin(facts).into_iter().chain(foreign(facts)).collect();
+    let mut findings: Vec<Finding> =
+        [plugin(facts), foreign(facts), several_confs(facts)].into_iter().flatten().collect();
     let fights = fights(facts);
     match &facts.node.dirs.installed {
         Err(why) => findings.push(unreadable(facts, why)),
@@ -41,12 +56,20 @@ pub fn all(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
+const PLUGIN_MISSING: Rule = Severity::Error.rule(
+    Symptom::PodsDoNotStart,
+    "plugin-missing",
+    "Crossfade's plugin is not where the runtime looks for plugins, or another program is there under its name.\n\n\
+     A tool may have replaced `/opt/cni/bin` as a whole.",
+    "the runtime does not find Crossfade's plugin, or finds another program of that name: each ADD fails or bypasses Crossfade",
+    "`watch` copies the plugin again within a minute; the command of the finding does it at once.",
+);
+
 fn plugin(facts: &Facts) -> Option<Finding> {
     let why = facts.cni.plugins.check().err()?;
-    let cause = "the runtime does not find Crossfade's plugin, or finds another program of that name: each ADD fails or bypasses Crossfade";
     let dirs = facts.cni.plugins.paths();
     let places = dirs.iter().map(|dir| dir.display().to_string());
-    let finding = Finding::new(Code::PluginMissing, cause).with_objects(places).with_evidence([why]);
+    let finding = Finding::new(&PLUGIN_MISSING).with_objects(places).with_evidence([why]);
     if let Err(why) = &facts.cni.plugins.packaged {
         let finding = finding.with_evidence([format!("the package's plugin: {}", why.what)]);
         return Some(finding.with_manual_step(
@@ -60,38 +83,50 @@ fn plugin(facts: &Facts) -> Option<Finding> {
     ))
 }
 
+const CONF_UNREADABLE: Rule = Severity::Error.rule(
+    Symptom::WrongNetwork,
+    "conf-unreadable",
+    "Crossfade's conf, or the directory of confs, cannot be read, or another user than root could change it.",
+    "Crossfade's conf cannot be read, so it is unknown which policy and records count",
+    "`crossfade-bootstrap install` writes the conf anew. `ls -ld` says whose the directory is.",
+);
+
 fn unreadable(facts: &Facts, why: &Problem) -> Finding {
-    let cause = "Crossfade's conf cannot be read, so it is unknown which policy and records count";
-    let finding = Finding::new(Code::ConfUnreadable, cause).with_objects([facts
-        .node
-        .dirs
-        .conf_file()
-        .display()
-        .to_string()]);
+    let finding =
+        Finding::new(&CONF_UNREADABLE).with_objects([facts.node.dirs.conf_file().display().to_string()]);
     finding.with_evidence([why.what.as_str()]).run(INSTALL, "writes the conf anew")
 }
 
+const CONF_MISSING: Rule = Severity::Error.rule(
+    Symptom::WrongNetwork,
+    "conf-missing",
+    "The directory that the runtime reads does not have Crossfade's conf.",
+    "Crossfade's conf is not in the runtime's directory: new pods get the network of the conf that sorts first",
+    "`crossfade-bootstrap install --dry-run` says what stands in the way of the conf, and `install` writes it.",
+);
+
 fn missing(facts: &Facts, why: &str) -> Finding {
     let file = facts.node.dirs.conf_file();
-    let cause = "Crossfade's conf is not in the runtime's directory: new pods get the network of the conf that sorts first";
     let first = facts.cni.confs.as_ref().ok().and_then(|dir| dir.confs.first());
     let first = first.map(|conf| format!("the first conf there is {}", conf.file));
-    let finding = Finding::new(Code::ConfMissing, cause).with_objects([file.display().to_string()]);
+    let finding = Finding::new(&CONF_MISSING).with_objects([file.display().to_string()]);
     finding
         .with_evidence([format!("{}: {why}", file.display())])
         .with_evidence(first)
         .run(INSTALL, "checks everything, and writes the conf")
 }
 
+const CONF_WAITS: Rule = Severity::Error.rule(
+    Symptom::PodsDoNotStart,
+    "conf-waits",
+    "In private mode, a network that pods get has not been ready in this boot.",
+    "Crossfade's conf is not written yet: watch writes it once every network that pods get has been ready in this boot. Until then no pod starts",
+    "The `seen` lines say which network lacks what. Without `watch`, no program writes the conf.",
+);
+
 /// Private mode: `watch` writes the conf once the networks that pods get are ready.
 fn waits(facts: &Facts) -> Finding {
-    let cause = "Crossfade's conf is not written yet: watch writes it once every network that pods get has been ready in this boot. Until then no pod starts";
-    let finding = Finding::new(Code::ConfWaits, cause).with_objects([facts
-        .node
-        .dirs
-        .conf_file()
-        .display()
-        .to_string()]);
+    let finding = Finding::new(&CONF_WAITS).with_objects([facts.node.dirs.conf_file().display().to_string()]);
     let why = facts.status_document().map(|report| format!("watch: {}: {}", report.reason, report.message));
     let finding = finding.with_evidence(why).with_evidence(networks::unready_networks(facts));
     if facts.status_document().is_none() {
@@ -104,12 +139,19 @@ fn waits(facts: &Facts) -> Finding {
     )
 }
 
+const CONF_OF_OTHERS: Rule = Severity::Error.rule(
+    Symptom::WrongNetwork,
+    "conf-of-others",
+    "In private mode, another program writes into /run/crossfade/net.d.\n\n\
+     `watch` removes such files each time.",
+    "another program writes confs into Crossfade's own directory, which the runtime reads",
+    "`10-containerd-net.conflist` comes from containerd's `conf_template`: restart containerd, whose start empties that key.",
+);
+
 fn foreign(facts: &Facts) -> Option<Finding> {
     let entries = facts.foreign.as_ref()?;
-    let cause = "another program writes confs into Crossfade's own directory, which the runtime reads";
-    let finding = Finding::new(Code::ConfOfOthers, cause)
-        .with_objects([PRIVATE_CONF_DIR])
-        .with_evidence([entries.what.as_str()]);
+    let finding =
+        Finding::new(&CONF_OF_OTHERS).with_objects([PRIVATE_CONF_DIR]).with_evidence([entries.what.as_str()]);
     let finding =
         if entries.fix.is_empty() { finding } else { finding.with_manual_step(entries.fix.as_str()) };
     Some(finding.run("systemctl restart crossfade-watch", "removes what is not Crossfade's"))
@@ -120,16 +162,13 @@ fn installed(facts: &Facts, conf: &InstalledConf) -> Vec<Finding> {
     let mut findings = Vec::new();
     match &facts.cni.confs {
         Err(why) => {
-            let cause = "the conf directory cannot be listed, so it is unknown which conf the runtime uses";
             let place = facts.node.dirs.conf_dir.display().to_string();
-            let finding =
-                Finding::new(Code::ConfUnreadable, cause).with_objects([place]).with_evidence([why.as_str()]);
-            findings.push(
-                finding.run(
-                    format!("ls -ld {}", word(&facts.node.dirs.conf_dir)),
-                    "says whose the directory is",
-                ),
-            );
+            let finding = Finding::new(&CONF_UNREADABLE)
+                .cause("the conf directory cannot be listed, so it is unknown which conf the runtime uses")
+                .with_objects([place])
+                .with_evidence([why.as_str()]);
+            let command = format!("ls -ld {}", word(&facts.node.dirs.conf_dir));
+            findings.push(finding.run(command, "says whose the directory is"));
         }
         Ok(dir) => {
             findings.extend(not_first(facts, dir, &conf.name));
@@ -148,6 +187,15 @@ fn installed(facts: &Facts, conf: &InstalledConf) -> Vec<Finding> {
     findings
 }
 
+const CONF_NOT_FIRST: Rule = Severity::Error.rule(
+    Symptom::WrongNetwork,
+    "conf-not-first",
+    "Another conf sorts before `01-crossfade.conflist`, so the runtime uses that one.\n\n\
+     A broken conf that sorts first stops every pod of a node with containerd. A meta-plugin such as Multus may sort first if it delegates to Crossfade.",
+    "another conf is used before Crossfade's: new pods bypass the policy, and the DELs of recorded pods may go to the wrong plugin",
+    "Rename the file with the command of the finding, then find out who wrote it.",
+);
+
 fn not_first(facts: &Facts, dir: &ConfDir, name: &str) -> Option<Finding> {
     let picks = facts.node.runtime.conf_selection();
     let others = picks.confs_before_own(dir, name);
@@ -155,8 +203,7 @@ fn not_first(facts: &Facts, dir: &ConfDir, name: &str) -> Option<Finding> {
     if others.is_empty() {
         return None;
     }
-    let cause = "another conf is used before Crossfade's: new pods bypass the policy, and the DELs of recorded pods may go to the wrong plugin";
-    let mut finding = Finding::new(Code::ConfNotFirst, cause)
+    let mut finding = Finding::new(&CONF_NOT_FIRST)
         .with_objects(others.iter().map(|conf| dir.path.join(&conf.file).display().to_string()))
         .with_evidence(problems.iter().map(|problem| problem.what.as_str()));
     for (conf, problem) in others.iter().zip(&problems) {
@@ -187,12 +234,21 @@ fn sorts_behind_text(file: &str) -> String {
     format!("99-{}", file.trim_start_matches(|c: char| !c.is_ascii_alphanumeric()))
 }
 
+const CRIO_NETWORK: Rule = Severity::Error.rule(
+    Symptom::WrongNetwork,
+    "crio-network",
+    "CRI-O is not told which network to use, or another one than Crossfade's.",
+    "without a name, a restart of CRI-O while another conf sorts first costs every pod its network",
+    "Name Crossfade's network in CRI-O's configuration ([CRI-O](watch.md#cri-o)). Restart CRI-O only while Crossfade's conf sorts first.",
+);
+
 fn crio(facts: &Facts, why: &Problem) -> Finding {
     let unit = facts.runtime_unit();
     let configured = facts.node.runtime.crio().and_then(|config| config.default_network.as_deref());
     let configured = configured
         .map_or_else(|| "no cni_default_network".into(), |name| format!("cni_default_network {name}"));
-    Finding::from_problem(Code::CrioNetwork, why)
+    Finding::from_problem(&CRIO_NETWORK, why)
+        .cause(why.what.as_str())
         .with_evidence([format!("CRI-O's configuration has {configured}")])
         .with_manual_step(why.fix.as_str())
         .run(
@@ -201,18 +257,56 @@ fn crio(facts: &Facts, why: &Problem) -> Finding {
         )
 }
 
+const CONF_NOT_LOADED: Rule = Severity::Error.rule(
+    Symptom::WrongNetwork,
+    "conf-not-loaded",
+    "The runtime has loaded another conf than Crossfade's, or none.\n\n\
+     containerd 1.6 ignores a file that was only moved into the directory.",
+    "Crossfade's conf is in place and first, and the runtime has not loaded it: new pods get another network, or none",
+    "The command of the finding writes the conf anew, so that the runtime loads it.",
+);
+
 fn not_loaded(facts: &Facts, what: &str) -> Finding {
-    let cause = "Crossfade's conf is in place and first, and the runtime has not loaded it: new pods get another network, or none";
     let file = facts.node.dirs.conf_file().display().to_string();
-    let finding = Finding::new(Code::ConfNotLoaded, cause)
-        .with_objects([file])
-        .with_evidence([format!("the runtime: {what}")]);
+    let finding =
+        Finding::new(&CONF_NOT_LOADED).with_objects([file]).with_evidence([format!("the runtime: {what}")]);
     if is_private(facts) {
         return finding
             .run("systemctl restart crossfade-watch", "writes the conf anew, so that the runtime loads it");
     }
     finding.run(INSTALL, "writes the conf anew, so that the runtime loads it")
 }
+
+const SEVERAL_CONFS: Rule = Severity::Error.rule(
+    Symptom::WrongNetwork,
+    "several-confs",
+    "The runtime uses several confs for each pod: `max_conf_num` is not 1.",
+    "the runtime attaches each pod by several confs at once, so pods get a network beside Crossfade's",
+    "Set `max_conf_num = 1` in the runtime's configuration, and restart the runtime: pods keep running.",
+);
+
+fn several_confs(facts: &Facts) -> Option<Finding> {
+    let setup = facts.node.runtime.answer.setup()?;
+    if setup.max_confs == 1 {
+        return None;
+    }
+    let count = if setup.max_confs == 0 { "all confs".into() } else { format!("{} confs", setup.max_confs) };
+    let finding = Finding::new(&SEVERAL_CONFS).with_objects(["max_conf_num of the runtime's configuration"]);
+    let finding = finding.with_evidence([format!("the runtime uses {count} (max_conf_num)")]);
+    let finding = finding.with_manual_step("set max_conf_num = 1 in the runtime's configuration");
+    Some(finding.run(
+        format!("systemctl restart {}", facts.runtime_unit()),
+        "loads that configuration; pods keep running",
+    ))
+}
+
+const AGENT_TAKES_CONF: Rule = Severity::Error.rule(
+    Symptom::AgentFights,
+    "agent-takes-conf",
+    "An agent has renamed confs, or `watch` has stopped repairing Crossfade's conf (`ConfContended`).",
+    "an agent takes the conf directory for itself and renames the confs of others; watch does not fight it, because each rename lets pods bypass Crossfade",
+    "Change the agent's setting first; for Cilium this is `cni.exclusive=false`. Then remove the renamed files, and run `install`. In [private mode](node.md#private-and-shared-mode) the agent's directory does not matter.",
+);
 
 /// An agent that takes the directory for itself: `watch` has given up, or the agent's traces are there.
 fn fights(facts: &Facts) -> Option<Finding> {
@@ -222,8 +316,7 @@ fn fights(facts: &Facts) -> Option<Finding> {
         return None;
     }
     let dir = &facts.node.dirs.conf_dir;
-    let cause = "an agent takes the conf directory for itself and renames the confs of others; watch does not fight it, because each rename lets pods bypass Crossfade";
-    let finding = Finding::new(Code::AgentTakesConf, cause)
+    let finding = Finding::new(&AGENT_TAKES_CONF)
         .with_objects([dir.display().to_string()])
         .with_evidence(contended.map(|report| format!("watch: {}", report.message)))
         .with_evidence(files.iter().map(|file| format!("{file} is there, which an agent has renamed")));
@@ -271,6 +364,14 @@ fn given_back(facts: &Facts, dir: &Path, file: &str, finding: Finding) -> Findin
     }
 }
 
+const CONF_REPAIRED: Rule = Severity::Warning.rule(
+    Symptom::AgentFights,
+    "conf-repaired",
+    "`watch` has repaired Crossfade's conf three times or more within an hour.",
+    "another program removes or replaces Crossfade's conf again and again; between that and the repair, new pods bypass Crossfade",
+    "Find what removes the file at times: a cron job, a configuration management, an agent's restart. The journal has the time of each repair.",
+);
+
 fn repaired(facts: &Facts) -> Option<Finding> {
     let since = facts.now.wall_secs.saturating_sub(REPAIRS_WITHIN_SECS);
     let is_repair = |entry: &&crate::doctor::journal::Entry| {
@@ -281,13 +382,8 @@ fn repaired(facts: &Facts) -> Option<Finding> {
         return None;
     }
     let last = repairs.last().map(|entry| format!("journal, the last: {}", entry.message));
-    let cause = "another program removes or replaces Crossfade's conf again and again; between that and the repair, new pods bypass Crossfade";
-    let finding = Finding::new(Code::ConfRepaired, cause).with_objects([facts
-        .node
-        .dirs
-        .conf_file()
-        .display()
-        .to_string()]);
+    let finding =
+        Finding::new(&CONF_REPAIRED).with_objects([facts.node.dirs.conf_file().display().to_string()]);
     let finding = finding
         .with_evidence([format!("{} repairs within the last hour", repairs.len())])
         .with_evidence(last);

@@ -2,14 +2,40 @@
 
 use types::status::Reason;
 
-use crate::doctor::code::Code;
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::Finding;
+use crate::doctor::rule::{Rule, Severity, Symptom};
 use crate::runtime::answer::RuntimeAnswer;
 
+pub const RULES: &[&Rule] = &[&RUNTIME_UNKNOWN, &RUNTIME_DOWN, &RUNTIME_HANGS, &RUNTIME_RESTART];
+
 pub fn all(facts: &Facts) -> Vec<Finding> {
-    [answer(facts), restart(facts), several(facts)].into_iter().flatten().collect()
+    [answer(facts), restart(facts)].into_iter().flatten().collect()
 }
+
+const RUNTIME_UNKNOWN: Rule = Severity::Error.rule(
+    Symptom::NodeNotReady,
+    "runtime-unknown",
+    "Nothing says which runtime kubelet talks to, or two sources contradict each other.",
+    "nothing says which runtime kubelet talks to, so it is unknown which conf new pods get",
+    "Name the socket in node.json, `runtime.endpoint` ([the order of the sources](watch.md#what-the-runtime-says)).",
+);
+
+const RUNTIME_DOWN: Rule = Severity::Error.rule(
+    Symptom::NodeNotReady,
+    "runtime-down",
+    "No program listens at the runtime's socket.",
+    "the runtime does not run: no pod starts or ends on this node",
+    "Start the runtime. If it runs with another socket, name that in node.json, `runtime.endpoint`.",
+);
+
+const RUNTIME_HANGS: Rule = Severity::Error.rule(
+    Symptom::PodsDoNotStart,
+    "runtime-hangs",
+    "The runtime has a socket and does not answer.",
+    "the runtime does not answer. containerd answers no request while an ADD or DEL that hangs keeps it from loading a conf",
+    "The `seen` lines name the calls that run. If one hangs, see [add-hangs](#add-hangs). Restart the runtime if none does: pods keep running.",
+);
 
 /// Why the runtime does not say what it uses.
 fn answer(facts: &Facts) -> Option<Finding> {
@@ -20,10 +46,7 @@ fn answer(facts: &Facts) -> Option<Finding> {
     match &facts.node.runtime.answer {
         RuntimeAnswer::NotAsked | RuntimeAnswer::Silent | RuntimeAnswer::Setup(_) => None,
         RuntimeAnswer::Unknown(why) => {
-            let cause =
-                "nothing says which runtime kubelet talks to, so it is unknown which conf new pods get";
-            let finding =
-                Finding::new(Code::RuntimeUnknown, cause).with_objects(["node.json, runtime.endpoint"]);
+            let finding = Finding::new(&RUNTIME_UNKNOWN).with_objects(["node.json, runtime.endpoint"]);
             Some(
                 finding
                     .with_evidence([why.as_str()])
@@ -31,56 +54,36 @@ fn answer(facts: &Facts) -> Option<Finding> {
             )
         }
         RuntimeAnswer::Absent(why) => {
-            let cause = "the runtime does not run: no pod starts or ends on this node";
-            let finding = Finding::new(Code::RuntimeDown, cause)
+            let finding = Finding::new(&RUNTIME_DOWN)
                 .with_objects([endpoint])
                 .with_evidence([why.as_str()])
                 .with_evidence(state);
             Some(finding.run(restart.0, restart.1))
         }
         RuntimeAnswer::Failed(why) => {
-            let cause = "the runtime does not answer. containerd answers no request while an ADD or DEL that hangs keeps it from loading a conf";
-            let finding = Finding::new(Code::RuntimeHangs, cause)
-                .with_objects([endpoint])
-                .with_evidence([why.as_str()]);
+            let finding = Finding::new(&RUNTIME_HANGS).with_objects([endpoint]).with_evidence([why.as_str()]);
             let finding = finding.with_evidence(state).with_evidence(super::attachments::calls(facts));
             Some(finding.run(restart.0, restart.1))
         }
     }
 }
 
+const RUNTIME_RESTART: Rule = Severity::Error.rule(
+    Symptom::NodeNotReady,
+    "runtime-restart",
+    "The runtime lost its conf directory, so it never loads a conf again ([A replaced directory](watch.md#shared-mode)).",
+    "another program replaced the conf directory, and the runtime still watches the one that is gone",
+    "Restart the runtime: pods keep running.",
+);
+
 fn restart(facts: &Facts) -> Option<Finding> {
     let report = facts.status_document().filter(|report| report.reason == Reason::RuntimeRestartNeeded)?;
     let unit = facts.runtime_unit();
-    let cause =
-        "another program replaced the conf directory, and the runtime still watches the one that is gone";
-    let finding = Finding::new(Code::RuntimeRestart, cause).with_objects([facts
-        .node
-        .dirs
-        .conf_dir
-        .display()
-        .to_string()]);
+    let finding =
+        Finding::new(&RUNTIME_RESTART).with_objects([facts.node.dirs.conf_dir.display().to_string()]);
     let finding = finding.with_evidence([format!("watch: {}", report.message)]);
     Some(finding.run(
         format!("systemctl restart {unit}"),
         "makes the runtime watch the new directory; pods keep running",
-    ))
-}
-
-fn several(facts: &Facts) -> Option<Finding> {
-    let setup = facts.node.runtime.answer.setup()?;
-    if setup.max_confs == 1 {
-        return None;
-    }
-    let count = if setup.max_confs == 0 { "all confs".into() } else { format!("{} confs", setup.max_confs) };
-    let cause =
-        "the runtime attaches each pod by several confs at once, so pods get a network beside Crossfade's";
-    let finding =
-        Finding::new(Code::SeveralConfs, cause).with_objects(["max_conf_num of the runtime's configuration"]);
-    let finding = finding.with_evidence([format!("the runtime uses {count} (max_conf_num)")]);
-    let finding = finding.with_manual_step("set max_conf_num = 1 in the runtime's configuration");
-    Some(finding.run(
-        format!("systemctl restart {}", facts.runtime_unit()),
-        "loads that configuration; pods keep running",
     ))
 }

@@ -17,13 +17,13 @@ use types::policy::{Phase, Policy, Side};
 use types::profile::Profiles;
 use types::status::{self, ConfState, Document, ProofState, Reason};
 
-use crate::doctor::code::{Code, Severity};
-use crate::doctor::decide::decide;
+use crate::doctor::decide::{decide, rules};
 use crate::doctor::facts::{
     AttachmentRecords, BOOT_UNIT, Facts, Kernel, Sandboxes, Source, UnitState, WATCH_UNIT,
 };
 use crate::doctor::finding::Finding;
 use crate::doctor::report::Diagnosis;
+use crate::doctor::rule::{Rule, Severity, Symptom};
 use crate::node::agent::status_file::StatusFile;
 use crate::node::attachments::Attachments;
 use crate::node::cni::CniFacts;
@@ -49,12 +49,12 @@ const NOW: u64 = 1_790_000_000;
 
 /// A finding, a change of the node that has it, and the nearest change that has not.
 struct Case {
-    code: Code,
+    code: &'static str,
     has: fn(&mut Facts),
     near: fn(&mut Facts),
 }
 
-const fn case(code: Code, has: fn(&mut Facts), near: fn(&mut Facts)) -> Case {
+const fn case(code: &'static str, has: fn(&mut Facts), near: fn(&mut Facts)) -> Case {
     Case { code, has, near }
 }
 
@@ -269,7 +269,7 @@ fn each_finding_is_found_where_it_is_and_not_in_the_nearest_state_without_it() {
     let mut failures = Vec::new();
     for Case { code, has, near } in &all {
         let codes = |change: &fn(&mut Facts)| {
-            decide_after(*change).iter().map(|finding| finding.code).collect::<Vec<_>>()
+            decide_after(*change).iter().map(|finding| finding.rule.code).collect::<Vec<_>>()
         };
         let (with, without) = (codes(has), codes(near));
         if !with.contains(code) {
@@ -280,8 +280,8 @@ fn each_finding_is_found_where_it_is_and_not_in_the_nearest_state_without_it() {
         }
     }
     assert_eq!(failures, Vec::<String>::new());
-    let covered: BTreeSet<Code> = all.iter().map(|case| case.code).collect();
-    let every: BTreeSet<Code> = Code::all().collect();
+    let covered: BTreeSet<&str> = all.iter().map(|case| case.code).collect();
+    let every: BTreeSet<&str> = rules().iter().map(|rule| rule.code).collect();
     assert_eq!(covered, every, "each code has a case");
 }
 
@@ -290,7 +290,7 @@ fn each_finding_names_its_objects_its_evidence_and_what_mends_it() {
     let mut failures = Vec::new();
     for Case { code, has, .. } in cases() {
         let all = decide_after(has);
-        for finding in all.iter().filter(|finding| finding.code == code) {
+        for finding in all.iter().filter(|finding| finding.rule.code == code) {
             let Finding { objects, evidence, cause, mend, .. } = finding;
             let is_whole =
                 !objects.is_empty() && !evidence.is_empty() && !cause.is_empty() && !mend.is_empty();
@@ -318,7 +318,7 @@ fn only_a_note_leaves_a_node_all_right() {
         let page = answer.human();
         let first = page.as_str().lines().next().unwrap_or_default().to_owned();
         assert_eq!(first.starts_with("This node is all right"), is_well, "{first}");
-        assert!(page.as_str().contains(code.as_str()), "{}", page.as_str());
+        assert!(page.as_str().contains(code), "{}", page.as_str());
     }
 }
 
@@ -329,7 +329,7 @@ fn what_was_not_read_is_told() {
     facts.node.runtime.answer = RuntimeAnswer::Failed("no answer within 10 s".into());
     let findings = decide(&facts);
     assert!(
-        findings.iter().all(|finding| finding.code != Code::ApiServer),
+        findings.iter().all(|finding| finding.rule.code != "api-server"),
         "neither could be asked: {findings:?}"
     );
     let text = Diagnosis::new(&facts, findings).human();
@@ -339,4 +339,21 @@ fn what_was_not_read_is_told() {
         text.as_str()
     );
     assert!(text.as_str().contains("not read: runtime: no answer within 10 s"), "{}", text.as_str());
+}
+
+#[test]
+fn a_code_is_one_word_of_its_own_and_each_symptom_has_one() {
+    let rules = rules();
+    let codes: BTreeSet<&str> = rules.iter().map(|rule| rule.code).collect();
+    assert_eq!(codes.len(), rules.len());
+    assert!(codes.iter().all(|code| code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')));
+    let symptoms: BTreeSet<Symptom> = rules.iter().map(|rule| rule.grade.symptom).collect();
+    assert_eq!(symptoms, Symptom::ALL.into());
+    for Rule { code, what, why, fix, .. } in rules {
+        let sentences = [what.split("\n\n").next().unwrap_or_default(), fix];
+        assert!(sentences.iter().all(|text| text.ends_with('.')), "{code}");
+        // A cause stands behind its code, and before more of the finding.
+        assert!(why.len() > 10 && !why.ends_with('.'), "{code}");
+        assert!([what, why, fix].iter().all(|text| !text.contains("##")), "{code}");
+    }
 }

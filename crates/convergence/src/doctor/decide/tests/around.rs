@@ -39,12 +39,12 @@ pub(super) fn cases() -> Vec<Case> {
 fn node() -> Vec<Case> {
     vec![
         case(
-            Code::SwitchedOff,
+            "switched-off",
             |facts| facts.off_switch = Some(OffSwitch::File),
             |facts| facts.off_switch = None,
         ),
         case(
-            Code::NodeJsonUnusable,
+            "node-json-unusable",
             |facts| {
                 facts.node.unusable = Some(InvalidSettings {
                     why: "node.json: lables".into(),
@@ -55,23 +55,23 @@ fn node() -> Vec<Case> {
             |facts| facts.node.node_file = Some("/etc/crossfade/node.json".into()),
         ),
         case(
-            Code::BootFailed,
+            "boot-failed",
             |facts| facts.booted = Err(Problem::new("boot has not succeeded in this boot")),
             |_| {},
         ),
         case(
-            Code::GateShut,
+            "gate-shut",
             |facts| facts.gate = gate(&["a policy is missing"]),
             |facts| kubelet(facts, unit("activating", "start-pre")),
         ),
         case(
-            Code::GateGaveUp,
+            "gate-gave-up",
             |facts| facts.unfit = Some("a policy is missing\n".into()),
             |facts| facts.gate = gate(&[]),
         ),
         // A kubelet that the gate holds back ends as often as one that fails by itself.
         case(
-            Code::KubeletDown,
+            "kubelet-down",
             |facts| kubelet(facts, unit("activating", "auto-restart")),
             |facts| {
                 kubelet(facts, unit("activating", "auto-restart"));
@@ -79,12 +79,12 @@ fn node() -> Vec<Case> {
             },
         ),
         case(
-            Code::PolicyUnusable,
+            "policy-unusable",
             |facts| facts.node.policy = Err("read policy /etc/crossfade/policy.json: absent".into()),
             |facts| facts.node.policy = Ok(policy_file(&policy("new"))),
         ),
         case(
-            Code::EarlierImage,
+            "earlier-image",
             |facts| facts.node.settings.conf_dir = Mode::Without,
             |facts| {
                 facts.node.settings.conf_dir = Mode::Without;
@@ -92,12 +92,12 @@ fn node() -> Vec<Case> {
             },
         ),
         case(
-            Code::WatchDown,
+            "watch-down",
             |facts| facts.watch = Some(StatusFile::Absent),
             |facts| watch(facts, false, Reason::ConfNotFirst),
         ),
         case(
-            Code::WatchNotReady,
+            "watch-not-ready",
             |facts| watch(facts, false, Reason::WaitingForNetwork),
             |facts| {
                 watch(facts, false, Reason::WaitingForNetwork);
@@ -105,7 +105,7 @@ fn node() -> Vec<Case> {
             },
         ),
         case(
-            Code::SweepFails,
+            "sweep-fails",
             |facts| facts.swept = Some(swept(Some("1 of 2 changes failed"))),
             |facts| facts.swept = Some(swept(None)),
         ),
@@ -119,32 +119,32 @@ fn swept(failed: Option<&str>) -> PassResult {
 fn runtime() -> Vec<Case> {
     vec![
         case(
-            Code::RuntimeUnknown,
+            "runtime-unknown",
             |facts| facts.node.runtime.answer = RuntimeAnswer::Unknown("two sockets".into()),
             |facts| facts.node.runtime.answer = RuntimeAnswer::NotAsked,
         ),
         case(
-            Code::RuntimeDown,
+            "runtime-down",
             |facts| facts.node.runtime.answer = RuntimeAnswer::Absent("no socket".into()),
             |facts| facts.node.runtime.answer = RuntimeAnswer::Silent,
         ),
         case(
-            Code::RuntimeHangs,
+            "runtime-hangs",
             |facts| facts.node.runtime.answer = RuntimeAnswer::Failed("no answer within 10 s".into()),
             |facts| facts.node.runtime.answer = RuntimeAnswer::Absent("no socket".into()),
         ),
         case(
-            Code::RuntimeRestart,
+            "runtime-restart",
             |facts| watch(facts, false, Reason::RuntimeRestartNeeded),
             |facts| watch(facts, false, Reason::RuntimeUnknown),
         ),
         case(
-            Code::SeveralConfs,
+            "several-confs",
             |facts| facts.node.runtime.answer = loaded("oldnet", "crossfade", 0),
             |facts| facts.node.runtime.answer = loaded("oldnet", "crossfade", 1),
         ),
         case(
-            Code::RuntimeConfig,
+            "runtime-config",
             |facts| {
                 facts.node.runtime.config =
                     ConfigFact::Unreadable(Problem::new("config.toml: no TOML").with_place("/etc/c"))
@@ -157,24 +157,24 @@ fn runtime() -> Vec<Case> {
 fn server() -> Vec<Case> {
     vec![
         case(
-            Code::NodeConditionReady,
+            "node-condition-ready",
             |facts| drop(registered(facts).conditions.insert("Ready".into(), condition("Unknown"))),
             |facts| drop(registered(facts).conditions.remove("Ready")),
         ),
         case(
-            Code::NetworkUnavailable,
+            "network-unavailable",
             |facts| drop(registered(facts).conditions.insert("NetworkUnavailable".into(), condition("True"))),
             |facts| drop(registered(facts).conditions.remove("NetworkUnavailable")),
         ),
         case(
-            Code::NodeUnregistered,
+            "node-unregistered",
             |facts| {
                 facts.server = Source::Read(ApiServerState { node: "n1".into(), ..ApiServerState::default() })
             },
             |facts| facts.server = Source::Absent("no credential".into()),
         ),
         case(
-            Code::NodeLabels,
+            "node-labels",
             |facts| facts.node.settings.labels = [("a".into(), "b".into())].into(),
             |facts| {
                 // The label with the phase is the report's, whatever node.json registers first.
@@ -184,12 +184,12 @@ fn server() -> Vec<Case> {
             },
         ),
         case(
-            Code::NodeOutdated,
+            "node-outdated",
             |facts| registered(facts).observed = Some(r#"{"bootId":"another"}"#.into()),
             |facts| registered(facts).observed = None,
         ),
         case(
-            Code::DesiredUnmet,
+            "desired-unmet",
             |facts| {
                 facts.node.settings.desired = DesiredSource::NodeAnnotation;
                 registered(facts).desired = Some("new".into());
@@ -197,7 +197,7 @@ fn server() -> Vec<Case> {
             |facts| registered(facts).desired = Some("old".into()),
         ),
         case(
-            Code::ApiServer,
+            "api-server",
             |facts| facts.server = Source::Unread(Problem::new("list this Node: connection refused")),
             |facts| facts.server = Source::Absent("no credential".into()),
         ),
@@ -206,7 +206,7 @@ fn server() -> Vec<Case> {
 
 fn sources() -> Vec<Case> {
     vec![case(
-        Code::SourceUnread,
+        "source-unread",
         |facts| {
             facts.journal =
                 Source::Unread(Problem::new("journalctl: no answer within 10 s").with_place("the journal"))
@@ -220,7 +220,7 @@ fn a_condition_that_says_the_opposite_of_watch_is_outdated() {
     let opposite = decide_after(|facts| {
         registered(facts).conditions.insert("CrossfadeReady".into(), condition("False"));
     });
-    assert_eq!(opposite.iter().map(|finding| finding.code).collect::<Vec<_>>(), [Code::NodeOutdated]);
+    assert_eq!(opposite.iter().map(|finding| finding.rule.code).collect::<Vec<_>>(), ["node-outdated"]);
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn a_node_that_is_switched_off_has_no_findings_about_what_is_off() {
         facts.node.dirs.installed = Ok(None);
         facts.node.runtime.answer = loaded("other", "bridge", 1);
     });
-    assert_eq!(all.iter().map(|finding| finding.code).collect::<Vec<_>>(), [Code::SwitchedOff]);
+    assert_eq!(all.iter().map(|finding| finding.rule.code).collect::<Vec<_>>(), ["switched-off"]);
 }
 
 #[test]
@@ -242,5 +242,5 @@ fn on_a_node_without_a_unit_of_watch_no_command_starts_it() {
         units.remove(WATCH_UNIT);
     });
     let commands: Vec<_> = all[0].mend.iter().filter_map(|mend| mend.command.as_deref()).collect();
-    assert_eq!((all[0].code, commands.as_slice()), (Code::WatchDown, &[][..]));
+    assert_eq!((all[0].rule.code, commands.as_slice()), ("watch-down", &[][..]));
 }

@@ -140,19 +140,15 @@ pub(super) fn cases() -> Vec<Case> {
 fn starting() -> Vec<Case> {
     vec![
         // An ADD that was killed is the runtime's, and one that is young may still end.
-        case(Code::AddHangs, |facts| adding(facts, 91, true), |facts| adding(facts, 91, false)),
+        case("add-hangs", |facts| adding(facts, 91, true), |facts| adding(facts, 91, false)),
         case(
-            Code::AddsFail,
+            "adds-fail",
             |facts| facts.journal = adds(&[(90, false), (30, true)]),
             |facts| facts.journal = adds(&[(90, true), (30, false)]),
         ),
+        case("pods-stuck-starting", |facts| pod(facts, Some(120), None), |facts| pod(facts, Some(119), None)),
         case(
-            Code::PodsStuckStarting,
-            |facts| pod(facts, Some(120), None),
-            |facts| pod(facts, Some(119), None),
-        ),
-        case(
-            Code::PodsBypass,
+            "pods-bypass",
             |facts| {
                 let (id, namespace, name, uid) = ("c2".into(), "web".into(), "b".into(), "u".into());
                 sandboxes(facts).past_us.push(Sandbox { id, namespace, name, uid, ..Sandbox::default() });
@@ -166,10 +162,10 @@ fn starting() -> Vec<Case> {
 
 fn ending() -> Vec<Case> {
     vec![
-        case(Code::DelOwed, |facts| failing(facts, 600), |facts| failing(facts, 599)),
-        case(Code::PodsStuckEnding, |facts| pod(facts, None, Some(120)), |facts| pod(facts, None, Some(119))),
+        case("del-owed", |facts| failing(facts, 600), |facts| failing(facts, 599)),
+        case("pods-stuck-ending", |facts| pod(facts, None, Some(120)), |facts| pod(facts, None, Some(119))),
         case(
-            Code::RecordDamaged,
+            "record-damaged",
             |facts| {
                 let reason = "its first line is torn".into();
                 state(facts)
@@ -180,31 +176,31 @@ fn ending() -> Vec<Case> {
             |facts| attached(facts, line(Life::Attached, 9999)),
         ),
         case(
-            Code::StateUnreadable,
+            "state-unreadable",
             |facts| {
                 facts.state =
                     Source::Unread(Problem::new("records: not a directory").with_place("/var/lib/crossfade"))
             },
             |facts| facts.state = Source::Absent("there is none".into()),
         ),
-        case(Code::RecordStale, |facts| lost(facts, State::Ready), |facts| lost(facts, State::NotReady)),
+        case("record-stale", |facts| lost(facts, State::Ready), |facts| lost(facts, State::NotReady)),
     ]
 }
 
 fn left() -> Vec<Case> {
     vec![
         case(
-            Code::SandboxForgotten,
+            "sandbox-forgotten",
             |facts| candidate(facts, ListStatus::Missing, 600, Owner::Ready),
             |facts| candidate(facts, ListStatus::Missing, 599, Owner::Ready),
         ),
         case(
-            Code::SandboxWaits,
+            "sandbox-waits",
             |facts| candidate(facts, ListStatus::Missing, 600, Owner::NotReady),
             |facts| candidate(facts, ListStatus::Missing, 600, Owner::Retired),
         ),
         case(
-            Code::LeaseUnknown,
+            "lease-unknown",
             |facts| {
                 kernel(facts).leases.push(Leak {
                     kind: LeakKind::Lease,
@@ -216,9 +212,9 @@ fn left() -> Vec<Case> {
             },
             |facts| attached(facts, line(Life::Attached, 9999)),
         ),
-        case(Code::Ledger, |facts| state(facts).ledger.push(ledger_line()), |_| {}),
+        case("ledger", |facts| state(facts).ledger.push(ledger_line()), |_| {}),
         case(
-            Code::HostRoutes,
+            "host-routes",
             |facts| kernel(facts).routes = Some("add 10.1.0.5".into()),
             |facts| kernel(facts).routes = None,
         ),
@@ -237,7 +233,7 @@ fn failed_adds_count_if_the_last_one_failed_or_if_they_are_many() {
     ] {
         let mut facts = well();
         facts.journal = adds(all);
-        let is_reported = decide(&facts).iter().any(|finding| finding.code == Code::AddsFail);
+        let is_reported = decide(&facts).iter().any(|finding| finding.rule.code == "adds-fail");
         assert_eq!(is_reported, expected, "{all:?}");
     }
 }
@@ -276,7 +272,7 @@ fn the_reason_why_a_del_is_owed_is_the_network_or_its_plugin() {
             ..Entry::default()
         }]);
         let all = decide(&facts);
-        let owed = all.iter().find(|finding| finding.code == Code::DelOwed).expect("found");
+        let owed = all.iter().find(|finding| finding.rule.code == "del-owed").expect("found");
         assert!(owed.cause.contains(words), "{owner:?}: {}", owed.cause);
         assert!(owed.evidence.iter().any(|line| line.contains("code 100")), "{:?}", owed.evidence);
         assert_eq!(owed.objects, ["c1 eth0 (web/a)"]);
@@ -289,7 +285,7 @@ fn an_add_that_hangs_is_told_with_the_processes_to_end() {
     let commands: Vec<_> = all[0].mend.iter().filter_map(|mend| mend.command.as_deref()).collect();
     assert_eq!(commands[1], "kill 77 78");
     assert!(
-        !decide_after(|facts| adding(facts, 90, true)).iter().any(|finding| finding.code == Code::AddHangs)
+        !decide_after(|facts| adding(facts, 90, true)).iter().any(|finding| finding.rule.code == "add-hangs")
     );
 }
 

@@ -51,12 +51,12 @@ pub(super) fn cases() -> Vec<Case> {
 fn conf() -> Vec<Case> {
     vec![
         case(
-            Code::PluginMissing,
+            "plugin-missing",
             |facts| facts.cni.plugins.dirs[0].plugin = PluginState::Missing,
             |facts| facts.cni.plugins.packaged = Err(Problem::new("no package")),
         ),
         case(
-            Code::ConfWaits,
+            "conf-waits",
             |facts| {
                 private(facts);
                 facts.node.dirs.installed = Ok(None);
@@ -64,7 +64,7 @@ fn conf() -> Vec<Case> {
             private,
         ),
         case(
-            Code::ConfMissing,
+            "conf-missing",
             |facts| facts.node.dirs.installed = Ok(None),
             |facts| {
                 private(facts);
@@ -72,18 +72,18 @@ fn conf() -> Vec<Case> {
             },
         ),
         case(
-            Code::ConfUnreadable,
+            "conf-unreadable",
             |facts| facts.node.dirs.installed = Err(Problem::new("writable by others")),
             |facts| facts.node.dirs.installed = Ok(None),
         ),
         case(
-            Code::ConfNotFirst,
+            "conf-not-first",
             |facts| dir(facts).confs.insert(0, conf_file("00-a.conflist", "a", "bridge")),
             |facts| dir(facts).confs.push(conf_file("02-a.conflist", "a", "bridge")),
         ),
         // What sorts first explains what is loaded.
         case(
-            Code::ConfNotLoaded,
+            "conf-not-loaded",
             |facts| facts.node.runtime.answer = loaded("other", "bridge", 1),
             |facts| {
                 facts.node.runtime.answer = loaded("other", "bridge", 1);
@@ -91,24 +91,24 @@ fn conf() -> Vec<Case> {
             },
         ),
         case(
-            Code::ConfOfOthers,
+            "conf-of-others",
             |facts| facts.foreign = Some(Problem::new("10-containerd-net.conflist is not Crossfade's")),
             private,
         ),
-        case(Code::CrioNetwork, |facts| crio(facts, None), |facts| crio(facts, Some("oldnet"))),
+        case("crio-network", |facts| crio(facts, None), |facts| crio(facts, Some("oldnet"))),
         case(
-            Code::AgentTakesConf,
+            "agent-takes-conf",
             |facts| dir(facts).taken_away.push("10-old.conflist.cilium_bak".into()),
             |facts| dir(facts).confs.push(conf_file("05-cilium.conflist", "cilium", "cilium-cni")),
         ),
         case(
-            Code::ConfRepaired,
+            "conf-repaired",
             |facts| facts.journal = repairs(3, 60),
             |facts| facts.journal = repairs(3, 3600),
         ),
-        case(Code::HostPorts, |facts| facts.unmapped.push("oldnet".into()), |_| {}),
+        case("host-ports", |facts| facts.unmapped.push("oldnet".into()), |_| {}),
         case(
-            Code::SecondNetwork,
+            "second-network",
             |facts| facts.node.policy = Ok(policy_file(&second("both", "new"))),
             |facts| facts.node.policy = Ok(policy_file(&second("both", "old"))),
         ),
@@ -126,37 +126,37 @@ fn second(attach: &str, primary: &str) -> Value {
 fn networks() -> Vec<Case> {
     vec![
         case(
-            Code::NetworkWithoutConf,
+            "network-without-conf",
             |facts| facts.networks[0].conf = Err(ConfError::Absent("no conf yet at /o".into())),
             |facts| facts.networks[1].conf = Err(ConfError::Absent("no conf yet at /n".into())),
         ),
         case(
-            Code::NetworkConfBroken,
+            "network-conf-broken",
             |facts| facts.networks[0].conf = Err(ConfError::Broken("invalid conf /o".into())),
             |facts| facts.networks[0].conf = Err(ConfError::Absent("no conf yet at /o".into())),
         ),
         case(
-            Code::NetworkPluginMissing,
+            "network-plugin-missing",
             |facts| facts.networks[0].missing.push("plugin \"bridge\": no such binary".into()),
             |facts| facts.networks[1].missing.push("plugin \"bridge\": no such binary".into()),
         ),
         case(
-            Code::NetworkNotReady,
+            "network-not-ready",
             |facts| facts.networks[0].probes = Err("connection refused".into()),
             |facts| facts.networks[1].probes = Err("connection refused".into()),
         ),
         case(
-            Code::ProofFailed,
+            "proof-failed",
             |facts| watched_network(facts).proof = ProofState::Failed.into(),
             |facts| watched_network(facts).proof = ProofState::Running.into(),
         ),
         case(
-            Code::ProofDegraded,
+            "proof-degraded",
             |facts| watched_network(facts).proof = ProofState::Degraded.into(),
             |facts| watched_network(facts).proof = ProofState::Passed.into(),
         ),
         case(
-            Code::FileUnkept,
+            "file-unkept",
             |facts| {
                 facts.watch = Some(StatusFile::Absent);
                 waits(facts, false);
@@ -172,7 +172,7 @@ fn networks() -> Vec<Case> {
 #[test]
 fn a_conf_in_the_way_is_renamed_so_that_it_sorts_behind() {
     let all = decide_after(|facts| dir(facts).confs.insert(0, conf_file("!a b.conf", "a", "bridge")));
-    let first = all.iter().find(|finding| finding.code == Code::ConfNotFirst).expect("found");
+    let first = all.iter().find(|finding| finding.rule.code == "conf-not-first").expect("found");
     let command = first.mend[0].command.as_deref();
     assert_eq!(command, Some("mv '/etc/cni/net.d/!a b.conf' '/etc/cni/net.d/99-a b.conf'"));
     assert!("99-a b.conf" > CONF_FILE);
@@ -183,7 +183,7 @@ fn a_conf_in_the_way_is_renamed_so_that_it_sorts_behind() {
 fn the_agent_that_would_write_a_conf_in_the_way_again_is_told_to_leave_it() {
     let all =
         decide_after(|facts| dir(facts).confs.insert(0, conf_file("00-mine.conflist", "cbr0", "flannel")));
-    let first = all.iter().find(|finding| finding.code == Code::ConfNotFirst).expect("found");
+    let first = all.iter().find(|finding| finding.rule.code == "conf-not-first").expect("found");
     let settings: Vec<_> = first.mend.iter().filter(|mend| mend.command.is_none()).collect();
     assert!(settings[0].what.contains("skipCNIConfigInstallation"), "{settings:?}");
 }
@@ -193,7 +193,7 @@ fn repairs_are_counted_within_an_hour() {
     for (count, secs_ago, expected) in [(3, 0, true), (2, 0, false), (4, 3598, true), (4, 3599, false)] {
         let mut facts = well();
         facts.journal = repairs(count, secs_ago);
-        let is_reported = decide(&facts).iter().any(|finding| finding.code == Code::ConfRepaired);
+        let is_reported = decide(&facts).iter().any(|finding| finding.rule.code == "conf-repaired");
         assert_eq!(is_reported, expected, "{count} {secs_ago}");
     }
 }
@@ -220,7 +220,7 @@ fn an_agent_that_fights_is_named_with_its_setting_and_what_it_took_is_given_back
         facts.node.dirs.installed = Ok(None);
         facts.watch = Some(StatusFile::Fresh(report(false, Reason::ConfContended)));
     });
-    let fights = all.iter().find(|finding| finding.code == Code::AgentTakesConf).expect("found");
+    let fights = all.iter().find(|finding| finding.rule.code == "agent-takes-conf").expect("found");
     let steps: Vec<String> =
         fights.mend.iter().map(|mend| mend.command.clone().unwrap_or_else(|| mend.what.clone())).collect();
     assert!(steps[0].contains("cni.exclusive"), "{steps:?}");
