@@ -57,6 +57,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(global: &Global, command: &Command) -> Result<Exit, Failure> {
+    if let Command::Doctor(cli::Doctor { explain: Some(explanation), .. }) = command {
+        return Ok(print::report(global.output, explanation));
+    }
     // What a pod has for its node is read first, by `install` itself.
     if !matches!(command, Command::Install(_)) {
         chroot::enter(global)?;

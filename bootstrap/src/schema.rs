@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use convergence::doctor::report::Diagnosis;
 use schemars::JsonSchema;
+use types::command::rule::Explanation;
 use types::json::schema::{answer_schema, stale_files};
 
 use crate::change::outcome::ChangeReport;
@@ -34,6 +35,7 @@ fn all() -> BTreeMap<&'static str, String> {
         ("cleanup", schema::<CleanupReport>()),
         ("move-pods", schema::<MoveReport>()),
         ("doctor", schema::<Diagnosis>()),
+        ("doctor-explain", schema::<Explanation>()),
         ("explain", schema::<explain::BootExplanation>()),
         ("gate", schema::<ChangeReport>()),
         ("graduate", schema::<GraduateReport>()),

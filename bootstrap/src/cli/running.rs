@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use convergence::doctor::decide::CATALOG;
+use types::command::rule::Explanation;
 
 use super::Endpoint;
 use super::options::{DryRun, Global, HiddenTree, Host, Installation, Tree, absolute_path_parser};
@@ -56,9 +58,13 @@ impl List {
 #[derive(Debug, Args)]
 #[command(
     before_help = "Example: find out what is wrong with this node, and how to mend it\n  crossfade-bootstrap doctor",
-    after_help = "Exit status: 0 nothing is wrong, 3 something is wrong.\n\nEach finding has an entry in docs/troubleshooting.md, under its code."
+    after_help = "Exit status: 0 nothing is wrong, 3 something is wrong.\n\ndocs/troubleshooting.md has the words of --explain for every code."
 )]
 pub struct Doctor {
+    /// Print what a finding's code means, and look at no node.
+    #[arg(long, value_name = "CODE", value_parser = CATALOG, hide_possible_values = true, conflicts_with_all = ["runtime_endpoint",
+        "conf_dir", "state_dir", "run_dir", "policy", "root", "host"])]
+    pub explain: Option<Explanation>,
     /// The runtime.
     #[command(flatten)]
     pub runtime: Endpoint,

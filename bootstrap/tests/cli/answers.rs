@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::arguments::run;
 use crate::node::{Node, Run, mode};
 use crate::tree::Tree;
 
@@ -32,6 +33,7 @@ fn fits_its_schema(arguments: &[&str], answer: &Value) {
     let name = match arguments {
         ["policy", verb, ..] => format!("policy-{verb}"),
         ["status", "--reported", ..] => "status-reported".to_owned(),
+        ["doctor", "--explain", ..] => "doctor-explain".to_owned(),
         ["unit" | "image", command, ..] | [command, ..] => (*command).to_owned(),
         [] => panic!("no command"),
     };
@@ -119,6 +121,26 @@ fn every_command_answers_in_one_shape() {
         }
     }
     assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn a_code_is_explained_without_a_node() {
+    let gate = ["doctor", "--explain", "gate-shut"];
+    let known = run(&[&gate[..], &["-o", "json"]].concat());
+    let printed = answer(&known);
+    fits_its_schema(&gate, &printed);
+    assert_eq!((known.status, &printed["code"]), (0, &json!("gate-shut")));
+    assert!(
+        printed["what"].as_str().is_some_and(|what| what.ends_with("since. Severity: error.")),
+        "{printed}"
+    );
+    let lines = run(&gate).out;
+    assert!(lines.starts_with("gate-shut\n  The gate ") && lines.contains("\n  fix   The `seen`"), "{lines}");
+    let unknown = run(&["doctor", "--explain", "gate-shot"]);
+    assert_eq!((unknown.status, unknown.out.as_str()), (2, ""));
+    assert!(unknown.err.contains("did you mean gate-shut?"), "{}", unknown.err);
+    let both = run(&[&gate[..], &["--root", "/"]].concat());
+    assert_eq!(both.status, 2, "{}", both.err);
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn run_in(dir: &Path, arguments: &[&str]) -> Run {
     Run { status, out: text(output.stdout), err: text(output.stderr) }
 }
 
-fn run(arguments: &[&str]) -> Run {
+pub(crate) fn run(arguments: &[&str]) -> Run {
     run_in(Path::new("/"), arguments)
 }
 

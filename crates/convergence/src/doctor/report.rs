@@ -3,6 +3,7 @@
 use serde::Serialize;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
+use types::command::rule::{Explanation, without_links};
 
 use crate::doctor::facts::{Facts, Source};
 use crate::doctor::finding::{Finding, Repair};
@@ -141,5 +142,19 @@ fn show(text: &mut Page, finding: &Finding) {
             Some(command) => writeln!(text, "    run   {command}    # {what}"),
             None => writeln!(text, "    do    {what}"),
         };
+    }
+}
+
+/// The answer of `doctor --explain`.
+impl Report for Explanation {
+    fn human(&self) -> Page {
+        let mut text = Page::new();
+        let _ = writeln!(text, "{}", self.code);
+        for line in without_links(&self.what).lines().filter(|line| !line.is_empty()) {
+            let _ = writeln!(text, "  {line}");
+        }
+        let _ = writeln!(text, "  why   {}", self.why);
+        let _ = writeln!(text, "  fix   {}", without_links(self.fix));
+        text
     }
 }
