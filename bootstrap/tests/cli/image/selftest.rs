@@ -2,8 +2,10 @@
 
 mod faults;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 
 use convergence::node::digest::sha256;
 use serde_json::{Value, json};
@@ -127,6 +129,22 @@ fn a_whole_image_passes_and_is_not_touched() {
     assert_eq!((&document["version"], &document["image"]), (&json!(1), &json!(true)));
     assert!(checks_with(&document, "ok").len() >= 18, "{document:#}");
     assert_eq!(tree.files(), before);
+}
+
+/// docs/selftest.md has a row for each check, and for no other.
+#[test]
+fn every_check_has_a_row_of_the_page() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/selftest.md");
+    let text = fs::read_to_string(page).expect("the page");
+    let (_, tables) = text.split_once("## The checks").expect("the chapter");
+    let (tables, _) = tables.split_once("\n## ").expect("the next chapter");
+    let cells = tables.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let documented: BTreeSet<&str> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    let run = whole().run(&["image", "selftest", "--output", "json"]);
+    let report: Value = serde_json::from_str(&run.out).unwrap_or_else(|e| panic!("{e}: {run:?}"));
+    let checks = report["checks"].as_array().expect("checks");
+    let reported: BTreeSet<&str> = checks.iter().map(|check| check["id"].as_str().expect("an id")).collect();
+    assert_eq!(documented, reported);
 }
 
 /// The next image of a chain is made on a machine that was booted of the one before: its boot has completed the policy below /run.
