@@ -1,5 +1,6 @@
 //! The machine under the lab: namespaces, wires, directories and deadlines.
 
+pub mod command;
 pub mod deadline;
 pub mod fabric;
 pub mod isolate;

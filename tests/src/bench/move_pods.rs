@@ -16,7 +16,7 @@ use super::call::Attachment;
 use super::report::Limit;
 use super::workshop::{Installation, Networks, nothing_left, stub_network};
 use super::{Bench, footprint};
-use crate::host::node;
+use crate::host::command;
 use crate::runtime::cri::Sandbox;
 use crate::scene::{Scene, Setup};
 
@@ -219,7 +219,7 @@ fn give_interface(netns: &str) -> Result<()> {
     let name = netns.rsplit('/').next().unwrap_or_default();
     for command in commands {
         let mut ip = Command::new("ip");
-        node::run(ip.args(["-n", name]).args(command.split(' ')))?;
+        command::run(ip.args(["-n", name]).args(command.split(' ')))?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use super::cost::{Floor, Verb};
 use super::report::Limit;
 use super::workshop::{Installation, Networks, Workshop, nothing_left, plugin_conf};
 use super::{Bench, Turn};
-use crate::host::node;
+use crate::host::command;
 
 /// A network of the standard plugins, with a bridge and leases of its own.
 pub(super) struct Bridge {
@@ -80,7 +80,7 @@ impl Bridge {
         };
         let mut leftovers: Vec<_> =
             crate::host::scratch::files(&self.leases)?.into_iter().filter(is_lease).collect();
-        let links = node::run(Command::new("ip").args(["-o", "link", "show", "master", &self.bridge]))
+        let links = command::run(Command::new("ip").args(["-o", "link", "show", "master", &self.bridge]))
             .context("links of the bridge")?;
         leftovers.extend(links.lines().map(Into::into));
         Ok(leftovers)

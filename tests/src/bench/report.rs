@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::Options;
 use super::statistics::{Pairs, Ratio, Summary};
-use crate::{build::dist, host::node};
+use crate::{build::dist, host::command};
 use machine::Machine;
 
 /// Format of the saved report.
@@ -225,6 +225,6 @@ impl Limit {
 
 /// Now, UTC, fit for a file name.
 pub(super) fn now() -> Result<String> {
-    let text = node::run(Command::new("date").args(["--utc", "+%Y-%m-%dT%H%M%SZ"]))?;
+    let text = command::run(Command::new("date").args(["--utc", "+%Y-%m-%dT%H%M%SZ"]))?;
     Ok(text.trim().to_owned())
 }

@@ -19,7 +19,7 @@ use crate::host::scratch::files;
 use crate::standin::stub::{Reply, Stub, StubDir};
 use crate::{
     build::{dist, packages},
-    host::{isolate, node, scratch},
+    host::{command, isolate, scratch},
 };
 
 /// Begins the name of the benchmark's directory on disk.
@@ -107,7 +107,7 @@ impl Workshop {
     pub(super) fn netns(&self, label: &str, count: usize) -> Result<Vec<String>> {
         let names = (0..count).map(|number| format!("{label}-{number}"));
         let made = names.map(|name| {
-            node::run(Command::new("ip").args(["netns", "add", &name]))?;
+            command::run(Command::new("ip").args(["netns", "add", &name]))?;
             Ok(format!("/run/netns/{name}"))
         });
         made.collect()

@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use cni_plugin::reply::{ErrorReply, SuccessReply, reply};
 use cni_plugin::{Cni, Command as Verb, Inputs};
 use ipnetwork::IpNetwork;
+use lab::host::command::run_line;
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
 
@@ -151,10 +151,10 @@ fn wants_veth(inputs: &Inputs) -> bool {
 fn make_veth(inputs: &Inputs, address: &str) -> Result<()> {
     let netns = inputs.netns.as_deref().context("ADD without CNI_NETNS")?;
     let (netns, pod) = (netns.display(), &inputs.ifname);
-    run("ip", &format!("link add type veth peer name {pod} netns {netns}"))?;
-    let inside = format!("--net={netns} ip");
-    run("nsenter", &format!("{inside} address add {address} dev {pod}"))?;
-    run("nsenter", &format!("{inside} link set {pod} up"))
+    run_line(&format!("ip link add type veth peer name {pod} netns {netns}"))?;
+    let inside = format!("nsenter --net={netns} ip");
+    run_line(&format!("{inside} address add {address} dev {pod}"))?;
+    run_line(&format!("{inside} link set {pod} up")).map(drop)
 }
 
 /// Not an error if the netns or the interface is gone.
@@ -163,18 +163,9 @@ fn remove_veth(inputs: &Inputs) -> Result<()> {
     let Some(netns) = netns else {
         return Ok(());
     };
-    let line = format!("--net={} ip link delete {}", netns.display(), inputs.ifname);
-    match run("nsenter", &line) {
+    let line = format!("nsenter --net={} ip link delete {}", netns.display(), inputs.ifname);
+    match run_line(&line) {
         Err(error) if error.to_string().contains("Cannot find device") => Ok(()),
-        outcome => outcome,
+        outcome => outcome.map(drop),
     }
-}
-
-fn run(program: &str, line: &str) -> Result<()> {
-    let mut command = Command::new(program);
-    let output = command.args(line.split_whitespace()).output();
-    let output = output.with_context(|| format!("run {program}"))?;
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{program} {line}: {}", stderr.trim());
-    Ok(())
 }

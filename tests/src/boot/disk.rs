@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::host::scratch::Scratch;
-use crate::host::{isolate, node};
+use crate::host::{command, isolate};
 
 /// What a machine takes from the machine underneath, beside `/usr`.
 const COPIED: [&str; 5] = ["passwd", "group", "nsswitch.conf", "ld.so.cache", "pam.d"];
@@ -37,7 +37,7 @@ impl Disk {
         }
         let mut copy = Command::new("cp");
         copy.arg("--archive").args(COPIED.map(|name| Path::new("/etc").join(name)));
-        node::run(copy.arg(disk.root.join("etc")))?;
+        command::run(copy.arg(disk.root.join("etc")))?;
         match package {
             Some(package) => disk.layer(&[package, Path::new("/usr")])?,
             // No layer of its own: systemd-sysext lays one over it, and overlayfs stacks no higher than two.
@@ -60,7 +60,7 @@ impl Disk {
                 copy.arg(image.join(name));
             }
         }
-        node::run(copy.arg(&disk.root)).with_context(|| format!("copying {}", image.display()))?;
+        command::run(copy.arg(&disk.root)).with_context(|| format!("copying {}", image.display()))?;
         disk.layer(&[&image.join("usr")])?;
         Ok(disk)
     }

@@ -18,7 +18,7 @@ use crate::runtime::containerd::Release;
 use crate::standin::agent::{Answer, Conf, Spec, UnixHealth, Way};
 use crate::{
     build::{image, packages},
-    host::node,
+    host::command,
 };
 
 /// Where agents put their confs.
@@ -293,14 +293,14 @@ fn containerd(machine: &Machine) -> Result<()> {
     fs::create_dir_all(&library).context("/var/lib")?;
     let mut copy = Command::new("cp");
     copy.arg("--archive").arg(Kit::shared()?.containerd()).arg(&library);
-    node::run(&mut copy)?;
+    command::run(&mut copy)?;
     let plugins = machine.disk("/opt/cni/bin");
     fs::create_dir_all(&plugins).context("/opt/cni/bin")?;
     let mut copy = Command::new("cp");
     for plugin in PLUGINS {
         copy.arg(packages::plugin(plugin)?);
     }
-    node::run(copy.arg(&plugins)).map(drop)
+    command::run(copy.arg(&plugins)).map(drop)
 }
 
 /// A containerd's configuration: no feature that needs the machine's help, everything else as the distribution has it.

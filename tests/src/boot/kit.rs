@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::host::scratch::{Scratch, install};
 use crate::{
     build::{dist, image, packages},
-    host::node,
+    host::command,
 };
 
 /// Layers that machines share; made once in a process.
@@ -91,7 +91,7 @@ fn import(socket: &Path, archive: &Path) -> Result<()> {
     crate::host::deadline::until("containerd's CRI", limit, || Ok(cri.network_ready().ok()))?;
     let mut import = std::process::Command::new(packages::part("ctr")?);
     import.arg("--address").arg(socket).args(["--namespace", "k8s.io", "images", "import"]).arg(archive);
-    node::run(&mut import).map(drop)
+    command::run(&mut import).map(drop)
 }
 
 /// Our package below `root`, as its build would lay it out: the programs, and the tree of `systemd/`.
@@ -101,5 +101,5 @@ fn install_package(root: &Path) -> Result<()> {
     let mut copy = std::process::Command::new("cp");
     copy.args(["--recursive", "--no-dereference", "--preserve=mode"]);
     copy.arg(dist::workspace().join("systemd/usr")).arg(root);
-    node::run(&mut copy).map(drop)
+    command::run(&mut copy).map(drop)
 }

@@ -12,7 +12,7 @@ use super::disk::Disk;
 use super::journal::Journal;
 use super::nspawn::{self, BootExit, Nspawn};
 use super::{Kit, furniture};
-use crate::host::{deadline, node};
+use crate::host::{command, deadline};
 
 /// What a change of root needs around it.
 const CHROOT: &str = r#"
@@ -176,7 +176,7 @@ impl Machine {
     pub fn preset(&self) -> Result<()> {
         let mut systemctl = Command::new("systemctl");
         systemctl.arg("--root").arg(self.disk("/")).args(["preset", "crossfade-boot", "crossfade-watch"]);
-        node::run(&mut systemctl).map(drop)
+        command::run(&mut systemctl).map(drop)
     }
 
     /// Further words of the kernel's command line, from the next boot on.
@@ -293,7 +293,7 @@ impl Machine {
     /// # Errors
     /// It fails; the message has what it said.
     pub fn run(&self, line: &[&str]) -> Result<String> {
-        node::run(&mut self.command(line)?).with_context(|| format!("on {}", self.name))
+        command::run(&mut self.command(line)?).with_context(|| format!("on {}", self.name))
     }
 
     /// The same, however it ends; empty when it cannot be run.

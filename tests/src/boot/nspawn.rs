@@ -130,7 +130,7 @@ impl Nspawn {
     pub(super) fn tell(&self, realtime: i32) -> Result<()> {
         // nix has no realtime signals.
         let signal = format!("-RTMIN+{realtime}");
-        crate::host::node::run(Command::new("kill").arg(signal).arg(self.leader.to_string())).map(drop)
+        crate::host::command::run(Command::new("kill").arg(signal).arg(self.leader.to_string())).map(drop)
     }
 
     /// Waits for its end.

@@ -8,11 +8,14 @@ use std::{
     thread,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, setns, unshare},
+    unistd::Pid,
 };
+
+use crate::host::command::run_line;
 
 static MADE: AtomicU32 = AtomicU32::new(0);
 
@@ -32,10 +35,12 @@ pub fn pin(path: &Path) -> Result<()> {
     made.join().map_err(|_| anyhow::anyhow!("the netns thread panicked"))?
 }
 
-/// A network namespace with a name; it ends when this is dropped.
+/// A network namespace, of a pod or a node.
 #[derive(Debug)]
 pub struct Netns {
     path: PathBuf,
+    /// Whether its name was made here, and ends when this is dropped.
+    is_ours: bool,
 }
 
 impl Netns {
@@ -44,10 +49,29 @@ impl Netns {
     /// # Errors
     /// What the kernel refuses.
     pub fn new() -> Result<Self> {
-        let path = PathBuf::from(format!("/run/netns/case{}", MADE.fetch_add(1, Ordering::Relaxed)));
+        Self::named(&format!("case{}", MADE.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// A new one of this name, which no other of the lab has, with its loopback up: a pod's.
+    ///
+    /// # Errors
+    /// What the kernel refuses.
+    pub fn pod(name: &str) -> Result<Self> {
+        let netns = Self::named(name)?;
+        netns.ip("link set lo up")?;
+        Ok(netns)
+    }
+
+    fn named(name: &str) -> Result<Self> {
+        let path = Path::new("/run/netns").join(name);
         fs::create_dir_all("/run/netns")?;
         pin(&path)?;
-        Ok(Self { path })
+        Ok(Self { path, is_ours: true })
+    }
+
+    /// The one of a process, while that lives.
+    pub fn of_process(pid: Pid) -> Self {
+        Self { path: PathBuf::from(format!("/proc/{pid}/ns/net")), is_ours: false }
     }
 
     /// Its path, for CNI_NETNS.
@@ -60,10 +84,22 @@ impl Netns {
     /// # Errors
     /// When it fails.
     pub fn ip(&self, arguments: &str) -> Result<String> {
-        let inside = format!("--net={}", self.path.display());
-        let mut argv = vec![inside.as_str(), "ip"];
-        argv.extend(arguments.split_whitespace());
-        run("nsenter", &argv)
+        self.run(&format!("ip {arguments}"))
+    }
+
+    /// Runs a line of words inside and returns what it printed.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn run(&self, line: &str) -> Result<String> {
+        self.inside(|| run_line(line))
+    }
+
+    /// The program that runs what its arguments name inside, in its own place.
+    pub fn nsenter(&self) -> Command {
+        let mut nsenter = Command::new("nsenter");
+        nsenter.arg(format!("--net={}", self.path.display()));
+        nsenter
     }
 
     /// Does something inside, in a thread that ends with it.
@@ -85,7 +121,7 @@ impl Netns {
         Ok(self.ip("-o link")?.contains(&format!(": {name}")))
     }
 
-    /// Takes it away before the end.
+    /// Takes its name away, as a runtime does; the namespace ends with the last process and socket in it.
     ///
     /// # Errors
     /// When it is gone already.
@@ -97,8 +133,10 @@ impl Netns {
 
 impl Drop for Netns {
     fn drop(&mut self) {
-        // Gone already where the test took it away; the lab's mount namespace ends with the process anyhow.
-        drop(self.remove());
+        if self.is_ours {
+            // Gone already where the test took it away; the lab's mount namespace ends with the process anyhow.
+            drop(self.remove());
+        }
     }
 }
 
@@ -112,24 +150,4 @@ pub(crate) fn enter(pid: u32) -> Result<()> {
     setns(net, CloneFlags::CLONE_NEWNET)?;
     setns(mount, CloneFlags::CLONE_NEWNS)?;
     Ok(())
-}
-
-/// Runs `ip ARGUMENTS` in the lab's own network namespace.
-///
-/// # Errors
-/// When it fails.
-pub fn host_ip(arguments: &str) -> Result<String> {
-    run("ip", &arguments.split_whitespace().collect::<Vec<_>>())
-}
-
-/// Runs a program to its end; its stdout.
-///
-/// # Errors
-/// When it fails; its stderr.
-pub fn run(program: &str, arguments: &[&str]) -> Result<String> {
-    let output =
-        Command::new(program).args(arguments).output().with_context(|| format!("start {program}"))?;
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{program} {}: {stderr}", arguments.join(" "));
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

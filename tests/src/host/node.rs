@@ -25,6 +25,7 @@ pub use daemon::Daemon;
 pub use inside::OWN;
 pub(crate) use inside::{READY, set_up_inside};
 
+use crate::host::command::run;
 use crate::host::deadline;
 use crate::host::isolate::{Role, role_command};
 use crate::host::scratch::Scratch;
@@ -268,19 +269,6 @@ impl Drop for Namespaces {
         let _already_gone = nix::sys::signal::kill(self.pid, Signal::SIGKILL);
         let _status = self.launcher.wait();
     }
-}
-
-/// Runs a command to its end and returns its stdout; an error has the whole line and all output.
-pub fn run(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("starting {command:?}"))?;
-    ensure!(
-        output.status.success(),
-        "{command:?}: {}: {}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr).trim(),
-        String::from_utf8_lossy(&output.stdout).trim()
-    );
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Feeds `batch` to an `ip` command.

@@ -81,7 +81,7 @@ impl Scratch {
 /// An unreadable source, or a target that cannot be written.
 pub fn install(program: &Path, target: &Path) -> Result<()> {
     let mut install = Command::new("install");
-    crate::host::node::run(install.args(["-D", "-m", "0755"]).arg(program).arg(target)).map(drop)
+    crate::host::command::run(install.args(["-D", "-m", "0755"]).arg(program).arg(target)).map(drop)
 }
 
 /// Every file below a directory; none if there is no directory.

@@ -305,6 +305,6 @@ impl Agents {
     }
 
     fn ask(&self, words: &[&str]) -> Result<String> {
-        crate::host::node::run(self.cnis.command(&self.node, "cilium-dbg").args(words))
+        crate::host::command::run(self.cnis.command(&self.node, "cilium-dbg").args(words))
     }
 }

@@ -69,7 +69,7 @@ impl Operator {
         write("bindings.json", &bindings())?;
         for file in [dist::workspace().join("deploy/cluster/rbac-operator.yaml"), home.join("bindings.json")]
         {
-            crate::host::node::run(&mut plane.kubectl(&[
+            crate::host::command::run(&mut plane.kubectl(&[
                 "apply",
                 "-f",
                 file.to_str().context("a path")?,
@@ -137,7 +137,7 @@ impl Operator {
                 &user,
             ],
         ] {
-            crate::host::node::run(&mut plane.kubectl(&words)?)?;
+            crate::host::command::run(&mut plane.kubectl(&words)?)?;
         }
         let pipeline = self.colleague(plane, PIPELINE, "runner")?;
         let kubeconfig = plane.kubeconfig(User::Component(PIPELINE))?;
@@ -170,7 +170,7 @@ impl Operator {
             &["-n", name, "delete", "rolebinding", name, "--ignore-not-found"],
             &["-n", name, "create", "rolebinding", name, &role, &user],
         ] {
-            crate::host::node::run(&mut plane.kubectl(words)?)?;
+            crate::host::command::run(&mut plane.kubectl(words)?)?;
         }
         Ok(())
     }

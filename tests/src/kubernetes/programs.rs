@@ -51,7 +51,7 @@ impl Programs {
 }
 
 fn minor(apiserver: &Path) -> Result<u32> {
-    let output = crate::host::node::run(Command::new(apiserver).arg("--version"))?;
+    let output = crate::host::command::run(Command::new(apiserver).arg("--version"))?;
     parse_minor(&output).with_context(|| format!("{} says {output:?} of its version", apiserver.display()))
 }
 

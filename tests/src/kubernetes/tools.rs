@@ -39,7 +39,7 @@ pub fn archive() -> Result<Vec<u8>> {
 pub fn archive_named(more: &[&str]) -> Result<Vec<u8>> {
     let mut paths: BTreeSet<String> = [DNSMASQ, BASH, BUSYBOX].map(str::to_owned).into();
     for program in [DNSMASQ, BASH] {
-        let output = crate::host::node::run(Command::new("ldd").arg(program))
+        let output = crate::host::command::run(Command::new("ldd").arg(program))
             .with_context(|| format!("the libraries of {program}"))?;
         paths.extend(output.split_whitespace().filter(|word| word.starts_with('/')).map(str::to_owned));
     }

@@ -112,7 +112,7 @@ impl Containerd {
     pub fn import_images(&self, archive: &Path) -> Result<()> {
         let mut import = self.ctr(&["images", "import", "--snapshotter", config::SNAPSHOTTER]);
         import.arg(archive);
-        crate::host::node::run(&mut import)
+        crate::host::command::run(&mut import)
             .with_context(|| format!("importing {}", archive.display()))
             .map(drop)
     }

@@ -12,7 +12,8 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::build::image;
-use crate::host::node::{self, Node};
+use crate::host::command;
+use crate::host::node::Node;
 use crate::runtime::cri::{PortMapping, Protocol};
 
 /// A podman of its own in a node: storage, state and networks are not the machine's.
@@ -48,7 +49,7 @@ impl Podman {
         image::pause_tar(&archive)?;
         let mut load = podman.command("load");
         load.arg("--quiet").arg("--signature-policy").arg(podman.dir.join("policy.json"));
-        node::run(load.arg("--input").arg(&archive)).context("loading the sandbox image")?;
+        command::run(load.arg("--input").arg(&archive)).context("loading the sandbox image")?;
         Ok(podman)
     }
 
@@ -67,7 +68,7 @@ impl Podman {
             };
             run.args(["--publish", &format!("{}:{}/{protocol}", port.host_port, port.container_port)]);
         }
-        let id = node::run(run.arg(image::PAUSE)).with_context(|| format!("podman run {name}"))?;
+        let id = command::run(run.arg(image::PAUSE)).with_context(|| format!("podman run {name}"))?;
         Ok(id.trim().to_owned())
     }
 
@@ -77,7 +78,7 @@ impl Podman {
     /// Podman's.
     pub fn stop(&self, name: &str) -> Result<()> {
         // The image's sleep is pid 1 of its namespace and deaf to SIGTERM.
-        node::run(self.command("stop").args(["--time", "0", name])).map(drop)
+        command::run(self.command("stop").args(["--time", "0", name])).map(drop)
     }
 
     /// Starts a stopped container, with a new network.
@@ -85,7 +86,7 @@ impl Podman {
     /// # Errors
     /// Podman's.
     pub fn start(&self, name: &str) -> Result<()> {
-        node::run(self.command("start").arg(name)).map(drop)
+        command::run(self.command("start").arg(name)).map(drop)
     }
 
     /// Removes a container, stopping it first if it runs.
@@ -93,7 +94,7 @@ impl Podman {
     /// # Errors
     /// Podman's.
     pub fn remove(&self, name: &str) -> Result<()> {
-        node::run(self.command("rm").args(["--force", "--time", "0", name])).map(drop)
+        command::run(self.command("rm").args(["--force", "--time", "0", name])).map(drop)
     }
 
     /// The container's address on a network; none while it is stopped.
@@ -119,7 +120,7 @@ impl Podman {
     /// # Errors
     /// There is no such container.
     pub fn inspect(&self, name: &str) -> Result<Value> {
-        let text = node::run(self.command("inspect").args(["--type", "container", name]))?;
+        let text = command::run(self.command("inspect").args(["--type", "container", name]))?;
         let mut answer: Value = serde_json::from_str(&text).context("podman inspect")?;
         Ok(answer[0].take())
     }

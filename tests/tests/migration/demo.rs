@@ -200,9 +200,7 @@ fn node_init(launcher: u32) -> Result<u32> {
 fn iptables(node: u32, verb: &str, rule: &[&str]) -> Result<()> {
     let mut command = Command::new("nsenter");
     command.args(["--net", "--target", &node.to_string(), "iptables", "-w", verb, "INPUT"]).args(rule);
-    let output = command.output()?;
-    ensure!(output.status.success(), "iptables {verb}: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
+    lab::host::command::run(&mut command).map(drop)
 }
 
 /// Every process below one, itself excluded.

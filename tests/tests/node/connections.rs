@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use lab::build::preflight::{NODES, Need};
-use lab::host::netns::{Netns, run};
+use lab::host::netns::Netns;
 use lab::host::scratch::Scratch;
 use serde_json::{Value, json};
 
@@ -44,10 +44,7 @@ impl Node {
         ] {
             netns.ip(line)?;
         }
-        let inside = format!("--net={}", netns.path().display());
-        let rule = "iptables -t nat -A OUTPUT -d 10.96.0.10 -p tcp --dport 80 -j DNAT --to-destination 10.244.1.3:8080";
-        let words: Vec<&str> = std::iter::once(inside.as_str()).chain(rule.split(' ')).collect();
-        run("nsenter", &words)?;
+        netns.run("iptables -t nat -A OUTPUT -d 10.96.0.10 -p tcp --dport 80 -j DNAT --to-destination 10.244.1.3:8080")?;
         let dir = Scratch::new("connections")?;
         dir.dir("net.d")?;
         fs::set_permissions(dir.dir("state")?, Permissions::from_mode(0o700))?;
@@ -82,9 +79,8 @@ impl Node {
     /// `crossfade-bootstrap attachments --connections`; `before` goes before the program.
     fn command(&self, before: &[&str], arguments: &[&str]) -> Result<Command> {
         let flag = |name: &str, path: &str| format!("--{name}={}", self.dir.join(path).display());
-        let mut command = Command::new("nsenter");
+        let mut command = self.netns.nsenter();
         command
-            .arg(format!("--net={}", self.netns.path().display()))
             .args(before)
             .arg(lab::build::dist::bootstrap()?)
             .args(["attachments", "--connections"])

@@ -39,7 +39,7 @@ fn running() -> Result<Scene> {
 
 /// Ends what runs in a sandbox behind the runtime's back, as a reboot does.
 fn end_task(lab: &Scene, id: &str) -> Result<()> {
-    lab::host::node::run(&mut lab.containerd.ctr(&["tasks", "kill", "--signal", "SIGKILL", id])).map(drop)
+    lab::host::command::run(&mut lab.containerd.ctr(&["tasks", "kill", "--signal", "SIGKILL", id])).map(drop)
 }
 
 /// One pass of the sweep to which everything that is recorded is of an earlier boot.

@@ -10,7 +10,8 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail, ensure};
 use lab::build::preflight::{NODES, Need, PLUGINS, trial};
 use lab::case::invariants::record_files;
-use lab::host::netns::{Netns, host_ip};
+use lab::host::command::run_line;
+use lab::host::netns::Netns;
 use lab::host::scratch::Scratch;
 use lab::runtime::caller::{Outcome, Plugin};
 use libtest_mimic::Arguments;
@@ -165,10 +166,10 @@ impl Drop for Node {
 fn ours() -> Result<Vec<String>> {
     let mut all = Vec::new();
     for family in ["-4", "-6"] {
-        let rules = host_ip(&format!("{family} rule show"))?;
+        let rules = run_line(&format!("ip {family} rule show"))?;
         all.extend(rules.lines().filter(|line| line.contains("lookup 1003")).map(str::to_owned));
         // To `ip` a table that was never written to is an error.
-        let routes = host_ip(&format!("{family} route show table 1003")).unwrap_or_default();
+        let routes = run_line(&format!("ip {family} route show table 1003")).unwrap_or_default();
         all.extend(routes.lines().map(|line| line.trim().to_owned()));
     }
     Ok(all)
@@ -222,8 +223,8 @@ fn check_misses_them_and_gc_sets_them_again() -> Result<()> {
         there.iter().find_map(|line| line.split_whitespace().find(|word| word.starts_with("cali")));
     let interface = interface.context("the host's end")?;
     // An interface that was down for a moment has lost its routes.
-    host_ip(&format!("link set {interface} down"))?;
-    host_ip(&format!("link set {interface} up"))?;
+    run_line(&format!("ip link set {interface} down"))?;
+    run_line(&format!("ip link set {interface} up"))?;
     let refusal = node.call("CHECK", &json!({}))?.refused(106)?;
     ensure!(refusal.text().contains(interface), "{refusal:?}");
     node.gc(true)?;
@@ -232,7 +233,7 @@ fn check_misses_them_and_gc_sets_them_again() -> Result<()> {
     let rule = "to 10.82";
     let address = there.iter().find_map(|line| line.split_once("to 10.82")?.1.split_whitespace().next());
     let address = format!("10.82{}", address.with_context(|| format!("a rule {rule}"))?);
-    host_ip(&format!("rule delete to {address} lookup 1003 priority 1003"))?;
+    run_line(&format!("ip rule delete to {address} lookup 1003 priority 1003"))?;
     let refusal = node.call("CHECK", &json!({}))?.refused(106)?;
     ensure!(refusal.text().contains(&address), "{refusal:?}");
     node.gc(true)?;
@@ -260,10 +261,10 @@ fn a_sweep_prints_and_does() -> Result<()> {
     for words in ["leaked addresses", "network policies do not know"] {
         ensure!(warnings.contains(words), "no warning of {words:?}: {status:#}");
     }
-    host_ip("-4 route flush table 1003")?;
+    run_line("ip -4 route flush table 1003")?;
     let status = node.status()?;
     ensure!(problem(&status), "status does not tell of what is missing: {status:#}");
-    host_ip("rule add to 10.81.0.250 lookup 1003 priority 1003")?;
+    run_line("ip rule add to 10.81.0.250 lookup 1003 priority 1003")?;
     let (changed, planned) = (ours()?, node.sweep(&listed, &["--dry-run"])?);
     ensure!(ours()? == changed, "a dry run changed something");
     for words in ["add route 10.81.", "add route 10.82.", "remove rule to 10.81.0.250"] {

@@ -29,7 +29,7 @@ pub(in crate::bench) fn run(bench: &mut Bench) -> Result<()> {
     if nodes == 0 {
         return Ok(());
     }
-    crate::host::node::run(Command::new("ip").args([
+    crate::host::command::run(Command::new("ip").args([
         "address",
         "add",
         &format!("{ADDRESS}/32"),

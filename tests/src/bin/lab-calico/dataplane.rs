@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::Path;
-use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
+use lab::host::command::run_line;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 
@@ -28,7 +28,7 @@ const GATEWAY_V6: &str = "fe80::ecee:eeff:feee:eeee";
 pub(crate) fn attach(call: &Call, addresses: &[IpAddr]) -> Result<String> {
     let netns = call.netns.as_deref().context("ADD without CNI_NETNS")?;
     let (host, pod) = (call.host_end(), call.ifname.as_str());
-    if output("-oneline link show type veth")?.contains(&host) {
+    if run_line("ip -oneline link show type veth")?.contains(&host) {
         // The last sandbox of the same pod, or another interface of this one.
         ip(&format!("link delete {host}"))?;
     }
@@ -96,7 +96,7 @@ fn furnish(call: &Call, addresses: &[IpAddr]) -> Result<String> {
 fn default_route(call: &Call, family: &str, gateway: &str) -> Result<()> {
     let pod = &call.ifname;
     if call.conf.existing_default == ExistingDefault::Keep
-        && !output(&format!("{family} route show default"))?.trim().is_empty()
+        && !run_line(&format!("ip {family} route show default"))?.trim().is_empty()
     {
         return Ok(());
     }
@@ -142,7 +142,7 @@ fn without_dad(interface: &str) -> Result<()> {
 }
 
 fn mac_address(interface: &str) -> Result<String> {
-    let shown = output(&format!("-oneline link show {interface}"))?;
+    let shown = run_line(&format!("ip -oneline link show {interface}"))?;
     let mut words = shown.split_whitespace().skip_while(|word| *word != "link/ether");
     let mac = words.nth(1).with_context(|| format!("no MAC address in {shown:?}"))?;
     Ok(mac.to_owned())
@@ -159,12 +159,5 @@ fn inside<T>(netns: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 fn ip(line: &str) -> Result<()> {
-    output(line).map(drop)
-}
-
-fn output(line: &str) -> Result<String> {
-    let output = Command::new("ip").args(line.split_whitespace()).output().context("run ip")?;
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "ip {line}: {}", stderr.trim());
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    run_line(&format!("ip {line}")).map(drop)
 }

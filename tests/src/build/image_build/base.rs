@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result};
 
 use crate::boot::Machine;
-use crate::host::node;
+use crate::host::command;
 use crate::host::scratch::Scratch;
 
 /// Names the archive that `tests/image` makes of the distribution's packages.
@@ -37,6 +37,6 @@ fn unpack() -> Result<Scratch> {
     let scratch = Scratch::new("base")?;
     let mut tar = Command::new("tar");
     tar.args(["--extract", "--numeric-owner", "--file"]).arg(&archive).arg("--directory").arg(scratch.path());
-    node::run(&mut tar).with_context(|| format!("unpacking {}", archive.display()))?;
+    command::run(&mut tar).with_context(|| format!("unpacking {}", archive.display()))?;
     Ok(scratch)
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{base, parts};
 use crate::boot::Machine;
 use crate::host::scratch::Scratch;
-use crate::{build::dist, host::node};
+use crate::{build::dist, host::command};
 
 /// The template, with the bundle's variables beside it.
 const TEMPLATE: &str = "tests/packer";
@@ -49,7 +49,7 @@ impl Build {
         let key = scratch.join("key");
         let mut keygen = Command::new("ssh-keygen");
         keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", "packer", "-f"]).arg(&key);
-        node::run(&mut keygen)?;
+        command::run(&mut keygen)?;
         let authorized = Path::new("/root/.ssh/authorized_keys");
         machine.write(authorized, fs::read(key.with_extension("pub")).context("the public key")?)?;
         // As sshd insists.
@@ -138,9 +138,15 @@ impl BuildResult {
 /// A part is missing, or cannot be copied.
 pub fn furnish(machine: &Machine) -> Result<()> {
     let root = parts()?.join("root/.");
-    node::run(Command::new("cp").arg("-a").arg(root).arg(machine.disk("/")))?;
-    node::run(&mut machine.chrooted(&["chown", "-R", "root:root", "/usr/bin/kubelet", "/etc/containerd"]))?;
-    node::run(&mut machine.chrooted(&["systemctl", "enable", "kubelet"])).map(drop)
+    command::run(Command::new("cp").arg("-a").arg(root).arg(machine.disk("/")))?;
+    command::run(&mut machine.chrooted(&[
+        "chown",
+        "-R",
+        "root:root",
+        "/usr/bin/kubelet",
+        "/etc/containerd",
+    ]))?;
+    command::run(&mut machine.chrooted(&["systemctl", "enable", "kubelet"])).map(drop)
 }
 
 /// The parts of this process.

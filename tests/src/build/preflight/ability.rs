@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::build::packages;
+use crate::host::command::run;
 
 /// Something a lab asks of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,7 +77,7 @@ const OVERLAY: &str = "mount -t tmpfs tmpfs /mnt && mkdir /mnt/a /mnt/b /mnt/c &
 
 /// Runs a command in namespaces that end with it.
 fn apart(line: &[&str]) -> Result<()> {
-    run(unshare().args(line))
+    run(unshare().args(line)).map(drop)
 }
 
 fn unshare() -> Command {
@@ -89,7 +90,7 @@ fn link(description: &[&str]) -> Result<()> {
     let ip = packages::part("ip")?;
     let mut command = unshare();
     with_environment_of(&ip, &mut command);
-    run(command.arg(&ip).args(["link", "add", "lab0"]).args(description))
+    run(command.arg(&ip).args(["link", "add", "lab0"]).args(description)).map(drop)
 }
 
 fn firewall() -> Result<()> {
@@ -138,11 +139,4 @@ fn with_environment_of(part: &std::path::Path, command: &mut Command) {
             command.env(name, value);
         }
     }
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let output = command.output().with_context(|| format!("starting {command:?}"))?;
-    let text = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{}", text.trim());
-    Ok(())
 }

@@ -14,6 +14,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::cgroup;
+use crate::host::command::run_line;
 
 /// Which process of a lab this is; travels in the environment across re-execution.
 const VARIABLE: &str = "CROSSFADE_LAB_ROLE";
@@ -149,11 +150,7 @@ pub(super) fn init_without_child(set_up: impl FnOnce() -> Result<()>) -> Result<
 
 /// Brings the loopback of this net namespace up.
 pub(crate) fn loopback_up() -> Result<()> {
-    let status = Command::new("ip").args(["link", "set", "lo", "up"]).status().context("running ip")?;
-    if !status.success() {
-        bail!("ip link set lo up: {status}");
-    }
-    Ok(())
+    run_line("ip link set lo up").map(drop)
 }
 
 /// SIGKILL for us when the launcher's thread ends, as `unshare --kill-child` does.

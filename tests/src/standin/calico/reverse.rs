@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 
 use anyhow::{Context, Result};
 
-use super::routes::run;
+use crate::host::command::run_line;
 
 /// Drops what arrives from the pods' interfaces of this prefix and would go back by another one.
 ///
@@ -14,13 +14,12 @@ use super::routes::run;
 /// # Errors
 /// What the kernel refuses.
 pub(super) fn check_all(prefix: &str) -> Result<()> {
-    let interfaces = format!("{prefix}+");
-    let rule = ["PREROUTING", "-i", &interfaces, "-m", "rpfilter", "--invert", "-j", "DROP"];
+    let rule = format!("PREROUTING -i {prefix}+ -m rpfilter --invert -j DROP");
     for program in ["iptables", "ip6tables"] {
-        let line = |verb| [&["-w", "-t", "raw", verb][..], &rule].concat();
+        let line = |verb: &str| format!("{program} -w -t raw {verb} {rule}");
         // A predecessor's is still there.
-        if run(program, &line("-C")).is_err() {
-            run(program, &line("-A"))?;
+        if run_line(&line("-C")).is_err() {
+            run_line(&line("-A"))?;
         }
     }
     Ok(())

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::IpAddr;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
+
+use crate::host::command::run_line;
 
 /// `proto` of felix's routes.
 const PROTOCOL: &str = "80";
@@ -25,7 +27,7 @@ pub(super) type WantedRoutes = BTreeMap<String, BTreeSet<IpAddr>>;
 /// What the kernel refuses, once all other changes are made.
 pub(super) fn converge(wanted_routes: &WantedRoutes) -> Result<()> {
     for (family, is_ipv4) in [("-4", true), ("-6", false)] {
-        let listed = run("ip", &["-Numeric", "-json", family, "route", "show", "table", "main"])?;
+        let listed = run_line(&format!("ip -Numeric -json {family} route show table main"))?;
         let routes: Vec<Value> = match listed.trim() {
             "" => Vec::new(),
             text => serde_json::from_str(text).with_context(|| format!("routes: {text}"))?,
@@ -42,7 +44,14 @@ pub(super) fn converge(wanted_routes: &WantedRoutes) -> Result<()> {
 const GONE: [&str; 3] = ["Cannot find device", "RTNETLINK answers: No such process", "Command failed"];
 
 fn apply(family: &str, changes: &str) -> Result<()> {
-    let outcome = output("ip", &[family, "-force", "-batch", "-"], changes)?;
+    let mut ip = Command::new("ip");
+    ip.args([family, "-force", "-batch", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut child = ip.spawn().context("start ip")?;
+    child.stdin.take().context("stdin of ip")?.write_all(changes.as_bytes()).context("write to ip")?;
+    let outcome = child.wait_with_output().context("wait for ip")?;
     let stderr = String::from_utf8_lossy(&outcome.stderr);
     let mut troubles = stderr.lines().filter(|line| !GONE.iter().any(|gone| line.starts_with(gone)));
     match troubles.next() {
@@ -57,7 +66,7 @@ fn apply(family: &str, changes: &str) -> Result<()> {
 /// What the kernel refuses.
 pub(super) fn blackhole(block: &str) -> Result<()> {
     let family = if block.contains(':') { "-6" } else { "-4" };
-    run("ip", &[family, "route", "replace", "blackhole", block, "proto", PROTOCOL]).map(drop)
+    run_line(&format!("ip {family} route replace blackhole {block} proto {PROTOCOL}")).map(drop)
 }
 
 /// Lines for `ip -batch`.
@@ -88,27 +97,4 @@ fn changes(wanted_routes: &WantedRoutes, routes: &[Value], is_ipv4: bool) -> Res
         }
     }
     Ok(changes)
-}
-
-/// Runs a program to its end; its stdout.
-///
-/// # Errors
-/// It fails; its stderr.
-pub(super) fn run(program: &str, arguments: &[&str]) -> Result<String> {
-    let output = output(program, arguments, "")?;
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{program} {}: {}", arguments.join(" "), stderr.trim());
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn output(program: &str, arguments: &[&str], stdin: &str) -> Result<Output> {
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("start {program}"))?;
-    child.stdin.take().context("stdin")?.write_all(stdin.as_bytes()).context("write to stdin")?;
-    child.wait_with_output().with_context(|| format!("wait for {program}"))
 }

@@ -35,7 +35,7 @@ impl Cluster {
     /// A program is missing, or the control plane does not start.
     pub fn start(fleet: Fleet) -> Result<Self> {
         // A cluster before this one has left it.
-        crate::host::node::run(Command::new("ip").args([
+        crate::host::command::run(Command::new("ip").args([
             "address",
             "replace",
             &format!("{ADDRESS}/32"),

@@ -10,6 +10,7 @@ use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use lab::host::command::run_line;
 use lab::host::deadline::until;
 use lab::scene::Setup;
 use nix::sys::signal::{Signal, kill};
@@ -118,18 +119,7 @@ impl Traces {
         for pid in &pids {
             if seen.insert(fs::read_link(format!("/proc/{pid}/ns/net"))?) {
                 let (ours, theirs) = (format!("{tag}{}", links.len()), format!("lab-probe{}", links.len()));
-                ip(&[
-                    "link",
-                    "add",
-                    &ours,
-                    "type",
-                    "veth",
-                    "peer",
-                    "name",
-                    &theirs,
-                    "netns",
-                    &pid.to_string(),
-                ])?;
+                run_line(&format!("ip link add {ours} type veth peer name {theirs} netns {pid}"))?;
                 links.push(ours);
             }
         }
@@ -150,7 +140,8 @@ impl Traces {
                 .links
                 .iter()
                 .all(|link| {
-                    !Path::new("/sys/class/net").join(link).exists() && ip(&["link", "show", link]).is_err()
+                    !Path::new("/sys/class/net").join(link).exists()
+                        && run_line(&format!("ip link show {link}")).is_err()
                 })
                 .then_some(()))
         })?;
@@ -297,12 +288,6 @@ fn cgroups(path: &str) -> Result<Vec<PathBuf>> {
 /// The mounts we see, without what our own nodes of other tests mount: those are in namespaces of their own.
 fn mounts() -> Result<String> {
     fs::read_to_string("/proc/self/mountinfo").context("/proc/self/mountinfo")
-}
-
-fn ip(arguments: &[&str]) -> Result<()> {
-    let output = Command::new("ip").args(arguments).output()?;
-    ensure!(output.status.success(), "ip {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
 }
 
 /// Whether a process has ended and its parent has not asked for its status yet.

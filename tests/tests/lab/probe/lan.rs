@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
+use lab::host::command::run_line;
 
 /// A bridge with netns on it, all named after `label`; removed on drop.
 #[derive(Debug)]
@@ -18,13 +18,13 @@ impl Lan {
     /// enough for an interface name.
     pub(crate) fn new(label: &'static str, pods: u8) -> Result<Self> {
         let lan = Self { label, pods };
-        ip(&format!("link add {label} type bridge"))?;
-        ip(&format!("link set {label} up"))?;
+        run_line(&format!("ip link add {label} type bridge"))?;
+        run_line(&format!("ip link set {label} up"))?;
         for pod in 1..=pods {
             let netns = lan.name(pod);
-            ip(&format!("netns add {netns}"))?;
-            ip(&format!("link add {netns} type veth peer name eth0 netns {netns}"))?;
-            ip(&format!("link set {netns} master {label} up"))?;
+            run_line(&format!("ip netns add {netns}"))?;
+            run_line(&format!("ip link add {netns} type veth peer name eth0 netns {netns}"))?;
+            run_line(&format!("ip link set {netns} master {label} up"))?;
             lan.ip(pod, "link set lo up")?;
             lan.ip(pod, &format!("address add {}/24 dev eth0", lan.v4(pod)))?;
             lan.ip(pod, &format!("address add {}/64 dev eth0 nodad", lan.v6(pod)))?;
@@ -55,12 +55,12 @@ impl Lan {
 
     /// Runs `ip` in a pod.
     pub(crate) fn ip(&self, pod: u8, line: &str) -> Result<()> {
-        ip(&format!("-n {} {line}", self.name(pod)))
+        run_line(&format!("ip -n {} {line}", self.name(pod))).map(drop)
     }
 
     /// Runs `iptables` in a pod.
     pub(crate) fn iptables(&self, pod: u8, line: &str) -> Result<()> {
-        run("ip", &format!("netns exec {} iptables -w {line}", self.name(pod)))
+        run_line(&format!("ip netns exec {} iptables -w {line}", self.name(pod))).map(drop)
     }
 
     /// Cuts a pod's cable, or mends it: at once, and without a carrier that comes and goes in its own time.
@@ -68,29 +68,15 @@ impl Lan {
         // States of a bridge's port: 0 is disabled, 3 is forwarding; see bridge(8).
         let state = if whole { 3 } else { 0 };
         let port = self.name(pod);
-        run("bridge", &format!("link set dev {port} state {state}"))
+        run_line(&format!("bridge link set dev {port} state {state}")).map(drop)
     }
 }
 
 impl Drop for Lan {
     fn drop(&mut self) {
         for pod in 1..=self.pods {
-            let _may_be_half_made = ip(&format!("netns delete {}", self.name(pod)));
+            let _may_be_half_made = run_line(&format!("ip netns delete {}", self.name(pod)));
         }
-        let _may_be_half_made = ip(&format!("link delete {}", self.label));
+        let _may_be_half_made = run_line(&format!("ip link delete {}", self.label));
     }
-}
-
-fn ip(line: &str) -> Result<()> {
-    run("ip", line)
-}
-
-fn run(program: &str, line: &str) -> Result<()> {
-    let output = Command::new(program)
-        .args(line.split(' '))
-        .output()
-        .with_context(|| format!("run {program} {line}"))?;
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{program} {line}: {}", stderr.trim());
-    Ok(())
 }

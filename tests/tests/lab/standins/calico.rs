@@ -5,16 +5,18 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use lab::case::oracle::{Reply, read_reply};
+use lab::host::command::run_line;
+use lab::host::netns::Netns;
 use lab::host::scratch::Scratch;
 use serde_json::{Value, json};
 
-use crate::call::{Caller, Netns, run};
+use crate::call::Caller;
 
 fn caller(id: &str, netns: &Netns) -> Caller {
     Caller {
         plugin: "lab-calico",
         id: id.to_owned(),
-        netns: netns.path(),
+        netns: netns.path().to_owned(),
         args: format!("IgnoreUnknown=1;K8S_POD_NAMESPACE=ns;K8S_POD_NAME={id}"),
     }
 }
@@ -54,10 +56,10 @@ pub(crate) fn pods_reach_each_other() -> Result<()> {
     fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1")?;
     let scratch = Scratch::new("reach")?;
     let conf = conf(&scratch, 1);
-    let (first_netns, second_netns) = (Netns::new("calico-one")?, Netns::new("calico-two")?);
+    let (first_netns, second_netns) = (Netns::pod("calico-one")?, Netns::pod("calico-two")?);
     let (a, b) = (caller("one", &first_netns), caller("two", &second_netns));
-    let from = addresses(&a.succeed("ADD", &conf)?.json());
-    let to = addresses(&b.succeed("ADD", &conf)?.json());
+    let from = addresses(&a.succeed("ADD", &conf)?.result()?);
+    let to = addresses(&b.succeed("ADD", &conf)?.result()?);
     ensure!(from.len() == 2 && to.len() == 2, "{from:?} {to:?}");
     for address in &to {
         first_netns.run(&format!("busybox ping -c 1 -W 60 {address}"))?;
@@ -77,9 +79,9 @@ pub(crate) fn pods_reach_each_other() -> Result<()> {
 pub(crate) fn pod_looks_like_one() -> Result<()> {
     let scratch = Scratch::new("looks")?;
     let mut conf = conf(&scratch, 2);
-    let netns = Netns::new("calico-looks")?;
+    let netns = Netns::pod("calico-looks")?;
     let pod = caller("looks", &netns);
-    let result = pod.succeed("ADD", &conf)?.json();
+    let result = pod.succeed("ADD", &conf)?.result()?;
     let host = result["interfaces"][0]["name"].as_str().context("a host end")?;
     ensure!(host.starts_with("cali") && host.len() == 15, "{host}");
     let expected = json!({
@@ -100,14 +102,14 @@ pub(crate) fn pod_looks_like_one() -> Result<()> {
     ensure!(link.contains("mtu 1450"), "{link}");
     let neighbour = netns.run("ip neighbour show 169.254.1.1")?;
     ensure!(neighbour.contains("ee:ee:ee:ee:ee:ee") && neighbour.contains("PERMANENT"), "{neighbour}");
-    let route = run("ip", "route show 10.70.2.2")?;
+    let route = run_line("ip route show 10.70.2.2")?;
     ensure!(route.contains(&format!("10.70.2.2 dev {host} scope link")), "{route}");
 
     // The next sandbox of the same pod has the same host end and takes it over.
-    let again = Netns::new("calico-again")?;
-    let next = Caller { id: "looks-again".to_owned(), netns: again.path(), ..pod.clone() };
+    let again = Netns::pod("calico-again")?;
+    let next = Caller { id: "looks-again".to_owned(), netns: again.path().to_owned(), ..pod.clone() };
     conf["sandboxInResult"] = json!(true);
-    let result = next.succeed("ADD", &conf)?.json();
+    let result = next.succeed("ADD", &conf)?.result()?;
     let mac = again.run("ip -oneline link show eth0")?;
     let interface = &result["interfaces"][0];
     ensure!(interface["name"] == host && interface["sandbox"] == json!(again.path()), "{result}");
@@ -121,11 +123,11 @@ pub(crate) fn pod_looks_like_one() -> Result<()> {
 
 /// As release 3.31 answers.
 pub(crate) fn names_the_pod_where_it_is_told_to() -> Result<()> {
-    let netns = Netns::new("calico-names")?;
+    let netns = Netns::pod("calico-names")?;
     let pod = caller("names", &netns);
     let conf = json!({"cniVersion": "1.0.0", "name": "old", "type": "calico", "addresses": ["10.70.7.9"],
                       "podInResult": true});
-    let result = pod.succeed("ADD", &conf)?.json();
+    let result = pod.succeed("ADD", &conf)?.result()?;
     let [host, inside] = [&result["interfaces"][0], &result["interfaces"][1]];
     ensure!(host.get("sandbox").is_none() && host["name"] != "eth0", "{result}");
     let shown = netns.run("ip -oneline link show eth0")?;
@@ -138,17 +140,17 @@ pub(crate) fn names_the_pod_where_it_is_told_to() -> Result<()> {
 
 /// `version` in an address before 1.0.0 only; 1.1.0 and later are refused with code 1.
 pub(crate) fn answers_in_the_callers_version() -> Result<()> {
-    let netns = Netns::new("calico-version")?;
+    let netns = Netns::pod("calico-version")?;
     let pod = caller("version", &netns);
     let mut conf = json!({"name": "old", "type": "calico", "addresses": ["10.70.3.9"]});
     for version in ["0.3.1", "0.4.0", "1.0.0"] {
         conf["cniVersion"] = json!(version);
         let answer = pod.succeed("ADD", &conf)?;
-        let result = answer.json();
+        let result = answer.result()?;
         ensure!(result["cniVersion"] == version, "{result}");
         let numbered = result["ips"][0]["version"] == "4";
         ensure!(numbered == (version != "1.0.0"), "{result}");
-        let Reply::Success(read) = read_reply(&answer.stdout)? else {
+        let Reply::Success(read) = read_reply(answer.stdout.as_bytes())? else {
             anyhow::bail!("not a result: {result}");
         };
         ensure!(read.ips[0].address.to_string() == "10.70.3.9/32", "{read:?}");
@@ -157,12 +159,11 @@ pub(crate) fn answers_in_the_callers_version() -> Result<()> {
     }
     conf["cniVersion"] = json!("1.1.0");
     for verb in ["ADD", "DEL", "CHECK"] {
-        let answer = pod.call(verb, &conf)?;
-        ensure!(answer.code() == Some(1), "{verb}: {answer:?}");
+        pod.call(verb, &conf)?.refused(1).context(verb)?;
     }
     conf["cniVersion"] = json!("1.0.0");
-    ensure!(pod.call("STATUS", &conf)?.code() == Some(4), "STATUS is no verb of 1.0.0");
-    let Reply::Version(versions) = read_reply(&pod.succeed("VERSION", &conf)?.stdout)? else {
+    pod.call("STATUS", &conf)?.refused(4).context("STATUS is no verb of 1.0.0")?;
+    let Reply::Version(versions) = read_reply(pod.succeed("VERSION", &conf)?.stdout.as_bytes())? else {
         anyhow::bail!("VERSION answers something else");
     };
     ensure!(versions == ["0.3.0", "0.3.1", "0.4.0", "1.0.0"], "{versions:?}");
@@ -174,16 +175,15 @@ pub(crate) fn fails_on_an_existing_default() -> Result<()> {
     let scratch = Scratch::new("default")?;
     let mut conf = conf(&scratch, 4);
     for family in ["-4", "-6"] {
-        let netns = Netns::new("calico-default")?;
+        let netns = Netns::pod("calico-default")?;
         let pod = caller("default", &netns);
         netns.run("ip link add first0 type veth peer name second0")?;
         netns.run("ip link set first0 up")?;
         netns.run("ip link set second0 up")?;
         netns.run(&format!("ip {family} route add default dev first0"))?;
         conf["existingDefault"] = json!("fail");
-        let answer = pod.call("ADD", &conf)?;
-        let msg = answer.json()["msg"].as_str().unwrap_or_default().to_owned();
-        ensure!(answer.code() == Some(999) && msg.contains("file exists"), "{family}: {answer:?}");
+        let refusal = pod.call("ADD", &conf)?.refused(999).context(family)?;
+        ensure!(refusal.msg.contains("file exists"), "{family}: {refusal:?}");
         ensure!(netns.run("ip link show eth0").is_err(), "{family}: the interface is left");
         ensure!(leases(&scratch)?.is_empty(), "{family}: {:?}", leases(&scratch)?);
 
@@ -200,7 +200,7 @@ pub(crate) fn fails_on_an_existing_default() -> Result<()> {
 pub(crate) fn del_can_be_repeated() -> Result<()> {
     let scratch = Scratch::new("repeat")?;
     let conf = conf(&scratch, 5);
-    let netns = Netns::new("calico-repeat")?;
+    let netns = Netns::pod("calico-repeat")?;
     let pod = caller("repeat", &netns);
     let nowhere = |path: &str| Caller { netns: Path::new(path).to_owned(), ..pod.clone() };
     pod.succeed("DEL", &conf).context("before any ADD")?;
@@ -229,11 +229,11 @@ pub(crate) fn del_can_be_repeated() -> Result<()> {
 pub(crate) fn check_is_empty() -> Result<()> {
     let scratch = Scratch::new("check")?;
     let conf = conf(&scratch, 6);
-    let netns = Netns::new("calico-check")?;
+    let netns = Netns::pod("calico-check")?;
     let pod = caller("check", &netns);
     let says_ok = |pod: &Caller, when: &str| -> Result<()> {
         let answer = pod.succeed("CHECK", &conf).with_context(|| when.to_owned())?;
-        ensure!(answer.stdout == b"OK\n", "{when}: {answer:?}");
+        ensure!(answer.stdout == "OK\n", "{when}: {answer:?}");
         Ok(())
     };
     says_ok(&pod, "an unknown container")?;

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
 use lab::case::oracle::{Reply, read_reply};
+use lab::host::netns::Netns;
 use lab::host::scratch::Scratch;
+use lab::runtime::caller::Outcome;
 use serde_json::{Value, json};
 
-use crate::call::{Answer, Caller, Netns};
+use crate::call::Caller;
 
 fn caller(id: &str) -> Caller {
     Caller {
@@ -25,16 +27,16 @@ fn conf(scratch: &Scratch) -> Value {
     })
 }
 
-fn address(answer: &Answer) -> Result<String> {
-    match read_reply(&answer.stdout)? {
+fn address(answer: &Outcome) -> Result<String> {
+    match read_reply(answer.stdout.as_bytes())? {
         Reply::Success(result) => Ok(result.ips[0].address.to_string()),
         other => bail!("not a result: {other:?}"),
     }
 }
 
-fn error(answer: &Answer) -> Result<(i32, String)> {
-    match read_reply(&answer.stdout)? {
-        Reply::Error { code, details, .. } if !answer.ok => Ok((code, details)),
+fn error(answer: &Outcome) -> Result<(i32, String)> {
+    match read_reply(answer.stdout.as_bytes())? {
+        Reply::Error { code, details, .. } if !answer.status.success() => Ok((code, details)),
         other => bail!("not an error: {other:?}"),
     }
 }
@@ -66,8 +68,8 @@ pub(crate) fn makes_a_veth() -> Result<()> {
     let scratch = Scratch::new("crate-veth")?;
     let mut conf = conf(&scratch);
     conf["veth"] = json!(true);
-    let netns = Netns::new("crate-veth")?;
-    let pod = Caller { netns: netns.path(), ..caller("veth") };
+    let netns = Netns::pod("crate-veth")?;
+    let pod = Caller { netns: netns.path().to_owned(), ..caller("veth") };
     pod.succeed("ADD", &conf)?;
     ensure!(netns.run("ip address show eth0")?.contains("10.71.0.2/29"), "no address in the pod");
     pod.succeed("DEL", &conf)?;
@@ -88,7 +90,7 @@ pub(crate) fn has_the_crates_limits() -> Result<()> {
     }
     error(&caller("UPPER").call("ADD", &conf)?)?;
     let answer = caller("one").succeed("VERSION", &conf)?;
-    let Reply::Version(versions) = read_reply(&answer.stdout)? else {
+    let Reply::Version(versions) = read_reply(answer.stdout.as_bytes())? else {
         bail!("VERSION answers {answer:?}");
     };
     ensure!(versions.contains(&"1.0.0".to_owned()), "{versions:?}");

@@ -4,9 +4,9 @@ use std::fs;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
+use lab::host::command::run_line;
 use lab::host::deadline;
 
-use crate::call::run;
 use crate::node::{FelixNode, HostRoutes, NAMESPACE, SEVERAL, are_apart, reach_each_other};
 
 /// Tells what happens from what does not.
@@ -50,7 +50,7 @@ pub(crate) fn cuts_off_a_second_network() -> Result<()> {
     }
     let others: Vec<String> = pod.others.iter().map(|other| format!("{other} 80")).collect();
     ensure!(node.routes(&pod)? == others, "{:?}", node.routes(&pod)?);
-    let way = run("ip", &format!("route get {}", pod.addresses[0]));
+    let way = run_line(&format!("ip route get {}", pod.addresses[0]));
     ensure!(way.is_err(), "there is a way to its address: {way:?}");
     // A policy knows the pod by the other network's addresses.
     let state = node.felix.state()?;
@@ -58,7 +58,7 @@ pub(crate) fn cuts_off_a_second_network() -> Result<()> {
     ensure!(set == pod.others, "{set:?}");
 
     // What another program puts into the main table is gone after a pass.
-    run("ip", &format!("route add {} dev {}", pod.addresses[0], node.interface(&pod)?))?;
+    run_line(&format!("ip route add {} dev {}", pod.addresses[0], node.interface(&pod)?))?;
     node.felix.wait_passes(1)?;
     ensure!(node.routes(&pod)? == others, "{:?}", node.routes(&pod)?);
     pod.caller.succeed("CHECK", &node.conf).context("CHECK sees nothing of it")?;
@@ -90,15 +90,15 @@ pub(crate) fn lets_a_host_route_live() -> Result<()> {
 pub(crate) fn takes_the_primarys_way() -> Result<()> {
     let mut node = FelixNode::new(4, None)?;
     let pod = node.second("taken")?;
-    run("ip", "link add f4other type bridge")?;
+    run_line("ip link add f4other type bridge")?;
     let _link = deleted_at_the_end("f4other");
-    run("ip", "link set f4other up")?;
+    run_line("ip link set f4other up")?;
     for other in &pod.others {
-        run("ip", &format!("route add {other} dev f4other"))?;
+        run_line(&format!("ip route add {other} dev f4other"))?;
     }
     node.publish(&pod)?;
     for other in &pod.others {
-        let way = run("ip", &format!("route get {other}"))?;
+        let way = run_line(&format!("ip route get {other}"))?;
         ensure!(way.contains(&format!("dev {}", node.interface(&pod)?)), "{way}");
     }
     node.end(&pod)
@@ -108,7 +108,7 @@ fn deleted_at_the_end(link: &'static str) -> impl Drop {
     struct Link(&'static str);
     impl Drop for Link {
         fn drop(&mut self) {
-            let _gone_already = run("ip", &format!("link delete {}", self.0));
+            let _gone_already = run_line(&format!("ip link delete {}", self.0));
         }
     }
     Link(link)
@@ -149,7 +149,7 @@ pub(crate) fn tells_of_trouble_and_goes_on() -> Result<()> {
     fs::rename(&there, &away)?;
     let state = node.felix.wait_passes(SEVERAL)?;
     ensure!(state.troubles.iter().any(|trouble| trouble.contains("ClusterInformation")), "{state:?}");
-    ensure!(!pod.caller.call("DEL", &node.conf)?.ok, "DEL without a datastore");
+    ensure!(!pod.caller.call("DEL", &node.conf)?.status.success(), "DEL without a datastore");
     fs::rename(&away, &there)?;
     node.publish(&pod)?;
     let known = node.felix.state()?.troubles.len();

@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
+use lab::host::command::run_line;
+use lab::host::netns::Netns;
 use lab::host::scratch::Scratch;
 use lab::standin::calico::Datastore;
 use serde_json::{Value, json};
 
-use crate::call::{Caller, Netns, run};
+use crate::call::Caller;
 
 const NAMESPACE: &str = "ns";
 
@@ -24,11 +26,11 @@ impl Pod {
     fn new(name: &'static str, net: u8) -> Result<Self> {
         let scratch = Scratch::new(name)?;
         let datastore = Datastore::create(&scratch.dir("datastore")?)?;
-        let netns = Netns::new(name)?;
+        let netns = Netns::pod(name)?;
         let caller = Caller {
             plugin: "lab-calico",
             id: format!("{name}-sandbox"),
-            netns: netns.path(),
+            netns: netns.path().to_owned(),
             args: format!("IgnoreUnknown=1;K8S_POD_NAMESPACE={NAMESPACE};K8S_POD_NAME={name}"),
         };
         let conf = json!({
@@ -63,7 +65,7 @@ impl Pod {
 /// Addresses go with any interface of the container, the endpoint with its own sandbox, the link with the netns.
 pub(crate) fn del_goes_by_the_handle() -> Result<()> {
     let pod = Pod::new("handle", 1)?;
-    let result = pod.caller.succeed("ADD", &pod.conf)?.json();
+    let result = pod.caller.succeed("ADD", &pod.conf)?.result()?;
     let endpoint = pod.datastore.endpoint(NAMESPACE, "handle")?.context("no endpoint")?;
     ensure!(endpoint.interface == result["interfaces"][0]["name"], "{endpoint:?} {result}");
     ensure!(endpoint.container_id == pod.caller.id && endpoint.node == "n1", "{endpoint:?}");
@@ -81,7 +83,7 @@ pub(crate) fn del_goes_by_the_handle() -> Result<()> {
     ensure!(answer.stderr.contains("WorkloadEndpoint does not exist"), "{}", answer.stderr);
     ensure!(pod.given()?.is_empty(), "the handle's addresses stay");
     ensure!(pod.has_endpoint()?, "another interface's DEL took the endpoint");
-    run("ip", &format!("link show {}", endpoint.interface)).context("without a netns the pair stays")?;
+    run_line(&format!("ip link show {}", endpoint.interface)).context("without a netns the pair stays")?;
 
     pod.caller.succeed("DEL", &pod.conf)?;
     ensure!(!pod.has_endpoint()? && pod.netns.run("ip link show eth0").is_err(), "something is left");
@@ -115,9 +117,8 @@ pub(crate) fn needs_its_datastore() -> Result<()> {
     let mut pod = Pod::new("away", 3)?;
     pod.conf["datastore"] = json!(pod.scratch.join("nowhere"));
     for verb in ["ADD", "DEL"] {
-        let answer = pod.caller.call(verb, &pod.conf)?;
-        ensure!(answer.code() == Some(999), "{verb}: {answer:?}");
-        ensure!(answer.json()["msg"].to_string().contains("ClusterInformation"), "{answer:?}");
+        let refusal = pod.caller.call(verb, &pod.conf)?.refused(999).context(verb)?;
+        ensure!(refusal.msg.contains("ClusterInformation"), "{verb}: {refusal:?}");
     }
     ensure!(!pod.scratch.join("leases").exists(), "an address was given");
     pod.caller.succeed("CHECK", &pod.conf)?;

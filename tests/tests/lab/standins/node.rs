@@ -9,11 +9,13 @@ use std::fs;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
+use lab::host::command::run_line;
+use lab::host::netns::Netns;
 use lab::host::scratch::Scratch;
 use lab::standin::calico::{Datastore, Felix, Spec};
 use serde_json::{Value, json};
 
-use crate::call::{Caller, Netns, run};
+use crate::call::Caller;
 
 /// Of every pod.
 pub(crate) const NAMESPACE: &str = "ns";
@@ -83,7 +85,7 @@ impl FelixNode {
     }
 
     fn pod(&self, name: &str, ifname: &'static str, others: Vec<IpAddr>) -> Result<Pod> {
-        let netns = Netns::new(&format!("{}-{name}", self.prefix))?;
+        let netns = Netns::pod(&format!("{}-{name}", self.prefix))?;
         if !others.is_empty() {
             netns.run("ip link add eth0 type bridge")?;
             for other in &others {
@@ -94,10 +96,10 @@ impl FelixNode {
         let caller = Caller {
             plugin: "lab-calico",
             id: format!("{name}-sandbox"),
-            netns: netns.path(),
+            netns: netns.path().to_owned(),
             args: format!("IgnoreUnknown=1;K8S_POD_NAMESPACE={NAMESPACE};K8S_POD_NAME={name}"),
         };
-        let result = caller.succeed_for(ifname, "ADD", &self.conf)?.json();
+        let result = caller.succeed_for(ifname, "ADD", &self.conf)?.result()?;
         let addresses = crate::calico::addresses(&result);
         let addresses: Vec<IpAddr> =
             addresses.iter().map(|address| address.parse()).collect::<Result<_, _>>()?;
@@ -123,7 +125,7 @@ impl FelixNode {
         let mut all = Vec::new();
         for family in ["-4", "-6"] {
             let routes =
-                run("ip", &format!("-Numeric -json {family} route show table main dev {interface}"))?;
+                run_line(&format!("ip -Numeric -json {family} route show table main dev {interface}"))?;
             let routes: Vec<Value> = serde_json::from_str(&routes).unwrap_or_default();
             let text = |route: &Value, key: &str| route[key].as_str().unwrap_or_default().to_owned();
             let routes = routes.iter().map(|route| (text(route, "dst"), text(route, "protocol")));
@@ -138,7 +140,7 @@ impl FelixNode {
 
     /// Packets that the check of the way back has dropped, of a family.
     pub(crate) fn dropped(&self, program: &str) -> Result<u64> {
-        let listed = run(program, "-w -t raw -nvxL PREROUTING")?;
+        let listed = run_line(&format!("{program} -w -t raw -nvxL PREROUTING"))?;
         let rule =
             listed.lines().find(|line| line.contains(&format!("{}+", self.prefix))).context("no check")?;
         Ok(rule.split_whitespace().next().context("a count")?.parse()?)
@@ -192,8 +194,8 @@ impl HostRoutes {
                 format!("route ACTION {address} dev {interface} table 1003"),
                 format!("rule ACTION to {address} lookup 1003 priority 1003"),
             ] {
-                let line = format!("{family} {line}");
-                run("ip", &line.replace("ACTION", "add"))?;
+                let line = format!("ip {family} {line}");
+                run_line(&line.replace("ACTION", "add"))?;
                 made.0.push(line.replace("ACTION", "delete"));
             }
         }
@@ -205,7 +207,7 @@ impl Drop for HostRoutes {
     fn drop(&mut self) {
         for line in &self.0 {
             // A route goes with its interface.
-            let _gone_already = run("ip", line);
+            let _gone_already = run_line(line);
         }
     }
 }

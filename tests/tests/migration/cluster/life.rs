@@ -45,7 +45,7 @@ pub(crate) fn evictions_wait_for_the_budget_and_move_every_pod() -> Result<()> {
         for node in NODES {
             let drain =
                 ["drain", node, "--ignore-daemonsets", "--pod-selector", "app=web", "--timeout", "120s"];
-            lab::host::node::run(&mut cluster.plane.kubectl(&drain)?)?;
+            lab::host::command::run(&mut cluster.plane.kubectl(&drain)?)?;
             super::world::flip(&api, node, "new")?;
             api.cordon(node, false)?;
         }

@@ -136,7 +136,7 @@ pub(crate) fn in_namespace(api: &Api, name: &str, case: impl FnOnce(&str) -> Res
 /// What a program in a pod says; `kubectl exec`, as a person would.
 pub(crate) fn exec(cluster: &Cluster, namespace: &str, pod: &str, words: &[&str]) -> Result<String> {
     let line = [&["exec", "--namespace", namespace, pod, "--"], words].concat();
-    lab::host::node::run(&mut cluster.plane.kubectl(&line)?)
+    lab::host::command::run(&mut cluster.plane.kubectl(&line)?)
 }
 
 /// Holds when a server answers with its name, asked by a pod at `host:port`, within the time that kube-proxy needs for a change.

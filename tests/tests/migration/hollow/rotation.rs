@@ -269,7 +269,7 @@ fn grant(cluster: &Cluster) -> Result<()> {
     for words in
         [vec!["apply", "-f", file.to_str().context("a path")?], [&["-n", MANAGED[0]], &role[..]].concat()]
     {
-        lab::host::node::run(&mut cluster.plane.kubectl(&words)?)?;
+        lab::host::command::run(&mut cluster.plane.kubectl(&words)?)?;
     }
     Ok(())
 }

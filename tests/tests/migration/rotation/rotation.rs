@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use lab::host::command::run;
 use lab::host::deadline::until;
-use lab::host::node::run;
 use lab::kubernetes::Operator;
 use lab::kubernetes::api::node_path;
 use lab::kubernetes::operator::Running;

@@ -101,7 +101,7 @@ impl Place {
             cluster.workers.iter().try_for_each(|worker| flannel::annotate(&api, &worker.node))?;
         }
         let rights = dist::workspace().join("deploy/cluster/rbac-operator.yaml");
-        lab::host::node::run(&mut cluster.plane.kubectl(&[
+        lab::host::command::run(&mut cluster.plane.kubectl(&[
             "apply",
             "-f",
             rights.to_str().context("a path")?,
@@ -259,14 +259,14 @@ impl Place {
     fn administer(&self, line: &str) -> Result<()> {
         let words: Vec<&str> = line.split(' ').skip(1).collect();
         let mut kubectl = self.cluster.plane.kubectl(&words)?;
-        lab::host::node::run(kubectl.current_dir(dist::workspace()))
+        lab::host::command::run(kubectl.current_dir(dist::workspace()))
             .map(drop)
             .with_context(|| line.to_owned())
     }
 
     /// Runs a command of the operator's.
     fn run_operator(&self, line: &str) -> Result<()> {
-        lab::host::node::run(&mut self.operator(line)?).map(drop).with_context(|| line.to_owned())
+        lab::host::command::run(&mut self.operator(line)?).map(drop).with_context(|| line.to_owned())
     }
 
     fn operator(&self, line: &str) -> Result<Command> {

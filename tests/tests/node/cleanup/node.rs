@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
-use lab::host::netns::{Netns, run};
+use lab::host::command::run;
+use lab::host::netns::Netns;
 use lab::host::scratch::Scratch;
 use serde_json::Value;
 
@@ -35,11 +36,7 @@ impl Node {
 
     /// Runs a program on the node.
     pub(crate) fn run(&self, line: &str) -> Result<String> {
-        let inside = format!("--net={}", self.netns.path().display());
-        let words = words(line);
-        let mut argv = vec![inside.as_str()];
-        argv.extend(words.iter().map(String::as_str));
-        run("nsenter", &argv)
+        run(self.netns.nsenter().args(words(line)))
     }
 
     /// Runs each line of a script, without those that are empty.
@@ -53,9 +50,8 @@ impl Node {
     /// `crossfade-bootstrap cleanup` with these arguments; `before` goes before the program.
     pub(crate) fn command(&self, before: &[&str], arguments: &[&str]) -> Command {
         let flag = |name: &str, path: &str| format!("--{name}={}", self.dir.join(path).display());
-        let mut command = Command::new("nsenter");
+        let mut command = self.netns.nsenter();
         command
-            .arg(format!("--net={}", self.netns.path().display()))
             .args(before)
             .arg(&self.bootstrap)
             .arg("cleanup")

@@ -72,10 +72,9 @@ fn while_the_agent_runs() -> Result<()> {
     let agent = node.dir.join("bin/flanneld");
     let sleep = if fs::metadata("/usr/bin/sleep").is_ok() { "/usr/bin/sleep" } else { "/bin/sleep" };
     node.dir.install(sleep.as_ref(), "bin/flanneld")?;
-    let inside = format!("--net={}", node.netns.path().display());
     let on_the_node = |before: &[&str], program: &std::path::Path| -> Result<Process> {
-        let mut command = Command::new("nsenter");
-        command.arg(&inside).args(before).arg(program).arg("600");
+        let mut command = node.netns.nsenter();
+        command.args(before).arg(program).arg("600");
         let process = command.spawn().map(Process).with_context(|| program.display().to_string())?;
         lab::host::deadline::until("its name", std::time::Duration::from_secs(30), || {
             let name = fs::read_to_string(format!("/proc/{}/comm", process.0.id()))?;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
@@ -284,8 +284,9 @@ fn ports() -> Result<()> {
             "prevResult": {"cniVersion": "1.0.0", "interfaces": [{"name": "eth0", "sandbox": pod.path()}],
                            "ips": [{"interface": 0, "address": "192.0.2.77/24", "gateway": "192.0.2.10"}]},
         });
-        let mut plugin = Command::new("nsenter")
-            .arg(format!("--net={}", node.netns.path().display()))
+        let mut plugin = node
+            .netns
+            .nsenter()
             .arg(lab::build::packages::plugin("portmap")?)
             .envs([
                 ("CNI_COMMAND", "ADD"),

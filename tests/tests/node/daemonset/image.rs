@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, ensure};
 use lab::build::dist;
 use lab::build::preflight::trial;
+use lab::host::command::run;
 use lab::host::scratch::Scratch;
 use libtest_mimic::Trial;
 use serde_json::Value;
@@ -57,19 +58,17 @@ fn same_tree() -> Result<()> {
     ensure!(fs::read_link(image.join("var/run"))? == Path::new("../run"));
     fs::remove_dir_all(image.join("var"))?;
     let list = |root: &Path| -> Result<String> {
-        let output = Command::new("find")
-            .args([".", "-mindepth", "1", "-printf", "%p %y %m %U %G %l\n"])
-            .current_dir(root)
-            .output()?;
-        let mut lines: Vec<String> =
-            String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
-        lines.sort();
+        let mut find = Command::new("find");
+        find.args([".", "-mindepth", "1", "-printf", "%p %y %m %U %G %l\n"]).current_dir(root);
+        let text = run(&mut find)?;
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_unstable();
         Ok(lines.join("\n"))
     };
     let (ours, theirs) = (list(&image)?, list(&package)?);
     ensure!(ours.contains("./usr/bin/crossfade-bootstrap f 755 0 0"), "{ours}");
     ensure!(ours == theirs, "image:\n{ours}\npackage:\n{theirs}");
-    run(Command::new("diff").arg("--recursive").arg(&image).arg(&package))
+    run(Command::new("diff").arg("--recursive").arg(&image).arg(&package)).map(drop)
 }
 
 /// It is static, and what the image says of it names its crates.
@@ -77,9 +76,8 @@ fn agent_of_probe() -> Result<()> {
     let (_scratch, image) = unpacked()?;
     let mut agent = Command::new("chroot");
     agent.arg(&image).args(["/usr/bin/crossfade-probe", "--help"]);
-    let output = agent.output().with_context(|| format!("{agent:?}"))?;
-    let help = String::from_utf8_lossy(&output.stdout);
-    ensure!(output.status.success() && help.contains("CROSSFADE_PROBE_KEY"), "{output:?}");
+    let help = run(&mut agent)?;
+    ensure!(help.contains("CROSSFADE_PROBE_KEY"), "{help}");
     let documents = image.join("usr/share/doc/crossfade");
     let bill: Value = serde_json::from_slice(&fs::read(documents.join("crossfade-probe.cdx.json"))?)?;
     ensure!(bill["metadata"]["component"]["name"] == "crossfade-probe", "{}", bill["metadata"]);
@@ -146,11 +144,4 @@ fn make_next() -> Result<(Scratch, PathBuf)> {
     run(&mut script)?;
     let archive = fs::read_dir(&output)?.next().context("an archive")??.path();
     Ok((scratch, archive))
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let output = command.output().with_context(|| format!("{command:?}"))?;
-    let message = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{command:?}: {message}");
-    Ok(())
 }

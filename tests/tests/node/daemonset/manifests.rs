@@ -109,9 +109,7 @@ fn example() -> Result<()> {
     let checked = |arguments: &mut dyn FnMut(&mut Command)| -> Result<()> {
         let mut command = Command::new(lab::build::dist::bootstrap()?);
         arguments(&mut command);
-        let output = command.output()?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Ok(())
+        lab::host::command::run(&mut command).map(drop)
     };
     checked(&mut |command| {
         command.args(["policy", "check"]).arg(settings.join("policy.json"));

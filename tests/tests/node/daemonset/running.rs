@@ -59,7 +59,7 @@ impl Running {
     }
 
     pub(crate) fn import(&self, archive: &Path, name: &str) -> Result<()> {
-        lab::host::node::run(self.containerd.ctr(&["images", "import"]).arg(archive))?;
+        lab::host::command::run(self.containerd.ctr(&["images", "import"]).arg(archive))?;
         until(&format!("image {name}"), LIMIT, || Ok(self.cri().has_image(name)?.then_some(())))
     }
 

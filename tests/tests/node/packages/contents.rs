@@ -7,12 +7,13 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use lab::build::dist;
 use lab::build::preflight::{Need, trial};
+use lab::host::command;
 use lab::host::scratch::Scratch;
 use libtest_mimic::Trial;
 use serde_json::Value;
 
 use crate::architecture::current as architecture;
-use crate::release::{self, Build, EntryKind, Tree, output, sha256};
+use crate::release::{self, Build, EntryKind, Tree, sha256};
 
 const NEEDS: &[&[Need]] = &[&[
     Need::Program("dpkg-deb"),
@@ -188,7 +189,7 @@ fn provenance() -> Result<()> {
     let build = &statement["predicate"]["buildDefinition"];
     let scratch = Scratch::new("provenance")?;
     Build::Released.unpack(scratch.path())?;
-    let find = release::output(Command::new("find").arg(scratch.path()).args(["-name", "release.json"]))?;
+    let find = command::run(Command::new("find").arg(scratch.path()).args(["-name", "release.json"]))?;
     let release: Value = serde_json::from_slice(&fs::read(find.trim())?)?;
     ensure!(build["resolvedDependencies"][0]["digest"]["gitCommit"] == release["commit"], "{build:#}");
     let compilers = &build["internalParameters"]["compilers"];
@@ -208,7 +209,7 @@ fn signatures() -> Result<()> {
         fs::copy(Build::Released.directory().join(&name), release.join(&name))?;
     }
     let key = scratch.join("key");
-    release::output(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key))?;
+    command::run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key))?;
     let sign = || {
         let mut sign = Command::new(dist::workspace().join("packages/sign"));
         sign.arg("--ssh").arg(&key).arg(&release).output().context("packages/sign")
@@ -271,7 +272,7 @@ fn bills() -> Result<()> {
 fn debian() -> Result<()> {
     let file = Build::Released.file(architecture()?.deb)?;
     let field = |name: &str| {
-        let text = output(Command::new("dpkg-deb").arg("--field").arg(&file).arg(name))?;
+        let text = command::run(Command::new("dpkg-deb").arg("--field").arg(&file).arg(name))?;
         Ok::<_, anyhow::Error>(text.trim().to_owned())
     };
     ensure!(field("Package")? == "crossfade" && field("Version")? == env!("CARGO_PKG_VERSION"));
@@ -307,7 +308,7 @@ fn extension() -> Result<()> {
 fn scripts() -> Result<()> {
     let scratch = Scratch::new("scripts")?;
     let control = scratch.join("control");
-    output(
+    command::run(
         Command::new("dpkg-deb")
             .arg("--control")
             .arg(Build::Released.file(architecture()?.deb)?)
@@ -318,7 +319,7 @@ fn scripts() -> Result<()> {
     scripts.push(Build::Released.unpack(&scratch.join("tarball"))?.join("install.sh"));
     for script in scripts {
         for shell in [&["dash", "-n"][..], &["bash", "--posix", "-n"], &["busybox", "sh", "-n"]] {
-            output(Command::new(shell[0]).args(&shell[1..]).arg(&script))
+            command::run(Command::new(shell[0]).args(&shell[1..]).arg(&script))
                 .with_context(|| format!("{} {}", shell[0], script.display()))?;
         }
         ensure!(fs::read_to_string(&script)?.starts_with("#!/bin/sh\n"), "{}", script.display());

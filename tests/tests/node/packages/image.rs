@@ -8,10 +8,11 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
 use lab::build::preflight::{BOOT, CONTAINERD, Need, trial};
+use lab::host::command;
 use libtest_mimic::Trial;
 
 use crate::package_manager::{Manager, Place, run};
-use crate::release::{Build, output};
+use crate::release::Build;
 
 const NEEDS: &[&[Need]] = &[CONTAINERD, BOOT, &[Need::Program("dpkg"), Need::Program("rpm")]];
 const WANTS: &str = "/etc/systemd/system/multi-user.target.wants";
@@ -151,7 +152,7 @@ fn other_root() -> Result<()> {
     let call = |arguments: &[&str]| {
         let mut command = Command::new(&installer);
         command.args(arguments).arg("--root").arg(machine.disk("/"));
-        output(&mut command)
+        command::run(&mut command)
     };
     let before = files(&machine)?;
     let planned = call(&["--dry-run"])?;

@@ -6,11 +6,12 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use lab::build::preflight::trial;
+use lab::host::command;
 use lab::host::scratch::Scratch;
 use libtest_mimic::Trial;
 use serde_json::Value;
 
-use crate::release::{self, Build, output, sha256};
+use crate::release::{self, Build, sha256};
 
 /// What the image specification calls an index.
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -65,7 +66,7 @@ fn both() -> Result<()> {
 }
 
 fn unpacked(archive: &Path, directory: &Path) -> Result<PathBuf> {
-    output(
+    command::run(
         Command::new("tar").arg("--extract").arg("--file").arg(archive).arg("--directory").arg(directory),
     )?;
     Ok(directory.to_path_buf())

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
 use lab::build::preflight::{BOOT, CONTAINERD, Need, trial};
+use lab::host::command;
 use lab::host::scratch::{Scratch, files};
 use lab::runtime::cri::{Cri, Sandbox};
 use lab::standin::kubelet::Event;
@@ -17,7 +18,7 @@ use libtest_mimic::Trial;
 use serde_json::json;
 
 use crate::package_manager::{Manager, Place, run};
-use crate::release::{Build, output};
+use crate::release::Build;
 
 const NEEDS: &[&[Need]] = &[CONTAINERD, BOOT, &[Need::Program("dpkg"), Need::Program("rpm")]];
 const RECORDS: &str = "/var/lib/crossfade/attachments";
@@ -342,9 +343,11 @@ fn extension() -> Result<()> {
         .args(["-quiet", "-no-progress", "-dest"])
         .arg(&unpacked)
         .arg(Build::Released.file("-x86-64.raw")?);
-    output(&mut unsquashfs)?;
+    command::run(&mut unsquashfs)?;
     fs::create_dir_all(machine.disk("/var/lib/extensions"))?;
-    output(Command::new("cp").arg("--archive").arg(&unpacked).arg(machine.disk("/var/lib/extensions")))?;
+    command::run(
+        Command::new("cp").arg("--archive").arg(&unpacked).arg(machine.disk("/var/lib/extensions")),
+    )?;
     settings(&machine, "private", "new")?;
     furniture::agent(&machine, Network::Old, 0.0, true)?;
     furniture::agent(&machine, Network::New, 0.0, true)?;

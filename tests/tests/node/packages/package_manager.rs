@@ -6,8 +6,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
+use lab::host::command;
 
-use crate::release::{Build, output};
+use crate::release::Build;
 
 /// Where packages are put on a machine.
 const DIRECTORY: &str = "/root/packages";
@@ -97,7 +98,7 @@ impl Manager {
             Self::Dpkg => "_amd64.deb",
             Self::Rpm => "-1.x86_64.rpm",
             Self::Tarball => {
-                output(Command::new("rm").arg("-rf").arg(&target))?;
+                command::run(Command::new("rm").arg("-rf").arg(&target))?;
                 let unpacked = build.unpack(&target)?;
                 std::fs::rename(unpacked, target.join("tarball")).context("the tarball's directory")?;
                 return Ok(format!("{DIRECTORY}/tarball/install.sh"));
@@ -105,7 +106,7 @@ impl Manager {
         };
         let file = build.file(suffix)?;
         let name = file.file_name().context("a name")?.to_string_lossy().into_owned();
-        output(Command::new("install").arg("-D").arg(&file).arg(target.join(&name)))?;
+        command::run(Command::new("install").arg("-D").arg(&file).arg(target.join(&name)))?;
         Ok(Path::new(DIRECTORY).join(name).display().to_string())
     }
 }

@@ -6,11 +6,12 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use lab::build::dist;
 use lab::build::preflight::trial;
+use lab::host::command;
 use libtest_mimic::Trial;
 use serde_json::Value;
 
 use crate::architecture;
-use crate::release::{self, Build, files, output};
+use crate::release::{self, Build, files};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -55,8 +56,9 @@ fn tarball() -> Result<()> {
     let name =
         format!("kubectl-crossfade-{}-linux-{}", env!("CARGO_PKG_VERSION"), architecture::current()?.debian);
     let archive = Build::Released.directory().join(format!("{name}.tar.gz"));
-    let listed =
-        output(Command::new("tar").args(["--list", "--verbose", "--numeric-owner", "--file"]).arg(&archive))?;
+    let listed = command::run(
+        Command::new("tar").args(["--list", "--verbose", "--numeric-owner", "--file"]).arg(&archive),
+    )?;
     let entry = |path: &str| {
         let suffix = format!(" {name}/{path}");
         let entry =

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use lab::build::dist;
+use lab::host::command;
 use lab::host::scratch::Scratch;
 use sha2::{Digest, Sha256};
 
@@ -77,7 +78,7 @@ impl Build {
         let archive = self.file(architecture::current()?.tarball)?;
         let mut tar = Command::new("tar");
         tar.arg("--extract").arg("--file").arg(&archive).arg("--directory").arg(directory);
-        output(&mut tar)?;
+        command::run(&mut tar)?;
         let mut names = files_and_directories(directory)?;
         ensure!(names.len() == 1, "{} has {names:?}", archive.display());
         Ok(directory.join(names.remove(0)))
@@ -115,7 +116,7 @@ pub(crate) fn tarball(file: &Path) -> Result<Tree> {
 
 /// The tree of an RPM package, as the package itself says it.
 pub(crate) fn rpm(file: &Path) -> Result<Tree> {
-    let text = output(Command::new("rpm").args(["-q", "--dump", "-p"]).arg(file))?;
+    let text = command::run(Command::new("rpm").args(["-q", "--dump", "-p"]).arg(file))?;
     text.lines().map(dumped).collect()
 }
 
@@ -140,7 +141,7 @@ fn dumped(line: &str) -> Result<(String, Entry)> {
 pub(crate) fn sysext(file: &Path, scratch: &Scratch) -> Result<Tree> {
     let root = scratch.join("extension");
     let mut unsquashfs = Command::new("unsquashfs");
-    output(unsquashfs.args(["-quiet", "-no-progress", "-dest"]).arg(&root).arg(file))?;
+    command::run(unsquashfs.args(["-quiet", "-no-progress", "-dest"]).arg(&root).arg(file))?;
     let mut tree = Tree::new();
     walk(&root, &root, &mut tree)?;
     Ok(tree)
@@ -204,12 +205,7 @@ pub(crate) fn sha256(content: &[u8]) -> String {
     Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Runs a program to its end; its stdout.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
-    Ok(String::from_utf8_lossy(&bytes(command)?).into_owned())
-}
-
-/// The same, whatever is in it.
+/// Runs a program to its end; its stdout, whatever is in it.
 fn bytes(command: &mut Command) -> Result<Vec<u8>> {
     let output = command.output().with_context(|| format!("running {command:?}"))?;
     ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -4,12 +4,17 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context, Result, ensure};
-use lab::{host::deadline::until, runtime::caller::Plugin, standin::stub::PATIENCE};
+use lab::{
+    host::{command::run, deadline::until},
+    runtime::caller::Plugin,
+    standin::stub::PATIENCE,
+};
 
-use crate::{netns::run, trials};
+use crate::trials;
 
 trials![
     programs_need_no_loader_and_no_library,
@@ -198,14 +203,7 @@ fn programs_gain_no_privilege() -> Result<()> {
     }
     // With whatever makes it special, and where that counts: the lab's other directories are mounted nosuid.
     let shim = Path::new("/opt/crossfade");
-    run(
-        "cp",
-        &[
-            "--preserve=all",
-            &lab::build::dist::crossfade()?.display().to_string(),
-            &shim.display().to_string(),
-        ],
-    )?;
+    run(Command::new("cp").arg("--preserve=all").arg(lab::build::dist::crossfade()?).arg(shim))?;
     let as_stranger = ["setpriv", "--reuid=4321", "--regid=4321", "--clear-groups"];
     let call = Plugin::new(shim).env("CNI_COMMAND", "STATUS").stdin_left_open().wrapped(&as_stranger);
     let running = call.spawn()?;

@@ -6,12 +6,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use lab::host::command::run_line;
 use nix::{sys::stat::Mode, unistd::mkfifo};
 
 use crate::{
     case::Case,
     files::{Fault, device},
-    netns::run,
     trials,
 };
 
@@ -48,13 +48,13 @@ fn del_in_the_hosts_netns_goes_on_without_it() -> Result<()> {
     for path in HOSTS {
         let case = Case::attach("both")?;
         case.added()?;
-        let rules = run("ip", &["rule"])?;
+        let rules = run_line("ip rule")?;
         case.call("DEL").env("CNI_NETNS", path).run()?.silent().context(path)?;
         case.expect_calls(&["stub-new DEL net1", "stub-old DEL eth0"])?;
         for call in case.calls()? {
             assert_eq!(call.var("CNI_NETNS"), "", "{path}");
         }
-        assert_eq!(run("ip", &["rule"])?, rules);
+        assert_eq!(run_line("ip rule")?, rules);
         case.expect_records(0)?;
     }
     Ok(())

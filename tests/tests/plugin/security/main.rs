@@ -20,10 +20,7 @@ mod table;
 
 use std::process::ExitCode;
 
-use lab::{
-    case::{self, trials},
-    host::netns,
-};
+use lab::case::{self, trials};
 use libtest_mimic::Trial;
 
 fn main() -> ExitCode {

@@ -44,7 +44,8 @@ pub(crate) fn leads_to_the_primary(
     pod.respond()?;
     let is_primarys = |address: &IpAddr| case.network(primary).owns(*address);
     for is_ipv4 in [true, false] {
-        let rules = topology.node.run(if is_ipv4 { "iptables-save" } else { "ip6tables-save" }, "-t nat")?;
+        let rules =
+            topology.node.run(if is_ipv4 { "iptables-save -t nat" } else { "ip6tables-save -t nat" })?;
         for address in pod.addresses().iter().filter(|address| address.is_ipv4() == is_ipv4) {
             // By the target of the translation: a bare address may be the beginning of another one.
             let target = format!("--to-destination {}", SocketAddr::from((*address, PORT)));
@@ -70,7 +71,7 @@ pub(crate) fn leads_to_the_primary(
     let addresses = pod.addresses();
     leave(Leave::Orderly, topology, pod)?;
     for save in ["iptables-save", "ip6tables-save"] {
-        let rules = topology.node.run(save, "-t nat")?;
+        let rules = topology.node.run(&format!("{save} -t nat"))?;
         for address in &addresses {
             let target = format!("--to-destination {}", SocketAddr::from((*address, PORT)));
             ensure!(!rules.contains(&target), "{address} is still mapped");

@@ -1,28 +1,30 @@
-//! Network namespaces, worked in by threads that enter them: no program is started to ask one question.
+//! Network namespaces of pods and nodes, with what the tests set and read in them.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::thread;
+use std::fs;
+use std::ops::Deref;
+use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, ensure};
-use lab::host::netns;
+use anyhow::{Context, Result};
+use lab::host::netns::Netns;
 use lab::host::node::Node;
-use nix::mount::{MntFlags, umount2};
-use nix::sched::{CloneFlags, setns};
 use serde_json::Value;
 
 /// A network namespace, a node's or a pod's.
 #[derive(Debug)]
-pub(crate) struct Space {
-    path: PathBuf,
-    is_ours: bool,
+pub(crate) struct Space(Netns);
+
+impl Deref for Space {
+    type Target = Netns;
+
+    fn deref(&self) -> &Netns {
+        &self.0
+    }
 }
 
 impl Space {
     /// The one of a node of the fabric.
     pub(crate) fn of_node(node: &Node) -> Self {
-        Self { path: PathBuf::from(format!("/proc/{}/ns/net", node.pid())), is_ours: false }
+        Self(Netns::of_process(node.pid()))
     }
 
     /// A new one for a pod, `lo` up, with reverse-path checks strict and without duplicate address detection.
@@ -39,46 +41,7 @@ impl Space {
 
     /// A new one for a pod, with the kernel's own settings and `lo` up.
     pub(crate) fn bare(name: &str) -> Result<Self> {
-        let path = Path::new("/run/netns").join(name);
-        netns::pin(&path)?;
-        let space = Self { path, is_ours: true };
-        space.ip("link set lo up")?;
-        Ok(space)
-    }
-
-    /// Its path, for CNI_NETNS.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Does something in a thread that is in this namespace; sockets and processes made there stay there.
-    pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        let netns = File::open(&self.path).with_context(|| format!("open {}", self.path.display()))?;
-        thread::scope(|scope| {
-            let thread = scope.spawn(move || {
-                setns(&netns, CloneFlags::CLONE_NEWNET).context("enter the netns")?;
-                work()
-            });
-            thread.join().map_err(|_| anyhow!("a thread in {} panicked", self.path.display()))?
-        })
-    }
-
-    /// Runs a program to its end; its stdout.
-    pub(crate) fn run(&self, program: &str, arguments: &str) -> Result<String> {
-        self.inside(|| {
-            let output = Command::new(program)
-                .args(arguments.split_whitespace())
-                .output()
-                .with_context(|| format!("start {program}"))?;
-            let stderr = String::from_utf8_lossy(&output.stderr);
-            ensure!(output.status.success(), "{program} {arguments}: {}", stderr.trim());
-            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-        })
-    }
-
-    /// Runs `ip ARGUMENTS`; its stdout.
-    pub(crate) fn ip(&self, arguments: &str) -> Result<String> {
-        self.run("ip", arguments)
+        Netns::pod(name).map(Self)
     }
 
     /// What `ip -json ARGUMENTS` lists. A table that was never used is an error to `ip`, and empty to us.
@@ -104,20 +67,5 @@ impl Space {
         // /proc/net leads to the thread group's leader, which is elsewhere.
         let path = path.replacen("/proc/net/", "/proc/thread-self/net/", 1);
         self.inside(|| fs::read_to_string(&path).with_context(|| format!("read {path}")))
-    }
-
-    /// Takes the name away, as a runtime does; the namespace ends with the last socket in it.
-    pub(crate) fn remove(&self) -> Result<()> {
-        umount2(&self.path, MntFlags::MNT_DETACH).context("unmount the netns")?;
-        fs::remove_file(&self.path).context("remove the netns")
-    }
-}
-
-impl Drop for Space {
-    fn drop(&mut self) {
-        if self.is_ours {
-            // Gone already where the test took it away; the lab's mount namespace ends with the process anyhow.
-            drop(self.remove());
-        }
     }
 }

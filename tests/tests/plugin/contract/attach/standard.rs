@@ -7,13 +7,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use lab::host::command::run_line;
 use lab::runtime::caller::Plugin;
 use serde_json::{Value, json};
 
-use crate::{
-    case::Case,
-    netns::{host_ip, run},
-};
+use crate::case::Case;
 
 /// Where distributions and the upstream archives put the standard plugins.
 const BIN_DIRS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
@@ -101,8 +99,8 @@ impl Real {
     /// Names of the host ends of veth pairs that lead into the pod's subnets.
     fn veths(&self) -> Result<Vec<String>> {
         let master = format!("master br{}", self.number);
-        let links = host_ip("-o link show type veth")?;
-        let routes = host_ip("route")?;
+        let links = run_line("ip -o link show type veth")?;
+        let routes = run_line("ip route")?;
         let leads_here = |line: &&str| {
             let name = line.split(": ").nth(1).unwrap_or_default().split('@').next().unwrap_or_default();
             line.contains(&master)
@@ -148,8 +146,7 @@ fn dual_attachment(primary: &str, owner: &str) -> Result<()> {
     for (ifname, own) in [("eth0", primary), ("net1", if primary == "old" { "new" } else { "old" })] {
         let side = if own == "old" { 101 } else { 102 };
         let gateway = format!("10.{side}.{}.1", real.number);
-        let inside = format!("--net={}", netns.path().display());
-        run("nsenter", &[&inside, "ip", "route", "get", &gateway]).with_context(|| ifname.to_owned())?;
+        netns.ip(&format!("route get {gateway}")).with_context(|| ifname.to_owned())?;
         let address = netns.ip(&format!("-o -4 addr show dev {ifname}"))?;
         ensure!(address.contains(&format!("10.{side}.{}.", real.number)), "{ifname}: {address}");
     }

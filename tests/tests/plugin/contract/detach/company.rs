@@ -6,14 +6,11 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
+use lab::host::command::run_line;
 use lab::standin::stub::{Gate, Reply, Stub};
 use serde_json::{Value, json};
 
-use crate::{
-    case::Case,
-    netns::{Netns, host_ip},
-    trials,
-};
+use crate::{case::Case, netns::Netns, trials};
 
 trials![
     the_interface_of_a_recorded_successor_stays,
@@ -34,7 +31,7 @@ struct Successor {
 }
 
 fn has_host_link(name: &str) -> Result<bool> {
-    Ok(host_ip("-o link")?.contains(&format!(": {name}@")))
+    Ok(run_line("ip -o link")?.contains(&format!(": {name}@")))
 }
 
 impl Successor {
@@ -52,7 +49,7 @@ impl Successor {
         successor.case.added()?;
         // The plugin takes the old interface away when it makes the new one.
         let (host, path) = (&successor.host, successor.netns.path().display());
-        host_ip(&format!("link add {host} address {MAC} type veth peer name eth0 netns {path}"))?;
+        run_line(&format!("ip link add {host} address {MAC} type veth peer name eth0 netns {path}"))?;
         Ok(successor)
     }
 
@@ -103,7 +100,7 @@ impl Successor {
 impl Drop for Successor {
     fn drop(&mut self) {
         // Where a test took it away, there is none.
-        let _removed = host_ip(&format!("link delete {}", self.host));
+        let _removed = run_line(&format!("ip link delete {}", self.host));
     }
 }
 

@@ -6,12 +6,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use lab::host::command::run_line;
 use lab::standin::stub::{Reply, Stub};
 use serde_json::{Value, json};
 
 use crate::{
     case::{Case, stub_old},
-    netns::host_ip,
     trials,
 };
 
@@ -50,7 +50,7 @@ fn pod_on_old(attach: &str) -> Result<(Case, String)> {
     answer["cniVersion"] = json!("0.4.0");
     answer["interfaces"][0]["name"] = json!(host);
     case.stubs.write("stub-old", &Stub::answering(Reply::json(&answer)))?;
-    host_ip(&format!("link add {host} type veth peer name eth0 netns {}", case.netns_path()))?;
+    run_line(&format!("ip link add {host} type veth peer name eth0 netns {}", case.netns_path()))?;
     case.added()?;
     Ok((case, host))
 }
@@ -63,7 +63,7 @@ fn retire(case: &Case, seconds: u32) -> Result<()> {
 }
 
 fn has_host_link(name: &str) -> Result<bool> {
-    Ok(host_ip("-o link")?.contains(&format!(": {name}@")))
+    Ok(run_line("ip -o link")?.contains(&format!(": {name}@")))
 }
 
 fn ledger(case: &Case) -> Result<Vec<Value>> {
@@ -182,8 +182,8 @@ fn conf_gone(profile_then: &str, profile_now: &str, same_path: bool) -> Result<(
     let (case, host) = pod_on_old("old")?;
     case.del()?.silent()?;
     case.change_policy(|policy| policy["networks"]["old"]["profile"] = json!(profile_then))?;
-    host_ip(&format!("link delete {host}"))?;
-    host_ip(&format!("link add {host} type veth peer name eth0 netns {}", case.netns_path()))?;
+    run_line(&format!("ip link delete {host}"))?;
+    run_line(&format!("ip link add {host} type veth peer name eth0 netns {}", case.netns_path()))?;
     case.added()?;
     case.remove_conf("old")?;
     case.stubs.remove("stub-old")?;

@@ -1,8 +1,8 @@
 //! A pod with NET_ADMIN fills its own netns: that costs its own route step, and no delegate its DEL.
 
-use std::{fmt::Write as _, fs, process::Command};
+use std::{fmt::Write as _, fs};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::json;
 
 use crate::{case::Case, trials};
@@ -22,10 +22,7 @@ const ROUTES: u32 = 140_000;
 fn batch(case: &Case, lines: &str) -> Result<()> {
     let file = case.path("batch");
     fs::write(&file, lines)?;
-    let inside = format!("--net={}", case.netns_path());
-    let output = Command::new("nsenter").args([&inside, "ip", "-batch"]).arg(&file).output().context("ip")?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
+    case.netns.ip(&format!("-batch {}", file.display())).map(drop)
 }
 
 /// A pod of both networks with an interface `eth0`.
