@@ -4,6 +4,7 @@ pub mod command;
 pub mod deadline;
 pub mod fabric;
 pub mod isolate;
+pub mod leases;
 pub(crate) mod netlink;
 pub mod netns;
 pub mod node;

@@ -7,12 +7,13 @@ use anyhow::{Context, Result, ensure};
 
 use super::board::Board;
 use super::cluster::Pod;
-use super::placement::{Lease, ensure_placed};
+use super::placement::ensure_placed;
 use super::report::{Forwarding, Leftovers, Migration, Probes};
 use super::settle::{Pair, Settling};
 use super::strategy::{Arrival, Network, Phase, Strategy};
 use super::witness::CallCounts;
 use crate::host::fabric::Fabric;
+use crate::host::leases::Lease;
 use crate::host::node::Node;
 use crate::probe::{Kind, Loss, Mesh, Report};
 
@@ -112,7 +113,7 @@ impl<'a> Audit<'a> {
     }
 
     /// Looks where a pod really is, by the leases of its node.
-    pub(super) fn look_at(&mut self, pod: &Pod, leases: &[Lease]) {
+    pub(super) fn look_at(&mut self, pod: &Pod, leases: &[(Network, Lease)]) {
         self.misplaced.extend(ensure_placed(pod, leases).err().map(|error| error.to_string()));
     }
 

@@ -7,11 +7,11 @@ use anyhow::{Context, Result};
 
 use super::board::Board;
 use super::cluster::{Cluster, PodRequest};
-use super::placement::Lease;
 use super::plan::Old;
 use super::report::Naive;
 use super::strategy::{Arrival, Network, Phase};
 use crate::host::deadline;
+use crate::host::leases::Lease;
 
 /// Tells a runtime that reads its conf directory from one that does not.
 const NOTICED_WITHIN: Duration = Duration::from_secs(60);
@@ -45,7 +45,7 @@ pub fn run(pods: u8, board: &Board) -> Result<Naive> {
         attempt += 1;
         let pod = run("bystander", attempt)?;
         let moved =
-            cluster.leases(0)?.iter().any(|lease| lease.id == pod.id && lease.network == Network::New);
+            cluster.leases(0)?.iter().any(|(network, lease)| lease.id == pod.id && *network == Network::New);
         naive.pods_moved_silently += u64::from(moved);
         cluster.end_pod(&pod)?;
         Ok(moved.then_some(()))
@@ -55,7 +55,8 @@ pub fn run(pods: u8, board: &Board) -> Result<Naive> {
         naive.pods_stopped += 1;
     }
     let alive: BTreeSet<String> = host.containerd.cri().list()?.into_iter().map(|listed| listed.id).collect();
-    let leaked = |lease: &&Lease| lease.network == Network::Old && !alive.contains(&lease.id);
+    let leaked =
+        |(network, lease): &&(Network, Lease)| *network == Network::Old && !alive.contains(&lease.id);
     naive.leases_leaked = u64::try_from(cluster.leases(0)?.iter().filter(leaked).count())?;
     naive.dels_astray = cluster.call_counts()?[&Network::New].foreign_dels;
     board.say(&format!(

@@ -1,44 +1,24 @@
 //! The real network of a pod, by host-local's own files and the address that the runtime tells.
 
-use std::fs;
-use std::net::IpAddr;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::cluster::{Cluster, Pod};
 use super::strategy::Network;
 use crate::host::fabric::Overlay;
+use crate::host::leases::Lease;
 use crate::host::node::Node;
 
 /// The ifname of a pod's second interface.
 const SECOND: &str = "net1";
 
-/// An address that a network's host-local holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lease {
-    pub network: Network,
-    pub address: IpAddr,
-    /// Container id.
-    pub id: String,
-    pub ifname: String,
-}
-
-/// Every lease on a node, by the files of both networks' host-local.
+/// Every lease on a node, by its network.
 ///
 /// # Errors
 /// One cannot be read.
-pub fn leases(node: &Node, overlay: impl Fn(Network) -> Overlay) -> Result<Vec<Lease>> {
+pub fn leases(node: &Node, overlay: impl Fn(Network) -> Overlay) -> Result<Vec<(Network, Lease)>> {
     let mut leases = Vec::new();
     for network in Network::ALL {
-        let overlay = overlay(network);
-        for address in overlay.leases(node)? {
-            let path = node.outside("/var/lib/cni/networks").join(&overlay.name).join(address.to_string());
-            let text = fs::read_to_string(&path).with_context(|| format!("lease {}", path.display()))?;
-            // host-local writes the container id and the ifname, a line each.
-            let mut lines = text.lines().map(|line| line.trim().to_owned());
-            let (id, ifname) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
-            leases.push(Lease { network, address, id, ifname });
-        }
+        leases.extend(overlay(network).lease_entries(node)?.into_iter().map(|lease| (network, lease)));
     }
     Ok(leases)
 }
@@ -48,7 +28,7 @@ impl Cluster {
     ///
     /// # Errors
     /// One cannot be read.
-    pub fn leases(&self, host: usize) -> Result<Vec<Lease>> {
+    pub fn leases(&self, host: usize) -> Result<Vec<(Network, Lease)>> {
         leases(&self.hosts()[host].node, |network| self.overlay(network).clone())
     }
 }
@@ -57,19 +37,19 @@ impl Cluster {
 ///
 /// # Errors
 /// Says what it must have and what it has.
-pub fn ensure_placed(pod: &Pod, leases: &[Lease]) -> Result<()> {
+pub fn ensure_placed(pod: &Pod, leases: &[(Network, Lease)]) -> Result<()> {
     let mut lease_owners: Vec<(Network, &str)> = leases
         .iter()
-        .filter(|lease| lease.id == pod.id)
-        .map(|lease| (lease.network, lease.ifname.as_str()))
+        .filter(|(_, lease)| lease.id == pod.id)
+        .map(|(network, lease)| (*network, lease.ifname.as_str()))
         .collect();
     lease_owners.sort_unstable();
     let mut expected: Vec<(Network, &str)> =
         pod.phase.networks().iter().copied().zip(["eth0", SECOND]).collect();
     expected.sort_unstable();
     ensure!(lease_owners == expected, "{} must be on {expected:?} and is on {lease_owners:?}", pod.name);
-    let published =
-        leases.iter().find(|lease| lease.address == pod.address).map(|lease| (lease.network, &lease.id));
+    let published = leases.iter().find(|(_, lease)| lease.address == pod.address);
+    let published = published.map(|(network, lease)| (*network, &lease.id));
     let primary = pod.phase.primary();
     ensure!(
         published == Some((primary, &pod.id)),
@@ -103,9 +83,9 @@ mod tests {
         }
     }
 
-    fn lease(network: Network, address: &str, id: &str, ifname: &str) -> Lease {
+    fn lease(network: Network, address: &str, id: &str, ifname: &str) -> (Network, Lease) {
         let address = address.parse().expect("an address");
-        Lease { network, address, id: id.to_owned(), ifname: ifname.to_owned() }
+        (network, Lease { address, id: id.to_owned(), ifname: ifname.to_owned() })
     }
 
     #[test]

@@ -10,11 +10,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::{fs, io};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
+use crate::host::leases::{Lease, leases};
 use crate::host::node::{Node, ip_batch};
 
 /// The chain on each node that drops what would go from one overlay to the other.
@@ -90,23 +90,20 @@ impl Overlay {
         })
     }
 
-    /// Addresses that host-local has given away on a node, in order.
+    /// What host-local has given away on a node.
     ///
     /// # Errors
-    /// The leases cannot be read; that there never were any is no error.
+    /// As [`leases`].
+    pub fn lease_entries(&self, node: &Node) -> Result<Vec<Lease>> {
+        leases(&node.outside("/var/lib/cni/networks").join(&self.name))
+    }
+
+    /// Its addresses alone.
+    ///
+    /// # Errors
+    /// As [`leases`].
     pub fn leases(&self, node: &Node) -> Result<Vec<IpAddr>> {
-        let directory = node.outside("/var/lib/cni/networks").join(&self.name);
-        let entries = match fs::read_dir(&directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.with_context(|| format!("reading {}", directory.display()))?,
-        };
-        let mut leases = Vec::new();
-        for entry in entries {
-            // Beside the leases, one file each by address, are a lock and the last address given.
-            leases.extend(entry?.file_name().to_string_lossy().parse::<IpAddr>());
-        }
-        leases.sort();
-        Ok(leases)
+        Ok(self.lease_entries(node)?.into_iter().map(|lease| lease.address).collect())
     }
 
     /// The same with more plugins at the end of the chain.

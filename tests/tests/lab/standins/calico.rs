@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use lab::case::oracle::{Reply, read_reply};
 use lab::host::command::run_line;
+use lab::host::leases::Lease;
 use lab::host::netns::Netns;
 use lab::host::scratch::Scratch;
 use serde_json::{Value, json};
@@ -32,14 +33,8 @@ fn conf(scratch: &Scratch, net: u8) -> Value {
     })
 }
 
-fn leases(scratch: &Scratch) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(scratch.join("leases/old")).context("list leases")? {
-        names.push(entry?.file_name().to_string_lossy().into_owned());
-    }
-    names.retain(|name| name.starts_with("10.") || name.starts_with("fd00"));
-    names.sort();
-    Ok(names)
+fn leases(scratch: &Scratch) -> Result<Vec<Lease>> {
+    lab::host::leases::leases(&scratch.join("leases/old"))
 }
 
 pub(crate) fn addresses(result: &Value) -> Vec<String> {

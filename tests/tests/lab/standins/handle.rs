@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
 use lab::host::command::run_line;
+use lab::host::leases::leases;
 use lab::host::netns::Netns;
 use lab::host::scratch::Scratch;
 use lab::standin::calico::Datastore;
@@ -46,12 +47,9 @@ impl Pod {
     fn given(&self) -> Result<Vec<IpAddr>> {
         let mut given: Vec<IpAddr> =
             self.datastore.allocations()?.iter().map(|allocation| allocation.address).collect();
-        let mut leased = Vec::new();
-        for entry in std::fs::read_dir(self.scratch.join("leases/old")).context("list leases")? {
-            leased.extend(entry?.file_name().to_string_lossy().parse::<IpAddr>());
-        }
+        let entries = leases(&self.scratch.join("leases/old"))?;
+        let leased: Vec<IpAddr> = entries.into_iter().map(|lease| lease.address).collect();
         given.sort();
-        leased.sort();
         ensure!(given == leased, "given away are {given:?}, leased {leased:?}");
         Ok(given)
     }

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
 use lab::host::command::run_line;
+use lab::host::leases::leases;
 use lab::host::netns::Netns;
 use lab::host::scratch::Scratch;
 use lab::standin::calico::{Datastore, Felix, Spec};
@@ -147,12 +148,8 @@ impl FelixNode {
     }
 
     pub(crate) fn leases(&self) -> Result<Vec<IpAddr>> {
-        let mut leases = Vec::new();
-        for entry in fs::read_dir(self.scratch.join("leases/old")).context("list leases")? {
-            leases.extend(entry?.file_name().to_string_lossy().parse::<IpAddr>());
-        }
-        leases.sort();
-        Ok(leases)
+        let entries = leases(&self.scratch.join("leases/old"))?;
+        Ok(entries.into_iter().map(|lease| lease.address).collect())
     }
 
     pub(crate) fn end(&self, pod: &Pod) -> Result<()> {

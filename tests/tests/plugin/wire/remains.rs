@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use lab::host::deadline::until;
+use lab::host::leases::Lease;
 use serde_json::Value;
 
 use crate::attachment::{Attachment, SOON};
@@ -110,17 +111,11 @@ fn nothing_outside(topology: &Topology, pod: &Attachment, host_ends: &[u64]) -> 
 }
 
 /// Leases that name the pod.
-fn leases(topology: &Topology, pod: &Attachment) -> Result<Vec<String>> {
-    let mut leases = Vec::new();
+fn leases(topology: &Topology, pod: &Attachment) -> Result<Vec<Lease>> {
+    let mut all = Vec::new();
     for network in fs::read_dir(topology.leases[usize::from(pod.node) - 1].path())? {
-        for lease in fs::read_dir(network?.path())? {
-            let path = lease?.path();
-            // Beside the leases are a lock and the last address given; a lease may go while it is looked at.
-            let owner = fs::read_to_string(&path).unwrap_or_default();
-            if owner.lines().next().is_some_and(|id| id.trim() == pod.id) {
-                leases.push(path.display().to_string());
-            }
-        }
+        all.extend(lab::host::leases::leases(&network?.path())?);
     }
-    Ok(leases)
+    all.retain(|lease| lease.id == pod.id);
+    Ok(all)
 }

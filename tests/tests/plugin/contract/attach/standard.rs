@@ -1,13 +1,13 @@
 //! Both-mode through the real standard plugins in a real netns: bridge as `old`, ptp as `new`, host-local under both.
 
 use std::{
-    fs,
     path::Path,
     sync::atomic::{AtomicU32, Ordering},
 };
 
 use anyhow::{Context, Result, ensure};
 use lab::host::command::run_line;
+use lab::host::leases::{Lease, leases};
 use lab::runtime::caller::Plugin;
 use serde_json::{Value, json};
 
@@ -82,18 +82,9 @@ impl Real {
         self.case.call(verb).env("CNI_PATH", &self.path)
     }
 
-    fn leases(&self) -> Result<Vec<String>> {
-        let mut leases = Vec::new();
-        for network in ["oldnet", "newnet"] {
-            for entry in fs::read_dir(self.case.path("leases").join(network)).into_iter().flatten() {
-                let name = entry?.file_name().to_string_lossy().into_owned();
-                if name.starts_with(|first: char| first.is_ascii_hexdigit()) && name.contains(['.', ':']) {
-                    leases.push(format!("{network}/{name}"));
-                }
-            }
-        }
-        leases.retain(|lease| !lease.contains("last_reserved"));
-        Ok(leases)
+    fn leases(&self) -> Result<Vec<Lease>> {
+        let entries = |network: &str| leases(&self.case.path("leases").join(network));
+        Ok([entries("oldnet")?, entries("newnet")?].concat())
     }
 
     /// Names of the host ends of veth pairs that lead into the pod's subnets.

@@ -90,17 +90,9 @@ impl Stage {
     pub(crate) fn leases(&self) -> Result<Vec<(String, String, String)>> {
         let mut leases = Vec::new();
         for side in Side::BOTH {
-            let Ok(files) = fs::read_dir(self.path("leases").join(side.network())) else { continue };
-            for file in files {
-                let file = file?;
-                let name = file.file_name().to_string_lossy().into_owned();
-                if name.starts_with("last_reserved") || !name.contains(['.', ':']) {
-                    continue;
-                }
-                let text = fs::read_to_string(file.path())?;
-                let (id, ifname) = text.split_once("\r\n").unwrap_or((&text, ""));
-                leases.push((side.network().to_owned(), id.trim().to_owned(), ifname.trim().to_owned()));
-            }
+            let entries = lab::host::leases::leases(&self.path("leases").join(side.network()))?;
+            leases
+                .extend(entries.into_iter().map(|lease| (side.network().to_owned(), lease.id, lease.ifname)));
         }
         leases.sort();
         Ok(leases)
