@@ -12,8 +12,10 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::operator;
 use super::pki::{Authority, Identity};
 use super::programs::Programs;
+use crate::host::command::run_line;
 use crate::host::deadline::until;
 use crate::host::scratch::Scratch;
 
@@ -112,6 +114,18 @@ impl ControlPlane {
             plane.wait("the first ServiceAccount", || Ok(admin.get(account)?.status == 200))?;
         }
         Ok(plane)
+    }
+
+    /// Starts one without nodes of the lab's, at an address in the lab's own network namespace; what the operator asks is audited.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::start`].
+    pub fn without_nodes(controllers: Controllers) -> Result<ControlPlane> {
+        let address = Ipv4Addr::new(192, 0, 2, 51);
+        // A cluster before this one has left it.
+        run_line(&format!("ip address replace {address}/32 dev lo"))?;
+        let audited = Some(operator::USER);
+        ControlPlane::start(&Setup { address, names: &[], tokens: Vec::new(), controllers, audited })
     }
 
     /// The release's programs.

@@ -2,7 +2,6 @@
 //! them. Nothing schedules, so the API server alone says how many there can be.
 
 use std::fs::{self, File};
-use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -14,11 +13,9 @@ use crate::bench::Bench;
 use crate::bench::footprint::{RunCost, timed};
 use crate::bench::report::Limit;
 use crate::host::deadline::{LIMIT, until};
-use crate::kubernetes::{Client, ControlPlane, Controllers, MERGE, Operator, Setup, operator};
+use crate::kubernetes::{Client, ControlPlane, Controllers, MERGE, Operator};
 use crate::standin::hollow::audited;
 
-/// Where it is reached, in the lab's own network namespace.
-const ADDRESS: std::net::Ipv4Addr = std::net::Ipv4Addr::new(192, 0, 2, 52);
 /// How many connections fill the cluster at once.
 const CONNECTIONS: usize = 16;
 /// Calico's kinds that the cluster has.
@@ -29,21 +26,7 @@ pub(in crate::bench) fn run(bench: &mut Bench) -> Result<()> {
     if nodes == 0 {
         return Ok(());
     }
-    crate::host::command::run(Command::new("ip").args([
-        "address",
-        "add",
-        &format!("{ADDRESS}/32"),
-        "dev",
-        "lo",
-    ]))?;
-    let setup = Setup {
-        address: ADDRESS,
-        names: &[],
-        tokens: Vec::new(),
-        controllers: Controllers::None,
-        audited: Some(operator::USER),
-    };
-    let plane = ControlPlane::start(&setup)?;
+    let plane = ControlPlane::without_nodes(Controllers::None)?;
     let began = Instant::now();
     let pods = fill(&plane.admin()?, nodes)?;
     let filled = began.elapsed().as_secs_f64();

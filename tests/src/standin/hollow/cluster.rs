@@ -1,7 +1,5 @@
 //! A real control plane with a fleet of hollow nodes.
 
-use std::net::Ipv4Addr;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -11,10 +9,8 @@ use super::fleet::{Fleet, network_of};
 use super::play::Hollow;
 use crate::host::deadline::until;
 use crate::kubernetes::api::pod_path;
-use crate::kubernetes::{Api, ControlPlane, Controllers, Setup, manifest, operator};
+use crate::kubernetes::{Api, ControlPlane, Controllers, manifest};
 
-/// Where it is reached, in the lab's own network namespace.
-const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 51);
 /// Namespace and name of what stands for the cluster's DNS.
 const DNS: [&str; 2] = ["kube-system", "coredns"];
 /// What is waited for a cluster of this size on a machine that is busy otherwise.
@@ -34,22 +30,7 @@ impl Cluster {
     /// # Errors
     /// A program is missing, or the control plane does not start.
     pub fn start(fleet: Fleet) -> Result<Self> {
-        // A cluster before this one has left it.
-        crate::host::command::run(Command::new("ip").args([
-            "address",
-            "replace",
-            &format!("{ADDRESS}/32"),
-            "dev",
-            "lo",
-        ]))?;
-        let setup = Setup {
-            address: ADDRESS,
-            names: &[],
-            tokens: Vec::new(),
-            controllers: Controllers::Hollow,
-            audited: Some(operator::USER),
-        };
-        let plane = ControlPlane::start(&setup)?;
+        let plane = ControlPlane::without_nodes(Controllers::Hollow)?;
         let hollow = Hollow::start(&plane.admin()?, fleet, plane.programs().minor())?;
         let cluster = Self { hollow, plane };
         let api = cluster.api()?;
