@@ -1,5 +1,7 @@
 //! The evidence of a machine's boots, as the stand-in kubelet wrote it down and as `/proc` shows it.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
@@ -117,6 +119,36 @@ impl Machine {
     pub fn until_pods(&mut self, count: usize) -> Result<Vec<Pod>> {
         self.until(&format!("{count} pods"), |machine| Ok(machine.pods()?.len() >= count))?;
         self.pods()
+    }
+
+    /// Waits until everything of this boot is up but an agent that waits at its gate: kubelet, the runtime, `watch`, and the agent of this conf.
+    ///
+    /// # Errors
+    /// It does not come to that; the message has the end of the journal.
+    pub fn until_up(&mut self, conf: &Path) -> Result<()> {
+        self.until("kubelet, runtime, watch and the old agent", |machine| {
+            let id = machine.look("/proc/sys/kernel/random/boot_id")?.unwrap_or_default();
+            let of_this_boot =
+                |event: &Event| matches!(event, Event::Started { boot, .. } if boot == id.trim());
+            Ok(machine.events()?.iter().any(of_this_boot)
+                && machine.network_ready()?.is_some()
+                && machine.inside(conf)?.exists()
+                && machine.show("crossfade-watch.service", "ActiveState") == "active")
+        })
+    }
+
+    /// The same, and the agent's network is ready and kubelet runs, yet no pod is even tried.
+    ///
+    /// # Errors
+    /// It is not so.
+    pub fn ensure_held(&mut self, conf: &Path) -> Result<()> {
+        let before = self.attempts()?;
+        self.until_up(conf)?;
+        ensure!(self.network_ready()? == Some(false), "the runtime has a network: {:?}", self.events()?);
+        ensure!(self.attempts()? == before, "a pod was tried: {:?}", self.events()?);
+        let confs = self.list("/run/crossfade/net.d")?;
+        ensure!(confs.is_empty(), "a conf before its network is ready: {confs:?}");
+        Ok(())
     }
 
     /// Opens the gate of a network's agent.

@@ -9,7 +9,7 @@ use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::json;
 
-use crate::{NEEDS, boot_with_pods, ensure_only, migrating, private, until_up};
+use crate::{NEEDS, boot_with_pods, migrating, private, until_up};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -58,7 +58,7 @@ fn held_by(unit: &str, file: &str, content: &str, words: &str) -> Result<()> {
     until_up(&mut machine)?;
     machine.open_gate(Network::New)?;
     machine.until_pods(2)?;
-    ensure_only(&machine, Network::New)
+    machine.ensure_only(Network::New)
 }
 
 /// Of node.json nothing concerns the runtime in shared mode, so pods that live are served; a new one waits for kubelet, which says why.
@@ -80,7 +80,7 @@ fn shared_runtime_starts() -> Result<()> {
     until_up(&mut machine)?;
     machine.open_gate(Network::New)?;
     machine.until_pods(4)?;
-    ensure_only(&machine, Network::New)
+    machine.ensure_only(Network::New)
 }
 
 fn absent_policy() -> Result<()> {
@@ -106,7 +106,7 @@ fn fails_twice() -> Result<()> {
     ensure!(machine.show("crossfade-boot.service", "ActiveState") == "active");
     machine.open_gate(Network::New)?;
     machine.until_pods(2)?;
-    ensure_only(&machine, Network::New)
+    machine.ensure_only(Network::New)
 }
 
 fn gives_up() -> Result<()> {
@@ -139,7 +139,7 @@ fn read_only_etc() -> Result<()> {
     ensure!(machine.run(&["touch", "/etc/x"]).is_err(), "/etc can be written");
     machine.open_gate(Network::New)?;
     machine.until_pods(2)?;
-    ensure_only(&machine, Network::New)?;
+    machine.ensure_only(Network::New)?;
     ensure!(machine.look("/etc/crossfade/node.json")?.is_none());
     Ok(())
 }

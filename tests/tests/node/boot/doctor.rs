@@ -10,7 +10,7 @@ use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::Value;
 
-use crate::{NEEDS, boot_with_pods, ensure_only, private, until_up};
+use crate::{NEEDS, boot_with_pods, private, until_up};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -98,7 +98,7 @@ fn held() -> Result<()> {
     machine.open_gate(Network::New)?;
     machine.until_pods(2)?;
     expect(&mut machine, &[])?;
-    ensure_only(&machine, Network::New)
+    machine.ensure_only(Network::New)
 }
 
 fn failed() -> Result<()> {

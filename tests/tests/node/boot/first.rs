@@ -9,7 +9,7 @@ use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::json;
 
-use crate::{NEEDS, boot_kind, boot_with_pods, ensure_held, ensure_only, migrating, private, until_up};
+use crate::{NEEDS, boot_with_pods, ensure_held, migrating, private, until_up};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -26,10 +26,10 @@ pub(crate) fn trials() -> Vec<Trial> {
 /// A boot of this kind holds pods until the new network's agent is up; that many pods are there then, on that network alone.
 fn held_then_new(machine: &mut Machine, kind: &str, pods: usize) -> Result<()> {
     ensure_held(machine)?;
-    ensure!(boot_kind(machine)? == kind, "{}", boot_kind(machine)?);
+    ensure!(machine.boot_kind()? == kind, "{}", machine.boot_kind()?);
     machine.open_gate(Network::New)?;
     machine.until_pods(pods)?;
-    ensure_only(machine, Network::New)
+    machine.ensure_only(Network::New)
 }
 
 fn first_private() -> Result<()> {
@@ -63,7 +63,7 @@ fn first_shared() -> Result<()> {
     ensure!(machine.pods()?.is_empty(), "{:?}", machine.pods()?);
     machine.open_gate(Network::New)?;
     machine.until_pods(2)?;
-    ensure_only(&machine, Network::New)?;
+    machine.ensure_only(Network::New)?;
     let confs = machine.list(furniture::AGENTS_DIR)?;
     ensure!(confs == ["01-crossfade.conflist", "10-new.conflist", "10-old.conflist"], "{confs:?}");
     let containerd = machine.command_line("containerd.service")?;
@@ -103,12 +103,12 @@ fn clone() -> Result<()> {
     fs::remove_dir_all(machine.disk("/var/lib/lab-api"))?;
     machine.boot()?;
     ensure_held(&mut machine)?;
-    ensure!(boot_kind(&machine)? == "clone", "{}", boot_kind(&machine)?);
+    ensure!(machine.boot_kind()? == "clone", "{}", machine.boot_kind()?);
     let aside = lab::host::scratch::files(&machine.disk("/var/lib/crossfade/set-aside"))?;
     ensure!(!aside.is_empty(), "the original's records are not set aside");
     machine.open_gate(Network::New)?;
     machine.until_pods(4)?;
-    ensure_only(&machine, Network::New)?;
+    machine.ensure_only(Network::New)?;
     ensure!(machine.node()?.is_some_and(|(node, created)| created && node.taints == [furniture::TAINT]));
     Ok(())
 }
@@ -131,7 +131,7 @@ fn stranger() -> Result<()> {
         ensure!(aside.is_empty() == stays, "{conf_dir}: {aside:?}");
         machine.open_gate(Network::New)?;
         machine.until_pods(2)?;
-        ensure_only(&machine, Network::New)?;
+        machine.ensure_only(Network::New)?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use lab::build::packages;
 use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 
-use crate::{NEEDS, ensure_only};
+use crate::NEEDS;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -24,7 +24,7 @@ fn without_us() -> Result<()> {
     furniture::agent(&machine, Network::Old, 0.0, true)?;
     machine.boot()?;
     machine.until_pods(1)?;
-    ensure_only(&machine, Network::Old)?;
+    machine.ensure_only(Network::Old)?;
     ensure!(machine.node()?.is_some_and(|(node, created)| created && node.taints.is_empty()));
     machine.halt()?;
     ensure!(machine.journal()?.says("kubelet.service", "Started"), "{}", machine.journal()?.tail());
@@ -39,7 +39,7 @@ fn wrong_network() -> Result<()> {
     furniture::agent(&machine, Network::New, 0.0, false)?;
     machine.boot()?;
     machine.until_pods(1)?;
-    ensure!(ensure_only(&machine, Network::New).is_err(), "nothing went wrong: {:?}", machine.pods()?);
+    ensure!(machine.ensure_only(Network::New).is_err(), "nothing went wrong: {:?}", machine.pods()?);
     Ok(())
 }
 

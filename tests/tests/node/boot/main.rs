@@ -17,11 +17,10 @@ mod without;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
 use lab::build::preflight::{BOOT, CONTAINERD, Need};
-use lab::standin::kubelet::Event;
 use serde_json::{Value, json};
 
 /// What a machine that boots needs.
@@ -66,14 +65,7 @@ pub(crate) fn private() -> Result<Machine> {
 
 /// Waits until everything of this boot is up but the new network's agent.
 pub(crate) fn until_up(machine: &mut Machine) -> Result<()> {
-    machine.until("kubelet, runtime, watch and the old agent", |machine| {
-        let id = machine.look("/proc/sys/kernel/random/boot_id")?.unwrap_or_default();
-        let of_this_boot = |event: &Event| matches!(event, Event::Started { boot, .. } if boot == id.trim());
-        Ok(machine.events()?.iter().any(of_this_boot)
-            && machine.network_ready()?.is_some()
-            && machine.list(furniture::AGENTS_DIR)?.contains(&"10-old.conflist".to_owned())
-            && machine.show("crossfade-watch.service", "ActiveState") == "active")
-    })
+    machine.until_up(&Network::Old.conf())
 }
 
 /// Boots a machine of [`migrating`], lets the new network's agent come up when everything else is, and waits for both pods.
@@ -86,21 +78,5 @@ pub(crate) fn boot_with_pods(machine: &mut Machine) -> Result<()> {
 
 /// The old network is ready and kubelet runs, yet no pod is even tried.
 pub(crate) fn ensure_held(machine: &mut Machine) -> Result<()> {
-    let before = machine.attempts()?;
-    until_up(machine)?;
-    ensure!(machine.network_ready()? == Some(false), "the runtime has a network: {:?}", machine.events()?);
-    ensure!(machine.attempts()? == before, "a pod was tried: {:?}", machine.events()?);
-    let confs = machine.list("/run/crossfade/net.d")?;
-    ensure!(confs.is_empty(), "a conf before its network is ready: {confs:?}");
-    Ok(())
-}
-
-/// Every pod that ever was has its address from this network.
-pub(crate) fn ensure_only(machine: &Machine, network: Network) -> Result<()> {
-    machine.ensure_only(network)
-}
-
-/// What `boot` made of this boot.
-pub(crate) fn boot_kind(machine: &Machine) -> Result<String> {
-    machine.boot_kind()
+    machine.ensure_held(&Network::Old.conf())
 }

@@ -9,7 +9,7 @@ use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::json;
 
-use crate::{NEEDS, boot_with_pods, ensure_only, migrating, private, until_up};
+use crate::{NEEDS, boot_with_pods, migrating, private, until_up};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -55,7 +55,7 @@ fn off_by_file() -> Result<()> {
         machine.write("/etc/crossfade/disabled", "")?;
         machine.reboot()?;
         ensure_as_without_us(&mut machine, 2)?;
-        ensure_only(&machine, Network::Old)?;
+        machine.ensure_only(Network::Old)?;
     }
     Ok(())
 }
@@ -65,7 +65,7 @@ fn off_by_kernel() -> Result<()> {
     machine.kernel_arguments(&["crossfade.disable"])?;
     machine.boot()?;
     ensure_as_without_us(&mut machine, 2)?;
-    ensure_only(&machine, Network::Old)?;
+    machine.ensure_only(Network::Old)?;
     // The next boot from the menu is one with us again.
     machine.kernel_arguments(&[])?;
     machine.reboot()?;
@@ -84,7 +84,7 @@ fn off_while_running() -> Result<()> {
     let confs = machine.list(furniture::AGENTS_DIR)?;
     ensure!(confs == ["10-old.conflist"], "{confs:?}");
     machine.until_pods(2)?;
-    ensure_only(&machine, Network::Old)
+    machine.ensure_only(Network::Old)
 }
 
 /// /etc and /var are as we left them; what a package manager would remove is gone.
@@ -128,5 +128,5 @@ fn extension() -> Result<()> {
     crate::ensure_held(&mut machine)?;
     machine.open_gate(Network::New)?;
     machine.until_pods(1)?;
-    ensure_only(&machine, Network::New)
+    machine.ensure_only(Network::New)
 }

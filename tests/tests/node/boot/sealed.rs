@@ -10,7 +10,7 @@ use lab::runtime::cri::Cri;
 use libtest_mimic::Trial;
 use serde_json::Value;
 
-use crate::{NEEDS, boot_kind, boot_with_pods, ensure_held, ensure_only, private};
+use crate::{NEEDS, boot_with_pods, ensure_held, private};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![trial("a_used_machine_is_sealed_once_nothing_of_it_lives_and_boots_as_a_new_one", NEEDS, used)]
@@ -70,12 +70,12 @@ fn used() -> Result<()> {
     fs::remove_dir_all(machine.disk(furniture::AGENTS_DIR))?;
     machine.boot()?;
     ensure_held(&mut machine)?;
-    ensure!(boot_kind(&machine)? == "first", "{}", boot_kind(&machine)?);
+    ensure!(machine.boot_kind()? == "first", "{}", machine.boot_kind()?);
     let id = machine.read("/etc/machine-id")?;
     ensure!(id.trim().len() == 32 && !id.starts_with("1111"), "the machine's id is {id:?}");
     machine.open_gate(Network::New)?;
     machine.until_pods(4)?;
-    ensure_only(&machine, Network::New)?;
+    machine.ensure_only(Network::New)?;
     ensure!(machine.node()?.is_some_and(|(node, created)| created && node.taints == [furniture::TAINT]));
     machine.halt()
 }

@@ -8,7 +8,7 @@ use lab::standin::agent::{Answer, HttpHealth, Spec};
 use libtest_mimic::Trial;
 use serde_json::json;
 
-use crate::{NEEDS, boot_with_pods, ensure_held, ensure_only, private};
+use crate::{NEEDS, boot_with_pods, ensure_held, private};
 
 const WATCH: &str = "crossfade-watch.service";
 const FILE: &str = "/run/crossfade/probe/new";
@@ -31,7 +31,7 @@ fn old_first() -> Result<()> {
     ensure_held(&mut machine)?;
     machine.open_gate(Network::New)?;
     machine.until_pods(2)?;
-    ensure_only(&machine, Network::New)
+    machine.ensure_only(Network::New)
 }
 
 fn new_first() -> Result<()> {
@@ -48,7 +48,7 @@ fn new_first() -> Result<()> {
     machine.boot()?;
     machine.until_pods(2)?;
     machine.open_gate(Network::Old)?;
-    ensure_only(&machine, Network::New)
+    machine.ensure_only(Network::New)
 }
 
 /// Held, with kubelet up and talking, for as long as it lasts; here until a whole boot is over.
@@ -67,7 +67,7 @@ fn both() -> Result<()> {
     ensure_held(&mut machine)?;
     machine.open_gate(Network::New)?;
     machine.until_pods(2)?;
-    ensure_only(&machine, Network::Old)
+    machine.ensure_only(Network::Old)
 }
 
 /// An agent that renames every conf but its own away, and a directory that is replaced: the runtime does not look there.
@@ -84,7 +84,7 @@ fn war() -> Result<()> {
     machine.write(furniture::PODS, "one\ntwo\nthree\n")?;
     machine.run(&["systemctl", "restart", "kubelet"])?;
     machine.until_pods(3)?;
-    ensure_only(&machine, Network::New)?;
+    machine.ensure_only(Network::New)?;
     ensure!(machine.look("/run/crossfade/net.d/01-crossfade.conflist")? == ours);
     ensure!(machine.list("/run/crossfade/net.d")? == ["01-crossfade.conflist"]);
     Ok(())
@@ -126,7 +126,7 @@ fn wait_for_the_agent(machine: &mut Machine, before: usize) -> Result<()> {
     machine.run(&["touch", GATE])?;
     machine.until_pods(before + 2)?;
     ensure!(machine.look(FILE)?.is_some(), "no process keeps the file");
-    ensure_only(machine, Network::New)
+    machine.ensure_only(Network::New)
 }
 
 /// A CNI that says over HTTP alone that it is ready: pods of a node that was rebooted wait until `watch` has seen it, and `install` has systemd run

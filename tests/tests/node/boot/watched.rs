@@ -8,7 +8,7 @@ use lab::standin::kubelet::Event;
 use libtest_mimic::Trial;
 use serde_json::json;
 
-use crate::{NEEDS, boot_with_pods, ensure_only, migrating, private};
+use crate::{NEEDS, boot_with_pods, migrating, private};
 
 const WATCH: &str = "crossfade-watch.service";
 
@@ -49,7 +49,7 @@ fn replaced_after(signal: &str) -> Result<Machine> {
     machine.write(furniture::PODS, "one\ntwo\nthree\n")?;
     machine.run(&["systemctl", "restart", "kubelet"])?;
     machine.until_pods(3)?;
-    ensure_only(&machine, Network::New)?;
+    machine.ensure_only(Network::New)?;
     Ok(machine)
 }
 
@@ -85,7 +85,7 @@ fn plugin_gone() -> Result<()> {
     machine.write(furniture::PODS, "one\ntwo\nthree\n")?;
     machine.run(&["systemctl", "restart", "kubelet"])?;
     machine.until_pods(3)?;
-    ensure_only(&machine, Network::New)?;
+    machine.ensure_only(Network::New)?;
     let journal = machine.journal()?;
     ensure!(journal.says("crossfade-plugin.service", ""), "{}", journal.tail());
     Ok(())
@@ -133,7 +133,7 @@ fn proving() -> Result<Machine> {
     machine.write(furniture::PODS, "one\ntwo\n")?;
     machine.boot()?;
     machine.until_pods(2)?;
-    ensure_only(&machine, Network::New)?;
+    machine.ensure_only(Network::New)?;
     Ok(machine)
 }
 
@@ -150,7 +150,7 @@ fn taken() -> Result<()> {
     machine.write(furniture::PODS, "one\ntwo\nthree\n")?;
     machine.run(&["systemctl", "restart", "kubelet"])?;
     machine.until_pods(3)?;
-    ensure_only(&machine, Network::New)?;
+    machine.ensure_only(Network::New)?;
     // The third time within a minute is a war, and there are no wars.
     steal(&machine, "mv $1 $1.cilium_bak")?;
     machine.until("the name of who takes it", |machine| {

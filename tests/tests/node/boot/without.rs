@@ -11,7 +11,7 @@ use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::json;
 
-use crate::{NEEDS, boot_with_pods, ensure_only, migrating};
+use crate::{NEEDS, boot_with_pods, migrating};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -73,11 +73,11 @@ fn alone() -> Result<()> {
     machine.write(furniture::PODS, "one\ntwo\n")?;
     machine.boot()?;
     machine.until_pods(2)?;
-    ensure_only(&machine, Network::New)?;
+    machine.ensure_only(Network::New)?;
     ensure_labels_alone(&mut machine)?;
     machine.reboot()?;
     machine.until_pods(4)?;
-    ensure_only(&machine, Network::New)?;
+    machine.ensure_only(Network::New)?;
     ensure_labels_alone(&mut machine)
 }
 

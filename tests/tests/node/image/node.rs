@@ -8,7 +8,6 @@ use lab::boot::agents;
 pub(crate) use lab::boot::agents::conf;
 use lab::boot::furniture::{self, Network};
 use lab::build::image_build::{Build, BuildResult};
-use lab::standin::kubelet::Event;
 use serde_json::{Value, json};
 
 /// The label that a migration to Cilium brings by itself.
@@ -79,22 +78,9 @@ pub(crate) fn agent(machine: &Machine, network: Network, open: bool) -> Result<(
     agents::install(machine, network, &network.conflist(), open)
 }
 
-/// Waits until everything of this boot is up but the new network's agent, and has no pod even tried.
+/// Everything of this boot is up but the new network's agent, and no pod is even tried.
 pub(crate) fn ensure_held(machine: &mut Machine) -> Result<()> {
-    let before = machine.attempts()?;
-    machine.until("kubelet, runtime, watch and the old agent", |machine| {
-        let id = machine.look("/proc/sys/kernel/random/boot_id")?.unwrap_or_default();
-        let of_this_boot = |event: &Event| matches!(event, Event::Started { boot, .. } if boot == id.trim());
-        Ok(machine.events()?.iter().any(of_this_boot)
-            && machine.network_ready()?.is_some()
-            && machine.inside(conf(Network::Old))?.exists()
-            && machine.show("crossfade-watch.service", "ActiveState") == "active")
-    })?;
-    ensure!(machine.network_ready()? == Some(false), "the runtime has a network: {:?}", machine.events()?);
-    ensure!(machine.attempts()? == before, "a pod was tried: {:?}", machine.events()?);
-    let confs = machine.list("/run/crossfade/net.d")?;
-    ensure!(confs.is_empty(), "a conf before its network is ready: {confs:?}");
-    Ok(())
+    machine.ensure_held(&conf(Network::Old))
 }
 
 /// Opens the new agent's gate, waits for so many pods over all boots, and has every one of them on the new network, and every one
