@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
-use libtest_mimic::{Completion, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use serde::Serialize;
 
 pub use ability::Ability;
@@ -188,7 +188,16 @@ macro_rules! trials_of {
 /// There is no lab.
 pub fn main(trials: impl FnOnce() -> Vec<Trial>) -> Result<ExitCode> {
     crate::host::isolate::enter()?;
-    let arguments = libtest_mimic::Arguments::from_args();
+    Ok(libtest_mimic::run(&Arguments::from_args(), trials()).exit_code())
+}
+
+/// The same, one test after the other, whatever the command line says.
+///
+/// # Errors
+/// There is no lab.
+pub fn main_in_turn(trials: impl FnOnce() -> Vec<Trial>) -> Result<ExitCode> {
+    crate::host::isolate::enter()?;
+    let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     Ok(libtest_mimic::run(&arguments, trials()).exit_code())
 }
 

@@ -10,24 +10,21 @@ use lab::build::dist;
 use lab::build::preflight::{CONTAINERD, NODES, Need, PLUGINS};
 use lab::demo::report::{Forwarding, Leftovers, Report};
 use lab::demo::strategy::{Arrival, Network, Strategy};
-use libtest_mimic::Arguments;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
 
 fn main() -> Result<ExitCode> {
-    lab::host::isolate::enter()?;
-    let mut arguments = Arguments::from_args();
-    // One at a time: a demo counts losses, and the last test looks at every process there is.
-    arguments.test_threads = Some(1);
-    let trials = lab::trials_of![
-        NEEDS;
-        a_small_migration_loses_nothing,
-        a_cut_overlay_is_told,
-        an_interrupted_demo_leaves_nothing,
-    ];
-    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+    // A demo counts losses, and the last test looks at every process there is.
+    lab::build::preflight::main_in_turn(|| {
+        lab::trials_of![
+            NEEDS;
+            a_small_migration_loses_nothing,
+            a_cut_overlay_is_told,
+            an_interrupted_demo_leaves_nothing,
+        ]
+    })
 }
 
 fn demo(arguments: &[&str]) -> Result<Command> {

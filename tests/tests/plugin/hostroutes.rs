@@ -8,13 +8,12 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail, ensure};
-use lab::build::preflight::{NODES, Need, PLUGINS, trial};
+use lab::build::preflight::{NODES, Need, PLUGINS};
 use lab::case::invariants::record_files;
 use lab::host::command::run_line;
 use lab::host::netns::Netns;
 use lab::host::scratch::Scratch;
 use lab::runtime::caller::{Outcome, Plugin};
-use libtest_mimic::Arguments;
 use serde_json::{Value, json};
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS];
@@ -22,23 +21,19 @@ const NEEDS: &[&[Need]] = &[NODES, PLUGINS];
 /// Where Debian's package puts the standard plugins.
 const STANDARD: &str = "/usr/lib/cni";
 
-type Case = fn() -> Result<()>;
-
 fn main() -> Result<ExitCode> {
-    lab::host::isolate::enter()?;
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads = Some(1);
-    let cases: [(&str, Case); 7] = [
-        ("a_del_takes_them_back", a_del_takes_them_back),
-        ("an_add_that_fails_leaves_none", an_add_that_fails_leaves_none),
-        ("check_misses_them_and_gc_sets_them_again", check_misses_them_and_gc_sets_them_again),
-        ("gc_takes_them_back_with_the_attachment", gc_takes_them_back_with_the_attachment),
-        ("a_sweep_prints_and_does_what_is_missing_or_too_much", a_sweep_prints_and_does),
-        ("a_damaged_record_keeps_them_until_its_del", a_damaged_record_keeps_them_until_its_del),
-        ("where_nothing_follows_the_status_there_are_none", without_them_there_are_none),
-    ];
-    let trials = cases.map(|(name, test)| trial(name, NEEDS, test)).into();
-    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+    lab::build::preflight::main_in_turn(|| {
+        lab::trials_of![
+            NEEDS;
+            a_del_takes_them_back,
+            an_add_that_fails_leaves_none,
+            check_misses_them_and_gc_sets_them_again,
+            gc_takes_them_back_with_the_attachment,
+            a_sweep_prints_and_does_what_is_missing_or_too_much,
+            a_damaged_record_keeps_them_until_its_del,
+            where_nothing_follows_the_status_there_are_none,
+        ]
+    })
 }
 
 /// A node with one pod to be attached.
@@ -249,7 +244,7 @@ fn gc_takes_them_back_with_the_attachment() -> Result<()> {
     none()
 }
 
-fn a_sweep_prints_and_does() -> Result<()> {
+fn a_sweep_prints_and_does_what_is_missing_or_too_much() -> Result<()> {
     let node = Node::new("hostRoute")?;
     let there = node.attached()?;
     let listed = json!([{"containerID": "c1", "ifname": "eth0"}]);
@@ -297,7 +292,7 @@ fn a_damaged_record_keeps_them_until_its_del() -> Result<()> {
     none()
 }
 
-fn without_them_there_are_none() -> Result<()> {
+fn where_nothing_follows_the_status_there_are_none() -> Result<()> {
     let node = Node::new("works")?;
     node.call("ADD", &json!({}))?.result()?;
     none()?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
-use lab::build::preflight::{CONTAINERD, NODES, Need, PLUGINS, trial};
+use lab::build::preflight::{CONTAINERD, NODES, Need, PLUGINS};
 use lab::host::fabric::{Fabric, Overlay};
 use lab::host::node::{Netns, Node};
 use libtest_mimic::Arguments;
@@ -21,30 +21,25 @@ fn main() -> Result<ExitCode> {
         return Ok(code);
     }
     let arguments = Arguments::from_args();
-    let with_containerd = &[NODES, PLUGINS, CONTAINERD];
-    let trials = vec![
-        trial("pods_reach_each_other_on_both_overlays", NEEDS, pods_reach_each_other_on_both_overlays),
-        trial(
-            "forwarding_between_overlays_can_be_blocked",
-            NEEDS,
-            forwarding_between_overlays_can_be_blocked,
-        ),
-        trial("an_overlay_can_be_removed", NEEDS, an_overlay_can_be_removed),
-        trial("a_node_has_directories_of_its_own", NEEDS, a_node_has_directories_of_its_own),
-        trial("a_node_can_pretend_a_reboot", NEEDS, a_node_can_pretend_a_reboot),
-        trial("a_daemon_ends_with_its_node", NEEDS, a_daemon_ends_with_its_node),
-        trial("a_lab_passes_its_status_on", NEEDS, isolation::a_lab_passes_its_status_on),
-        trial("parts_look_installed", NEEDS, isolation::parts_look_installed),
-        trial("a_lab_needs_root", NEEDS, isolation::a_lab_needs_root),
-        trial("a_killed_lab_leaves_nothing", with_containerd, isolation::a_killed_lab_leaves_nothing),
-        trial(
-            "an_interrupted_lab_leaves_nothing",
-            with_containerd,
-            isolation::an_interrupted_lab_leaves_nothing,
-        ),
-        trial("a_second_signal_ends_a_stubborn_lab", NEEDS, isolation::a_second_signal_ends_a_stubborn_lab),
-        trial("labs_run_side_by_side", with_containerd, isolation::labs_run_side_by_side),
+    let mut trials = lab::trials_of![
+        NEEDS;
+        pods_reach_each_other_on_both_overlays,
+        forwarding_between_overlays_can_be_blocked,
+        an_overlay_can_be_removed,
+        a_node_has_directories_of_its_own,
+        a_node_can_pretend_a_reboot,
+        a_daemon_ends_with_its_node,
+        isolation::a_lab_passes_its_status_on,
+        isolation::parts_look_installed,
+        isolation::a_lab_needs_root,
+        isolation::a_second_signal_ends_a_stubborn_lab,
     ];
+    trials.extend(lab::trials_of![
+        &[NODES, PLUGINS, CONTAINERD];
+        isolation::a_killed_lab_leaves_nothing,
+        isolation::an_interrupted_lab_leaves_nothing,
+        isolation::labs_run_side_by_side,
+    ]);
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }
 

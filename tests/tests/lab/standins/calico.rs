@@ -46,7 +46,7 @@ pub(crate) fn addresses(result: &Value) -> Vec<String> {
 }
 
 /// Over the host, both ways, both families, at once after ADD.
-pub(crate) fn pods_reach_each_other() -> Result<()> {
+pub(crate) fn calico_pods_reach_each_other() -> Result<()> {
     fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
     fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1")?;
     let scratch = Scratch::new("reach")?;
@@ -71,7 +71,7 @@ pub(crate) fn pods_reach_each_other() -> Result<()> {
 }
 
 /// A /32, a gateway whose address no interface has, a permanent neighbour, a route on the host; none of it in the result.
-pub(crate) fn pod_looks_like_one() -> Result<()> {
+pub(crate) fn calico_pod_looks_like_one() -> Result<()> {
     let scratch = Scratch::new("looks")?;
     let mut conf = conf(&scratch, 2);
     let netns = Netns::pod("calico-looks")?;
@@ -117,7 +117,7 @@ pub(crate) fn pod_looks_like_one() -> Result<()> {
 }
 
 /// As release 3.31 answers.
-pub(crate) fn names_the_pod_where_it_is_told_to() -> Result<()> {
+pub(crate) fn calico_names_the_pod_where_it_is_told_to() -> Result<()> {
     let netns = Netns::pod("calico-names")?;
     let pod = caller("names", &netns);
     let conf = json!({"cniVersion": "1.0.0", "name": "old", "type": "calico", "addresses": ["10.70.7.9"],
@@ -134,7 +134,7 @@ pub(crate) fn names_the_pod_where_it_is_told_to() -> Result<()> {
 }
 
 /// `version` in an address before 1.0.0 only; 1.1.0 and later are refused with code 1.
-pub(crate) fn answers_in_the_callers_version() -> Result<()> {
+pub(crate) fn calico_answers_in_the_callers_version() -> Result<()> {
     let netns = Netns::pod("calico-version")?;
     let pod = caller("version", &netns);
     let mut conf = json!({"name": "old", "type": "calico", "addresses": ["10.70.3.9"]});
@@ -166,7 +166,7 @@ pub(crate) fn answers_in_the_callers_version() -> Result<()> {
 }
 
 /// A pod that has a default route: "file exists", nothing left behind; or, if told so, the route is left alone.
-pub(crate) fn fails_on_an_existing_default() -> Result<()> {
+pub(crate) fn calico_fails_on_an_existing_default() -> Result<()> {
     let scratch = Scratch::new("default")?;
     let mut conf = conf(&scratch, 4);
     for family in ["-4", "-6"] {
@@ -192,7 +192,7 @@ pub(crate) fn fails_on_an_existing_default() -> Result<()> {
 }
 
 /// With the netns, without it, with a path that is gone, and again.
-pub(crate) fn del_can_be_repeated() -> Result<()> {
+pub(crate) fn calico_del_can_be_repeated() -> Result<()> {
     let scratch = Scratch::new("repeat")?;
     let conf = conf(&scratch, 5);
     let netns = Netns::pod("calico-repeat")?;
@@ -221,7 +221,7 @@ pub(crate) fn del_can_be_repeated() -> Result<()> {
 }
 
 /// CHECK says OK whatever there is, and whatever there is not.
-pub(crate) fn check_is_empty() -> Result<()> {
+pub(crate) fn calico_check_is_empty() -> Result<()> {
     let scratch = Scratch::new("check")?;
     let conf = conf(&scratch, 6);
     let netns = Netns::pod("calico-check")?;

@@ -42,7 +42,7 @@ fn error(answer: &Outcome) -> Result<(i32, String)> {
 }
 
 /// Addresses are given once, kept, and given again after DEL.
-pub(crate) fn keeps_its_leases() -> Result<()> {
+pub(crate) fn crate_plugin_keeps_its_leases() -> Result<()> {
     let scratch = Scratch::new("crate")?;
     let conf = conf(&scratch);
     let (first, second) = (caller("one"), caller("two"));
@@ -64,7 +64,7 @@ pub(crate) fn keeps_its_leases() -> Result<()> {
 }
 
 /// With a veth, there is an interface until DEL, which also works without the netns.
-pub(crate) fn makes_a_veth() -> Result<()> {
+pub(crate) fn crate_plugin_makes_a_veth() -> Result<()> {
     let scratch = Scratch::new("crate-veth")?;
     let mut conf = conf(&scratch);
     conf["veth"] = json!(true);
@@ -82,7 +82,7 @@ pub(crate) fn makes_a_veth() -> Result<()> {
 }
 
 /// What the crate cannot do is what a delegate on it cannot do.
-pub(crate) fn has_the_crates_limits() -> Result<()> {
+pub(crate) fn crate_plugin_has_the_crates_limits() -> Result<()> {
     let scratch = Scratch::new("crate-limits")?;
     let mut conf = conf(&scratch);
     for verb in ["STATUS", "GC"] {

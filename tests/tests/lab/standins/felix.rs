@@ -13,7 +13,7 @@ use crate::node::{FelixNode, HostRoutes, NAMESPACE, SEVERAL, are_apart, reach_ea
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// As the only network, by its annotation and then by the status: routes of felix' own, and all is well.
-pub(crate) fn keeps_a_pod_of_its_own() -> Result<()> {
+pub(crate) fn felix_keeps_a_pod_of_its_own() -> Result<()> {
     let mut node = FelixNode::new(1, Some(2))?;
     let (pod, peer) = (node.alone("own")?, node.alone("peer")?);
     let expected: Vec<String> = pod.addresses.iter().map(|address| format!("{address} 80")).collect();
@@ -37,7 +37,7 @@ pub(crate) fn keeps_a_pod_of_its_own() -> Result<()> {
 }
 
 /// As the second network: well until there is a status, and dead a pass later.
-pub(crate) fn cuts_off_a_second_network() -> Result<()> {
+pub(crate) fn felix_cuts_off_a_second_network() -> Result<()> {
     let mut node = FelixNode::new(2, None)?;
     let (pod, peer) = (node.second("cut")?, node.alone("peer")?);
     node.felix.wait_passes(SEVERAL)?;
@@ -67,7 +67,7 @@ pub(crate) fn cuts_off_a_second_network() -> Result<()> {
 }
 
 /// A route in a table of its own and a rule to the address keep it alive, over passes and a restart.
-pub(crate) fn lets_a_host_route_live() -> Result<()> {
+pub(crate) fn felix_lets_a_host_route_live() -> Result<()> {
     let mut node = FelixNode::new(3, None)?;
     let (pod, peer) = (node.second("mended")?, node.alone("peer")?);
     node.publish(&pod)?;
@@ -87,7 +87,7 @@ pub(crate) fn lets_a_host_route_live() -> Result<()> {
 }
 
 /// The node's way to the *other* network's addresses leads into Calico's interface, and a route of the same length is lost.
-pub(crate) fn takes_the_primarys_way() -> Result<()> {
+pub(crate) fn felix_takes_the_primarys_way() -> Result<()> {
     let mut node = FelixNode::new(4, None)?;
     let pod = node.second("taken")?;
     run_line("ip link add f4other type bridge")?;
@@ -115,7 +115,7 @@ fn deleted_at_the_end(link: &'static str) -> impl Drop {
 }
 
 /// The address of a pod that lives is free again, for its status does not name it; not before the grace is over.
-pub(crate) fn collects_leaks_after_a_grace() -> Result<()> {
+pub(crate) fn felix_collects_leaks_after_a_grace() -> Result<()> {
     // An ADD has an address before its endpoint is there. On a busy machine the passes in between must not be so many.
     const GRACE: u64 = 60;
     let node = FelixNode::new(5, Some(GRACE))?;
@@ -142,7 +142,7 @@ pub(crate) fn collects_leaks_after_a_grace() -> Result<()> {
 }
 
 /// A datastore that is away is reported, and work goes on when it is back.
-pub(crate) fn tells_of_trouble_and_goes_on() -> Result<()> {
+pub(crate) fn felix_tells_of_trouble_and_goes_on() -> Result<()> {
     let mut node = FelixNode::new(6, None)?;
     let pod = node.alone("troubled")?;
     let (there, away) = (node.datastore.path().to_owned(), node.scratch.join("away"));

@@ -61,7 +61,7 @@ impl Pod {
 }
 
 /// Addresses go with any interface of the container, the endpoint with its own sandbox, the link with the netns.
-pub(crate) fn del_goes_by_the_handle() -> Result<()> {
+pub(crate) fn calico_del_goes_by_the_handle() -> Result<()> {
     let pod = Pod::new("handle", 1)?;
     let result = pod.caller.succeed("ADD", &pod.conf)?.result()?;
     let endpoint = pod.datastore.endpoint(NAMESPACE, "handle")?.context("no endpoint")?;
@@ -90,7 +90,7 @@ pub(crate) fn del_goes_by_the_handle() -> Result<()> {
 }
 
 /// One pod has one host end, one endpoint and one pair of annotations.
-pub(crate) fn second_interface_destroys_the_first() -> Result<()> {
+pub(crate) fn calico_second_interface_destroys_the_first() -> Result<()> {
     let pod = Pod::new("second", 2)?;
     pod.caller.succeed("ADD", &pod.conf)?;
     let first = pod.given()?;
@@ -111,7 +111,7 @@ pub(crate) fn second_interface_destroys_the_first() -> Result<()> {
 }
 
 /// Without it nothing is done, and nothing is left.
-pub(crate) fn needs_its_datastore() -> Result<()> {
+pub(crate) fn calico_needs_its_datastore() -> Result<()> {
     let mut pod = Pod::new("away", 3)?;
     pod.conf["datastore"] = json!(pod.scratch.join("nowhere"));
     for verb in ["ADD", "DEL"] {

@@ -10,20 +10,17 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use lab::build::preflight::{BOOT, CONTAINERD, DNS, NODES, Need, PLUGINS};
-use libtest_mimic::Arguments;
 
 const NEEDS: &[&[Need]] =
     &[NODES, PLUGINS, CONTAINERD, DNS, BOOT, &[Need::Program("packer"), Need::Program("ssh-keygen")]];
 
 fn main() -> Result<ExitCode> {
-    lab::host::isolate::enter()?;
-    let mut arguments = Arguments::from_args();
     // A lab has one control plane.
-    arguments.test_threads = Some(1);
-    let trials = lab::trials_of![
-        NEEDS;
-        rotation::a_loop_replaces_every_node_by_the_migration_image_and_then_by_the_final_one,
-        rotation::a_loop_goes_back_to_the_earlier_image_in_mid_rotation,
-    ];
-    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+    lab::build::preflight::main_in_turn(|| {
+        lab::trials_of![
+            NEEDS;
+            rotation::a_loop_replaces_every_node_by_the_migration_image_and_then_by_the_final_one,
+            rotation::a_loop_goes_back_to_the_earlier_image_in_mid_rotation,
+        ]
+    })
 }

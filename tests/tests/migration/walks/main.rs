@@ -13,19 +13,16 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use lab::build::preflight::{CONTAINERD, DNS, NODES, Need, PLUGINS};
-use libtest_mimic::Arguments;
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD, DNS];
 
 fn main() -> Result<ExitCode> {
-    lab::host::isolate::enter()?;
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads = Some(1);
-    let trials = lab::trials_of![
-        NEEDS;
-        inplace::a_cluster_whose_nodes_stay_is_moved_as_the_page_says,
-        migrations::two_migrations_are_made_as_the_page_says,
-        finish::a_cluster_goes_the_whole_path_as_the_pages_say,
-    ];
-    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+    lab::build::preflight::main_in_turn(|| {
+        lab::trials_of![
+            NEEDS;
+            inplace::a_cluster_whose_nodes_stay_is_moved_as_the_page_says,
+            migrations::two_migrations_are_made_as_the_page_says,
+            finish::a_cluster_goes_the_whole_path_as_the_pages_say,
+        ]
+    })
 }

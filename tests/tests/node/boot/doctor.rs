@@ -6,17 +6,17 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::Network;
-use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::Value;
 
 use crate::{NEEDS, boot_with_pods, private, until_up};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("doctor_finds_what_the_gate_waits_for", NEEDS, held),
-        trial("doctor_finds_a_boot_that_failed_by_its_journal", NEEDS, failed),
-        trial("doctor_finds_a_stopped_watch_and_its_command_starts_it", NEEDS, stopped),
+    lab::trials_of![
+        NEEDS;
+        doctor_finds_what_the_gate_waits_for,
+        doctor_finds_a_boot_that_failed_by_its_journal,
+        doctor_finds_a_stopped_watch_and_its_command_starts_it,
     ]
 }
 
@@ -66,7 +66,7 @@ fn state(machine: &Machine) -> Result<String> {
     Ok(String::from_utf8_lossy(&command.output()?.stdout).into_owned())
 }
 
-fn held() -> Result<()> {
+fn doctor_finds_what_the_gate_waits_for() -> Result<()> {
     let mut machine = private()?;
     let file = "/etc/crossfade/policy.json";
     let good = machine.read(file)?;
@@ -101,7 +101,7 @@ fn held() -> Result<()> {
     machine.ensure_only(Network::New)
 }
 
-fn failed() -> Result<()> {
+fn doctor_finds_a_boot_that_failed_by_its_journal() -> Result<()> {
     let mut machine = private()?;
     machine.script(
         "/usr/lib/lab/boot",
@@ -132,7 +132,7 @@ fn failed() -> Result<()> {
     expect(&mut machine, &[]).map(drop)
 }
 
-fn stopped() -> Result<()> {
+fn doctor_finds_a_stopped_watch_and_its_command_starts_it() -> Result<()> {
     let mut machine = private()?;
     boot_with_pods(&mut machine)?;
     expect(&mut machine, &[])?;

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use lab::boot::{Machine, furniture};
 use lab::build::dist;
-use lab::build::preflight::{BOOT, CONTAINERD, Need, trial};
+use lab::build::preflight::{BOOT, CONTAINERD, Need};
 use libtest_mimic::Trial;
 use serde_json::Value;
 
@@ -21,7 +21,10 @@ const RECORDER: &str = "#!/bin/sh\nname=$1\nshift\nprintf '%s\\0' begin \"$@\" >
                         mv /var/lib/records/$name.new /var/lib/records/$name\n";
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("a_unit_s_command_is_read_as_systemd_starts_it", NEEDS, a_command_is_read_as_it_is_started)]
+    lab::trials_of![
+        NEEDS;
+        a_unit_s_command_is_read_as_systemd_starts_it,
+    ]
 }
 
 /// A generator of bytes that is the same everywhere.
@@ -117,7 +120,7 @@ fn environment(dice: &mut Dice) -> String {
     )
 }
 
-fn a_command_is_read_as_it_is_started() -> Result<()> {
+fn a_unit_s_command_is_read_as_systemd_starts_it() -> Result<()> {
     let mut machine = Machine::bare()?;
     machine.script("/usr/local/bin/record", RECORDER)?;
     machine.write(Path::new(RECORDS).join("none"), "")?;

@@ -5,21 +5,21 @@ use std::fs;
 use anyhow::{Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
-use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::json;
 
 use crate::{NEEDS, boot_with_pods, ensure_held, migrating, private, until_up};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("a_first_boot_in_private_mode", NEEDS, first_private),
-        trial("a_first_boot_in_shared_mode", NEEDS, first_shared),
-        trial("a_reboot_holds_pods_anew", NEEDS, reboot),
-        trial("a_plug_that_is_pulled_leaves_a_node_that_boots", NEEDS, plug),
-        trial("a_clone_is_told_from_its_original", NEEDS, clone),
-        trial("a_conf_of_a_stranger_is_set_aside_in_shared_mode_only", NEEDS, stranger),
-        trial("a_clock_that_was_set_back_changes_nothing", NEEDS, clock),
+    lab::trials_of![
+        NEEDS;
+        a_first_boot_in_private_mode,
+        a_first_boot_in_shared_mode,
+        a_reboot_holds_pods_anew,
+        a_plug_that_is_pulled_leaves_a_node_that_boots,
+        a_clone_is_told_from_its_original,
+        a_conf_of_a_stranger_is_set_aside_in_shared_mode_only,
+        a_clock_that_was_set_back_changes_nothing,
     ]
 }
 
@@ -32,7 +32,7 @@ fn held_then_new(machine: &mut Machine, kind: &str, pods: usize) -> Result<()> {
     machine.ensure_only(Network::New)
 }
 
-fn first_private() -> Result<()> {
+fn a_first_boot_in_private_mode() -> Result<()> {
     let mut machine = private()?;
     machine.boot()?;
     held_then_new(&mut machine, "first", 2)?;
@@ -54,7 +54,7 @@ fn first_private() -> Result<()> {
     machine.halt()
 }
 
-fn first_shared() -> Result<()> {
+fn a_first_boot_in_shared_mode() -> Result<()> {
     let mut machine = migrating("shared", json!({}))?;
     machine.boot()?;
     until_up(&mut machine)?;
@@ -71,7 +71,7 @@ fn first_shared() -> Result<()> {
     Ok(())
 }
 
-fn reboot() -> Result<()> {
+fn a_reboot_holds_pods_anew() -> Result<()> {
     let mut machine = private()?;
     boot_with_pods(&mut machine)?;
     machine.reboot()?;
@@ -84,7 +84,7 @@ fn reboot() -> Result<()> {
     Ok(())
 }
 
-fn plug() -> Result<()> {
+fn a_plug_that_is_pulled_leaves_a_node_that_boots() -> Result<()> {
     let mut machine = private()?;
     boot_with_pods(&mut machine)?;
     machine.crash();
@@ -93,7 +93,7 @@ fn plug() -> Result<()> {
 }
 
 /// An image that was made of a machine that had run, records of its pods and all.
-fn clone() -> Result<()> {
+fn a_clone_is_told_from_its_original() -> Result<()> {
     let mut machine = private()?;
     boot_with_pods(&mut machine)?;
     machine.crash();
@@ -115,7 +115,7 @@ fn clone() -> Result<()> {
 
 const STRANGER: &str = "/etc/cni/net.d/05-cilium.conflist";
 
-fn stranger() -> Result<()> {
+fn a_conf_of_a_stranger_is_set_aside_in_shared_mode_only() -> Result<()> {
     let conflist = json!({ "cniVersion": "1.0.0", "name": "cilium", "plugins": [{ "type": "cilium-cni" }] });
     for (conf_dir, stays) in [("shared", false), ("private", true)] {
         let mut machine = migrating(conf_dir, json!({}))?;
@@ -137,7 +137,7 @@ fn stranger() -> Result<()> {
 }
 
 /// Everything on the disk is ten years younger than the clock says, as after a dead battery.
-fn clock() -> Result<()> {
+fn a_clock_that_was_set_back_changes_nothing() -> Result<()> {
     let mut machine = private()?;
     boot_with_pods(&mut machine)?;
     machine.crash();

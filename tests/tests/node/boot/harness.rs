@@ -4,21 +4,21 @@ use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
 use lab::build::packages;
-use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 
 use crate::NEEDS;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("a_machine_without_us_runs_pods", NEEDS, without_us),
-        trial("without_us_pods_are_on_the_wrong_network", NEEDS, wrong_network),
-        trial("a_disk_outlives_a_boot_and_run_does_not", NEEDS, reboots),
-        trial("the_machine_is_of_the_lab_s_suite", NEEDS, suite),
+    lab::trials_of![
+        NEEDS;
+        a_machine_without_us_runs_pods,
+        without_us_pods_are_on_the_wrong_network,
+        a_disk_outlives_a_boot_and_run_does_not,
+        the_machine_is_of_the_lab_s_suite,
     ]
 }
 
-fn without_us() -> Result<()> {
+fn a_machine_without_us_runs_pods() -> Result<()> {
     let mut machine = Machine::bare()?;
     machine.write(furniture::PODS, "one\n")?;
     furniture::agent(&machine, Network::Old, 0.0, true)?;
@@ -32,7 +32,7 @@ fn without_us() -> Result<()> {
 }
 
 /// What Crossfade is for: the old agent comes first, and pods that were meant for the new network are on the old one.
-fn wrong_network() -> Result<()> {
+fn without_us_pods_are_on_the_wrong_network() -> Result<()> {
     let mut machine = Machine::bare()?;
     machine.write(furniture::PODS, "one\n")?;
     furniture::agent(&machine, Network::Old, 0.0, true)?;
@@ -44,7 +44,7 @@ fn wrong_network() -> Result<()> {
 }
 
 /// PID 1 is the systemd that was fetched, not that of the machine which builds: by the version that each says by itself.
-fn suite() -> Result<()> {
+fn the_machine_is_of_the_lab_s_suite() -> Result<()> {
     let mut machine = Machine::bare()?;
     machine.boot_whole()?;
     let running = machine.run(&["systemctl", "show", "--property=Version", "--value"])?;
@@ -57,7 +57,7 @@ fn suite() -> Result<()> {
     Ok(())
 }
 
-fn reboots() -> Result<()> {
+fn a_disk_outlives_a_boot_and_run_does_not() -> Result<()> {
     let mut machine = Machine::bare()?;
     machine.boot_whole()?;
     machine.run(&["sh", "-c", "cat /proc/sys/kernel/random/boot_id >/var/lib/boot; touch /run/here"])?;

@@ -5,19 +5,19 @@ use std::fs;
 use anyhow::{Result, ensure};
 use lab::boot::furniture::{self, Network};
 use lab::boot::{Kit, Machine};
-use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::json;
 
 use crate::{NEEDS, boot_with_pods, migrating, private, until_up};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("switched_off_by_a_file", NEEDS, off_by_file),
-        trial("switched_off_by_the_kernel_s_command_line", NEEDS, off_by_kernel),
-        trial("switched_off_while_it_runs", NEEDS, off_while_running),
-        trial("a_package_that_was_removed_leaves_no_trace", NEEDS, removed),
-        trial("a_system_extension_and_a_reload", NEEDS, extension),
+    lab::trials_of![
+        NEEDS;
+        switched_off_by_a_file,
+        switched_off_by_the_kernel_s_command_line,
+        switched_off_while_it_runs,
+        a_package_that_was_removed_leaves_no_trace,
+        a_system_extension_and_a_reload,
     ]
 }
 
@@ -47,7 +47,7 @@ fn ensure_as_without_us(machine: &mut Machine, boots: usize) -> Result<()> {
 }
 
 /// In both modes; in shared mode our conf of the boot before is on the disk.
-fn off_by_file() -> Result<()> {
+fn switched_off_by_a_file() -> Result<()> {
     for conf_dir in ["shared", "private"] {
         let mut machine = migrating(conf_dir, json!({}))?;
         machine.boot()?;
@@ -60,7 +60,7 @@ fn off_by_file() -> Result<()> {
     Ok(())
 }
 
-fn off_by_kernel() -> Result<()> {
+fn switched_off_by_the_kernel_s_command_line() -> Result<()> {
     let mut machine = private()?;
     machine.kernel_arguments(&["crossfade.disable"])?;
     machine.boot()?;
@@ -73,7 +73,7 @@ fn off_by_kernel() -> Result<()> {
 }
 
 /// In shared mode a running watch takes our conf away as soon as the file appears, and ends for good.
-fn off_while_running() -> Result<()> {
+fn switched_off_while_it_runs() -> Result<()> {
     let mut machine = migrating("shared", json!({}))?;
     machine.boot()?;
     until_up(&mut machine)?;
@@ -88,7 +88,7 @@ fn off_while_running() -> Result<()> {
 }
 
 /// /etc and /var are as we left them; what a package manager would remove is gone.
-fn removed() -> Result<()> {
+fn a_package_that_was_removed_leaves_no_trace() -> Result<()> {
     let mut machine = private()?;
     boot_with_pods(&mut machine)?;
     machine.halt()?;
@@ -108,7 +108,7 @@ fn removed() -> Result<()> {
 }
 
 /// Flatcar's way: the extension is merged early, systemd learns of it by a reload; nothing in /etc enables our units.
-fn extension() -> Result<()> {
+fn a_system_extension_and_a_reload() -> Result<()> {
     let mut machine = Machine::bare()?;
     let extension = machine.disk("/var/lib/extensions/crossfade");
     Kit::lay_out(&extension)?;

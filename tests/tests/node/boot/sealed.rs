@@ -5,7 +5,6 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
-use lab::build::preflight::trial;
 use lab::runtime::cri::Cri;
 use libtest_mimic::Trial;
 use serde_json::Value;
@@ -13,7 +12,10 @@ use serde_json::Value;
 use crate::{NEEDS, boot_with_pods, ensure_held, private};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("a_used_machine_is_sealed_once_nothing_of_it_lives_and_boots_as_a_new_one", NEEDS, used)]
+    lab::trials_of![
+        NEEDS;
+        a_used_machine_is_sealed_once_nothing_of_it_lives_and_boots_as_a_new_one,
+    ]
 }
 
 /// `seal` inside the machine: its exit status, and what it says.
@@ -29,7 +31,7 @@ fn paths(text: &Value) -> Vec<&str> {
     findings.filter_map(|finding| finding["path"].as_str()).collect()
 }
 
-fn used() -> Result<()> {
+fn a_used_machine_is_sealed_once_nothing_of_it_lives_and_boots_as_a_new_one() -> Result<()> {
     let mut machine = private()?;
     // The first boot of an image enables what presets say, and the lab's /usr has units of the machine underneath.
     machine.write("/etc/systemd/system-preset/99-lab.preset", "disable *\n")?;

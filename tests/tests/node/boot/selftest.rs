@@ -6,18 +6,18 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
-use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
 use crate::{NEEDS, boot_with_pods, migrating, private, until_up};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("selftest_passes_in_the_chroot_of_an_image_build", NEEDS, chroot),
-        trial("selftest_finds_each_fault_of_an_image", NEEDS, faults),
-        trial("selftest_passes_on_a_node_that_runs_and_sees_what_stopped", NEEDS, running),
-        trial("selftest_passes_on_a_node_whose_kubelet_ran_when_the_package_came", NEEDS, installed),
+    lab::trials_of![
+        NEEDS;
+        selftest_passes_in_the_chroot_of_an_image_build,
+        selftest_finds_each_fault_of_an_image,
+        selftest_passes_on_a_node_that_runs_and_sees_what_stopped,
+        selftest_passes_on_a_node_whose_kubelet_ran_when_the_package_came,
     ]
 }
 
@@ -78,7 +78,7 @@ fn in_chroot(machine: &Machine, with_proc: bool) -> Result<SelftestReport> {
     SelftestReport::read(unshare)
 }
 
-fn chroot() -> Result<()> {
+fn selftest_passes_in_the_chroot_of_an_image_build() -> Result<()> {
     let machine = private()?;
     let report = in_chroot(&machine, true)?;
     report.ensure_passed(&BY_JUDGES)?;
@@ -156,7 +156,7 @@ const FAULTS: [Fault; 8] = [
 ];
 
 /// A machine as Packer has it: systemd runs, the package was installed after the boot, and systemd was not reloaded.
-fn faults() -> Result<()> {
+fn selftest_finds_each_fault_of_an_image() -> Result<()> {
     let mut machine = private()?;
     machine.boot_whole()?;
     machine.run(&["systemctl", "stop", "kubelet", "crossfade-watch"])?;
@@ -184,7 +184,7 @@ fn faults() -> Result<()> {
 
 /// `packages/node/steps` masks our drop-ins until the next boot before it installs the files on a node whose kubelet runs. At first our units are
 /// stopped; then they are started, as docs/packages.md says.
-fn installed() -> Result<()> {
+fn selftest_passes_on_a_node_whose_kubelet_ran_when_the_package_came() -> Result<()> {
     let mut machine = migrating("shared", json!({}))?;
     boot_with_pods(&mut machine)?;
     for unit in ["kubelet", "containerd", "crio"] {
@@ -225,7 +225,7 @@ fn installed() -> Result<()> {
     Ok(())
 }
 
-fn running() -> Result<()> {
+fn selftest_passes_on_a_node_that_runs_and_sees_what_stopped() -> Result<()> {
     let mut machine = private()?;
     machine.boot()?;
     until_up(&mut machine)?;

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use anyhow::{Context, Result, ensure};
 use lab::boot::Kit;
 use lab::build::dist::workspace;
-use lab::build::preflight::{UNITS, trial};
+use lab::build::preflight::UNITS;
 use lab::host::scratch::Scratch;
 use libtest_mimic::Trial;
 
@@ -15,12 +15,13 @@ use libtest_mimic::Trial;
 const UNITS_DIR: &str = "usr/lib/systemd/system";
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("systemd_has_nothing_to_say_about_our_units", &[UNITS], verify),
-        trial("a_misspelt_key_is_noticed", &[UNITS], a_misspelt_key_is_noticed),
-        trial("boot_and_watch_are_as_closed_as_promised", &[UNITS], security),
-        trial("every_directive_that_orders_or_opens_has_its_reason", &[UNITS], reasons),
-        trial("presets_enable_exactly_our_units", &[UNITS], presets),
+    lab::trials_of![
+        &[UNITS];
+        systemd_has_nothing_to_say_about_our_units,
+        a_misspelt_key_is_noticed,
+        boot_and_watch_are_as_closed_as_promised,
+        every_directive_that_orders_or_opens_has_its_reason,
+        presets_enable_exactly_our_units,
     ]
 }
 
@@ -78,7 +79,7 @@ fn about_ours(message: &str, tree: &Scratch) -> String {
     message.lines().filter(|line| !is_theirs(line)).collect::<Vec<_>>().join("\n")
 }
 
-fn verify() -> Result<()> {
+fn systemd_has_nothing_to_say_about_our_units() -> Result<()> {
     let tree = tree()?;
     let output = verified(&tree)?;
     let message = about_ours(&String::from_utf8_lossy(&output.stderr), &tree);
@@ -104,7 +105,7 @@ fn a_misspelt_key_is_noticed() -> Result<()> {
 }
 
 /// man 1 `systemd-analyze`, "security": the exposure of a unit, here in tenths; above the threshold it fails.
-fn security() -> Result<()> {
+fn boot_and_watch_are_as_closed_as_promised() -> Result<()> {
     let tree = tree()?;
     for (unit, threshold) in
         [("crossfade-watch.service", 25), ("crossfade-boot.service", 40), ("crossfade-retract.service", 25)]
@@ -142,7 +143,7 @@ const EXPLAINED: [&str; 18] = [
 ];
 
 /// A comment is for the next such line below it.
-fn reasons() -> Result<()> {
+fn every_directive_that_orders_or_opens_has_its_reason() -> Result<()> {
     let root = workspace().join("systemd").join(UNITS_DIR);
     let mut held = 0;
     for file in lab::host::scratch::files(&root)? {
@@ -165,7 +166,7 @@ fn reasons() -> Result<()> {
     Ok(())
 }
 
-fn presets() -> Result<()> {
+fn presets_enable_exactly_our_units() -> Result<()> {
     let tree = tree()?;
     let mut systemctl = Command::new("systemctl");
     systemctl.arg("--root").arg(tree.path()).args(["preset-all", "--preset-mode=enable-only"]);

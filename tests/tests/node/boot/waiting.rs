@@ -3,7 +3,6 @@
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
-use lab::build::preflight::trial;
 use lab::standin::agent::{Answer, HttpHealth, Spec};
 use libtest_mimic::Trial;
 use serde_json::json;
@@ -15,17 +14,18 @@ const FILE: &str = "/run/crossfade/probe/new";
 const GATE: &str = "/run/lab-agents/felix.gate";
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("the_old_agent_first", NEEDS, old_first),
-        trial("the_new_agent_first", NEEDS, new_first),
-        trial("an_agent_that_never_comes", NEEDS, never),
-        trial("both_networks_are_waited_for", NEEDS, both),
-        trial("the_directory_s_war_is_not_ours_in_private_mode", NEEDS, war),
-        trial("after_a_reboot_pods_wait_for_an_agent_that_only_watch_can_ask", NEEDS, waits),
+    lab::trials_of![
+        NEEDS;
+        the_old_agent_first,
+        the_new_agent_first,
+        an_agent_that_never_comes,
+        both_networks_are_waited_for,
+        the_directory_s_war_is_not_ours_in_private_mode,
+        after_a_reboot_pods_wait_for_an_agent_that_only_watch_can_ask,
     ]
 }
 
-fn old_first() -> Result<()> {
+fn the_old_agent_first() -> Result<()> {
     let mut machine = private()?;
     machine.boot()?;
     ensure_held(&mut machine)?;
@@ -34,7 +34,7 @@ fn old_first() -> Result<()> {
     machine.ensure_only(Network::New)
 }
 
-fn new_first() -> Result<()> {
+fn the_new_agent_first() -> Result<()> {
     let machine = Machine::new()?;
     furniture::settings(
         &machine,
@@ -52,7 +52,7 @@ fn new_first() -> Result<()> {
 }
 
 /// Held, with kubelet up and talking, for as long as it lasts; here until a whole boot is over.
-fn never() -> Result<()> {
+fn an_agent_that_never_comes() -> Result<()> {
     let mut machine = private()?;
     machine.boot_whole()?;
     ensure_held(&mut machine)?;
@@ -60,7 +60,7 @@ fn never() -> Result<()> {
     ensure_held(&mut machine)
 }
 
-fn both() -> Result<()> {
+fn both_networks_are_waited_for() -> Result<()> {
     let mut machine = private()?;
     machine.write("/etc/crossfade/policy.json", furniture::policy("both", "old").to_string())?;
     machine.boot()?;
@@ -71,7 +71,7 @@ fn both() -> Result<()> {
 }
 
 /// An agent that renames every conf but its own away, and a directory that is replaced: the runtime does not look there.
-fn war() -> Result<()> {
+fn the_directory_s_war_is_not_ours_in_private_mode() -> Result<()> {
     let mut machine = private()?;
     boot_with_pods(&mut machine)?;
     let ours = machine.look("/run/crossfade/net.d/01-crossfade.conflist")?;
@@ -131,7 +131,7 @@ fn wait_for_the_agent(machine: &mut Machine, before: usize) -> Result<()> {
 
 /// A CNI that says over HTTP alone that it is ready: pods of a node that was rebooted wait until `watch` has seen it, and `install` has systemd run
 /// `watch`.
-fn waits() -> Result<()> {
+fn after_a_reboot_pods_wait_for_an_agent_that_only_watch_can_ask() -> Result<()> {
     let mut machine = machine()?;
     machine.boot()?;
     wait_for_the_agent(&mut machine, 0)?;

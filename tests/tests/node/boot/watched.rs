@@ -3,7 +3,6 @@
 use anyhow::{Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
-use lab::build::preflight::trial;
 use lab::standin::kubelet::Event;
 use libtest_mimic::Trial;
 use serde_json::json;
@@ -13,14 +12,15 @@ use crate::{NEEDS, boot_with_pods, migrating, private};
 const WATCH: &str = "crossfade-watch.service";
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("a_watch_that_is_killed_comes_back", NEEDS, killed),
-        trial("a_watch_that_hangs_is_restarted", NEEDS, hung),
-        trial("a_conf_that_is_taken_in_shared_mode_comes_back_and_is_not_fought_for", NEEDS, taken),
-        trial("a_terminated_watch_comes_back", NEEDS, terminated),
-        trial("a_plugin_that_is_gone_comes_back_by_a_unit_of_its_own", NEEDS, plugin_gone),
-        trial("a_proof_that_still_runs_when_watch_comes_back_is_begun_anew", NEEDS, proven_anew),
-        trial("a_network_is_proven_in_a_unit_of_its_own_before_pods_get_it", NEEDS, proven),
+    lab::trials_of![
+        NEEDS;
+        a_watch_that_is_killed_comes_back,
+        a_watch_that_hangs_is_restarted,
+        a_conf_that_is_taken_in_shared_mode_comes_back_and_is_not_fought_for,
+        a_terminated_watch_comes_back,
+        a_plugin_that_is_gone_comes_back_by_a_unit_of_its_own,
+        a_proof_that_still_runs_when_watch_comes_back_is_begun_anew,
+        a_network_is_proven_in_a_unit_of_its_own_before_pods_get_it,
     ]
 }
 
@@ -57,22 +57,22 @@ fn network_events(machine: &Machine) -> Result<usize> {
     Ok(machine.events()?.iter().filter(|event| matches!(event, Event::Network { .. })).count())
 }
 
-fn killed() -> Result<()> {
+fn a_watch_that_is_killed_comes_back() -> Result<()> {
     replaced_after("-KILL").map(drop)
 }
 
-fn terminated() -> Result<()> {
+fn a_terminated_watch_comes_back() -> Result<()> {
     replaced_after("-TERM").map(drop)
 }
 
-fn hung() -> Result<()> {
+fn a_watch_that_hangs_is_restarted() -> Result<()> {
     let machine = replaced_after("-STOP")?;
     ensure!(machine.journal()?.says(WATCH, "Watchdog timeout"), "{}", machine.journal()?.tail());
     Ok(())
 }
 
 /// A tool replaces the runtime's plugins as a whole, as an upgrade of k3s does; watch itself may not write there.
-fn plugin_gone() -> Result<()> {
+fn a_plugin_that_is_gone_comes_back_by_a_unit_of_its_own() -> Result<()> {
     let mut machine = private()?;
     boot_with_pods(&mut machine)?;
     let plugin = "/opt/cni/bin/crossfade";
@@ -92,7 +92,7 @@ fn plugin_gone() -> Result<()> {
 }
 
 /// Two restarts of `watch` within seconds: the unit of the earlier one's proof is still there.
-fn proven_anew() -> Result<()> {
+fn a_proof_that_still_runs_when_watch_comes_back_is_begun_anew() -> Result<()> {
     let mut machine = proving()?;
     let unit = "crossfade-prove-new";
     machine.run(&["systemctl", "stop", WATCH])?;
@@ -108,7 +108,7 @@ fn proven_anew() -> Result<()> {
 }
 
 /// The sandbox of watch lets it ask systemd for a unit, and that unit may do what a delegate needs.
-fn proven() -> Result<()> {
+fn a_network_is_proven_in_a_unit_of_its_own_before_pods_get_it() -> Result<()> {
     let machine = proving()?;
     let proof: serde_json::Value =
         serde_json::from_str(&machine.run(&["cat", "/run/crossfade/proof/new.json"])?)?;
@@ -137,7 +137,7 @@ fn proving() -> Result<Machine> {
     Ok(machine)
 }
 
-fn taken() -> Result<()> {
+fn a_conf_that_is_taken_in_shared_mode_comes_back_and_is_not_fought_for() -> Result<()> {
     let mut machine = migrating("shared", json!({}))?;
     boot_with_pods(&mut machine)?;
     let path = format!("{}/01-crossfade.conflist", furniture::AGENTS_DIR);

@@ -7,7 +7,6 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 
 use anyhow::{Context, Result, ensure};
-use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 
 use crate::node::{answer, put, same, targets};
@@ -17,10 +16,13 @@ use crate::{STRACE, leavings};
 const MOST: usize = 400;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("at_every_step_and_resumed", STRACE, at_every_step)]
+    lab::trials_of![
+        STRACE;
+        at_every_step_and_resumed,
+    ]
 }
 
-fn at_every_step() -> Result<()> {
+fn at_every_step_and_resumed() -> Result<()> {
     for step in 1..MOST {
         let node = leavings::others()?;
         let before = node.state()?;

@@ -12,7 +12,6 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use lab::build::preflight::{LEAVINGS, NODES, Need, PLUGINS, TRACE};
-use libtest_mimic::Arguments;
 
 const NEEDS: &[&[Need]] = &[NODES, LEAVINGS];
 /// For cases with a real plugin.
@@ -21,10 +20,8 @@ const PORTS: &[&[Need]] = &[NODES, PLUGINS, LEAVINGS];
 const STRACE: &[&[Need]] = &[NODES, LEAVINGS, TRACE];
 
 fn main() -> Result<ExitCode> {
-    lab::host::isolate::enter()?;
-    let mut arguments = Arguments::from_args();
     // The files of a CNI have one place each.
-    arguments.test_threads = Some(1);
-    let topics = [removed::trials(), refused::trials(), interrupted::trials()];
-    Ok(libtest_mimic::run(&arguments, topics.into_iter().flatten().collect()).exit_code())
+    lab::build::preflight::main_in_turn(|| {
+        [removed::trials(), refused::trials(), interrupted::trials()].into_iter().flatten().collect()
+    })
 }

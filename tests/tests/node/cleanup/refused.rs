@@ -4,7 +4,6 @@ use std::fs;
 use std::process::{Child, Command};
 
 use anyhow::{Context, Result, ensure};
-use lab::build::preflight::trial;
 use lab::host::netns::Netns;
 use libtest_mimic::Trial;
 use nix::fcntl::{Flock, FlockArg};
@@ -14,13 +13,14 @@ use crate::node::{Node, answer, put, same};
 use crate::{NEEDS, leavings};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("while_a_pod_lives", NEEDS, while_a_pod_lives),
-        trial("while_the_agent_runs", NEEDS, while_the_agent_runs),
-        trial("a_profile_that_would_reach_others", NEEDS, a_profile_that_would_reach_others),
-        trial("while_another_clean_up_runs", NEEDS, while_another_runs),
-        trial("in_a_pod_that_has_not_the_node_s_network", NEEDS, in_a_pod),
-        trial("while_a_back_end_cannot_be_read", NEEDS, while_a_back_end_cannot_be_read),
+    lab::trials_of![
+        NEEDS;
+        while_a_pod_lives,
+        while_the_agent_runs,
+        a_profile_that_would_reach_others,
+        while_another_clean_up_runs,
+        in_a_pod_that_has_not_the_node_s_network,
+        while_a_back_end_cannot_be_read,
     ]
 }
 
@@ -134,7 +134,7 @@ fn a_profile_that_would_reach_others() -> Result<()> {
     same("something was removed", &node.state()?, &before)
 }
 
-fn while_another_runs() -> Result<()> {
+fn while_another_clean_up_runs() -> Result<()> {
     let node = leavings::others()?;
     leavings::flannel(&node)?;
     let lock = node.dir.dir("run/locks")?.join("cleanup.lock");
@@ -168,7 +168,7 @@ fn while_a_back_end_cannot_be_read() -> Result<()> {
 }
 
 /// A pod that has the node's files and a network of its own would find nothing, and say that nothing is left.
-fn in_a_pod() -> Result<()> {
+fn in_a_pod_that_has_not_the_node_s_network() -> Result<()> {
     let node = leavings::others()?;
     leavings::flannel(&node)?;
     let report = node.cleanup(&["flannel", "--host=/"], 3)?;

@@ -3,7 +3,6 @@
 use std::fs;
 
 use anyhow::{Result, ensure};
-use lab::build::preflight::trial;
 use lab::install::daemonset::manifest;
 use libtest_mimic::Trial;
 
@@ -11,7 +10,10 @@ use crate::NEEDS;
 use crate::running::{Running, settings};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("a_node_is_cleaned_by_its_daemonset_and_no_earlier_than_it_may", NEEDS, cleaned)]
+    lab::trials_of![
+        NEEDS;
+        a_node_is_cleaned_by_its_daemonset_and_no_earlier_than_it_may,
+    ]
 }
 
 /// What Flannel leaves.
@@ -27,7 +29,7 @@ echo FLANNEL_MTU=1450 >/run/flannel/subnet.env
 /// Interfaces, rules and files of the node.
 const STATE: &str = "ip -o link | cut -d: -f2; iptables-nft-save -t nat | grep -v '^#' | sed 's/\\[.*//'; ls -A /run/flannel 2>/dev/null || true";
 
-fn cleaned() -> Result<()> {
+fn a_node_is_cleaned_by_its_daemonset_and_no_earlier_than_it_may() -> Result<()> {
     let scene = Running::new()?;
     // A table that is empty is one that was looked at.
     scene.node().run(&["sh", "-ec", "iptables-nft -t nat -S >/dev/null"])?;

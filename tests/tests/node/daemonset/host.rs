@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
-use lab::build::preflight::{BOOT, CONTAINERD, Need, trial};
+use lab::build::preflight::{BOOT, CONTAINERD, Need};
 use lab::host::deadline::{LIMIT, until};
 use lab::install::daemonset::{Kubelet, manifest};
 use lab::runtime::cri::Cri;
@@ -20,9 +20,10 @@ const SOCKET: &str = "/run/containerd/containerd.sock";
 const WATCH: &str = "crossfade-watch.service";
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("a_pod_has_the_node_watch_itself_until_it_is_removed", NEEDS, host),
-        trial("a_node_whose_usr_cannot_be_written_to_says_so", NEEDS, read_only),
+    lab::trials_of![
+        NEEDS;
+        a_pod_has_the_node_watch_itself_until_it_is_removed,
+        a_node_whose_usr_cannot_be_written_to_says_so,
     ]
 }
 
@@ -66,7 +67,7 @@ fn kubelet<'a>(machine: &'a Machine, cri: &'a Cri) -> Kubelet<'a> {
     Kubelet { cri, outside: Box::new(|path: &Path| machine.inside(path)) }
 }
 
-fn host() -> Result<()> {
+fn a_pod_has_the_node_watch_itself_until_it_is_removed() -> Result<()> {
     let machine = Machine::new()?;
     machine.remove_package()?;
     let mut machine = running(machine)?;
@@ -204,7 +205,7 @@ fn remove(machine: &mut Machine) -> Result<()> {
     Ok(())
 }
 
-fn read_only() -> Result<()> {
+fn a_node_whose_usr_cannot_be_written_to_says_so() -> Result<()> {
     let machine = running(Machine::bare()?)?;
     machine.run(&["mount", "-o", "remount,bind,ro", "/usr"])?;
     let cri = Cri::new(&machine.inside(SOCKET)?)?;

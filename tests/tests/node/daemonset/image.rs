@@ -7,7 +7,6 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
 use lab::build::dist;
-use lab::build::preflight::trial;
 use lab::host::command::run;
 use lab::host::scratch::Scratch;
 use libtest_mimic::Trial;
@@ -29,14 +28,15 @@ pub(crate) fn name(version: &str) -> String {
 }
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("the_image_holds_what_the_package_holds", &[], same_tree),
-        trial("the_agent_of_the_probe_starts_in_the_image", &[], agent_of_probe),
+    lab::trials_of![
+        &[];
+        the_image_holds_what_the_package_holds,
+        the_agent_of_the_probe_starts_in_the_image,
     ]
 }
 
 /// The image is the install tree, with the owners and modes that the package gives it, and the agent of the probe.
-fn same_tree() -> Result<()> {
+fn the_image_holds_what_the_package_holds() -> Result<()> {
     let (scratch, image) = unpacked()?;
     let package = scratch.dir("package")?;
     run(Command::new("dpkg-deb")
@@ -72,7 +72,7 @@ fn same_tree() -> Result<()> {
 }
 
 /// It is static, and what the image says of it names its crates.
-fn agent_of_probe() -> Result<()> {
+fn the_agent_of_the_probe_starts_in_the_image() -> Result<()> {
     let (_scratch, image) = unpacked()?;
     let mut agent = Command::new("chroot");
     agent.arg(&image).args(["/usr/bin/crossfade-probe", "--help"]);

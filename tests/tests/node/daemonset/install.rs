@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Context, Result, ensure};
-use lab::build::preflight::trial;
 use lab::host::deadline::{LIMIT, until};
 use lab::install::crossfade::OURS;
 use lab::install::daemonset::{Pod, manifest};
@@ -15,11 +14,12 @@ use crate::running::{PLUGIN, Running, settings};
 use crate::{NEEDS, image};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("a_pod_installs_under_running_pods_and_guards", NEEDS, guards),
-        trial("an_upgrade_under_running_pods_loses_nothing", NEEDS, upgrade),
-        trial("a_pod_that_is_killed_loses_nothing", NEEDS, killed),
-        trial("what_the_runtime_forgot_is_swept_by_a_pod_of_its_own", NEEDS, swept),
+    lab::trials_of![
+        NEEDS;
+        a_pod_installs_under_running_pods_and_guards,
+        an_upgrade_under_running_pods_loses_nothing,
+        a_pod_that_is_killed_loses_nothing,
+        what_the_runtime_forgot_is_swept_by_a_pod_of_its_own,
     ]
 }
 
@@ -29,7 +29,7 @@ fn from_before(scene: &Running) -> Result<[String; 2]> {
     Ok([scene.cri().run_sandbox(&exposed)?, scene.run("plain")?])
 }
 
-fn guards() -> Result<()> {
+fn a_pod_installs_under_running_pods_and_guards() -> Result<()> {
     let scene = Running::new()?;
     let before = from_before(&scene)?;
     let addresses = scene.old.leases(scene.node())?;
@@ -89,7 +89,7 @@ fn ensure_rights(scene: &Running, pod: &Pod<'_>) -> Result<()> {
     Ok(())
 }
 
-fn upgrade() -> Result<()> {
+fn an_upgrade_under_running_pods_loses_nothing() -> Result<()> {
     let scene = Running::new()?;
     let before = from_before(&scene)?;
     let kubelet = scene.kubelet();
@@ -124,7 +124,7 @@ fn upgrade() -> Result<()> {
     pod.end()
 }
 
-fn killed() -> Result<()> {
+fn a_pod_that_is_killed_loses_nothing() -> Result<()> {
     let scene = Running::new()?;
     let before = from_before(&scene)?;
     let kubelet = scene.kubelet();
@@ -148,7 +148,7 @@ fn killed() -> Result<()> {
     pod.end()
 }
 
-fn swept() -> Result<()> {
+fn what_the_runtime_forgot_is_swept_by_a_pod_of_its_own() -> Result<()> {
     let mut scene = Running::new()?;
     {
         let kubelet = scene.kubelet();

@@ -1,7 +1,6 @@
 //! One watch per node: the node's own or the pod's.
 
 use anyhow::{Context, Result, ensure};
-use lab::build::preflight::trial;
 use lab::host::deadline::{LIMIT, until};
 use lab::install::daemonset::manifest;
 use libtest_mimic::Trial;
@@ -10,10 +9,13 @@ use crate::NEEDS;
 use crate::running::{Running, settings};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("a_pod_looks_on_while_the_node_watches_itself", NEEDS, looks_on)]
+    lab::trials_of![
+        NEEDS;
+        a_pod_looks_on_while_the_node_watches_itself,
+    ]
 }
 
-fn looks_on() -> Result<()> {
+fn a_pod_looks_on_while_the_node_watches_itself() -> Result<()> {
     let scene = Running::new()?;
     let kubelet = scene.kubelet();
     let mut pod = kubelet.pod(&manifest::daemonset("pod.yaml")?, &settings("old")?)?;

@@ -5,7 +5,6 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use lab::build::preflight::trial;
 use lab::host::scratch::Scratch;
 use lab::install::daemonset::manifest;
 use libtest_mimic::Trial;
@@ -13,22 +12,23 @@ use libtest_mimic::Trial;
 use crate::image;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("every_manifest_is_what_the_api_takes", &[], strict),
-        trial("every_daemonset_names_this_release_s_image", &[], images),
-        trial("every_daemonset_runs_where_there_is_an_image_for_it", &[], architectures),
-        trial("one_daemonset_replaces_the_other", &[], one_name),
-        trial("the_example_s_settings_are_valid", &[], example),
-        trial("no_right_is_given_that_is_not_told_of", &[], rights_are_documented),
-        trial("the_apparmor_profile_is_a_field_and_an_annotation_that_agrees", &[], apparmor),
-        trial("the_node_s_processes_are_shown_only_where_a_container_reads_them", &[], processes),
-        trial("no_container_mounts_more_of_the_node_than_it_works_in", &[], mounts),
+    lab::trials_of![
+        &[];
+        every_manifest_is_what_the_api_takes,
+        every_daemonset_names_this_release_s_image,
+        every_daemonset_runs_where_there_is_an_image_for_it,
+        one_daemonset_replaces_the_other,
+        the_example_s_settings_are_valid,
+        no_right_is_given_that_is_not_told_of,
+        the_apparmor_profile_is_a_field_and_an_annotation_that_agrees,
+        the_node_s_processes_are_shown_only_where_a_container_reads_them,
+        no_container_mounts_more_of_the_node_than_it_works_in,
     ]
 }
 
 const DAEMONSETS: [&str; 5] = ["pod.yaml", "host.yaml", "sweep.yaml", "cleanup.yaml", "remove.yaml"];
 
-fn strict() -> Result<()> {
+fn every_manifest_is_what_the_api_takes() -> Result<()> {
     let all = manifest::all()?;
     let is_there = |file: &str| all.iter().any(|entry| entry == file);
     ensure!(manifest::FILES.iter().all(|file| is_there(file)), "{all:?} lacks a manifest for nodes");
@@ -42,7 +42,7 @@ fn strict() -> Result<()> {
     Ok(())
 }
 
-fn images() -> Result<()> {
+fn every_daemonset_names_this_release_s_image() -> Result<()> {
     let name = image::name(image::version());
     for file in DAEMONSETS {
         let set = manifest::daemonset(file)?;
@@ -60,7 +60,7 @@ fn images() -> Result<()> {
 }
 
 /// On a node of another architecture a pod could only fail to start.
-fn architectures() -> Result<()> {
+fn every_daemonset_runs_where_there_is_an_image_for_it() -> Result<()> {
     for file in DAEMONSETS {
         let set = manifest::daemonset(file)?;
         let spec = set.spec.and_then(|spec| spec.template.spec).context("a pod's spec")?;
@@ -84,7 +84,7 @@ fn architectures() -> Result<()> {
 }
 
 /// A cluster has one DaemonSet at a time that does the work, and its removal ends it.
-fn one_name() -> Result<()> {
+fn one_daemonset_replaces_the_other() -> Result<()> {
     let identity = |file: &str| -> Result<_> {
         let set = manifest::daemonset(file)?;
         Ok((set.metadata.name, set.metadata.namespace, set.spec.context("a spec")?.selector))
@@ -100,7 +100,7 @@ fn one_name() -> Result<()> {
     Ok(())
 }
 
-fn example() -> Result<()> {
+fn the_example_s_settings_are_valid() -> Result<()> {
     let scratch = Scratch::new("example")?;
     let settings = scratch.dir("etc/crossfade")?;
     for (name, text) in manifest::settings()? {
@@ -122,7 +122,7 @@ fn example() -> Result<()> {
 
 /// Kubernetes from 1.30 on takes the field and warns of an annotation without one; older ones know the annotation alone. Where both are
 /// there and differ, the pod is refused.
-fn apparmor() -> Result<()> {
+fn the_apparmor_profile_is_a_field_and_an_annotation_that_agrees() -> Result<()> {
     const ANNOTATION: &str = "container.apparmor.security.beta.kubernetes.io/";
     for file in DAEMONSETS {
         let template = manifest::daemonset(file)?.spec.context("a spec")?.template;
@@ -154,7 +154,7 @@ const ROOTED: [(&str, &str); 4] = [
 /// In each of these are sockets of others, and who connects to one of them is root on the node.
 const TOO_MUCH: [&str; 6] = ["/", "/run", "/var/run", "/var", "/etc", "/var/lib"];
 
-fn mounts() -> Result<()> {
+fn no_container_mounts_more_of_the_node_than_it_works_in() -> Result<()> {
     let mut rooted = Vec::new();
     for file in DAEMONSETS {
         let spec = manifest::daemonset(file)?.spec.and_then(|spec| spec.template.spec).context("a spec")?;
@@ -190,7 +190,7 @@ fn mounts() -> Result<()> {
 }
 
 /// hostPID is a right of the whole pod. `install` and `remove` read the environment of processes, and `sweep` ends them (`rights` takes it from `install`).
-fn processes() -> Result<()> {
+fn the_node_s_processes_are_shown_only_where_a_container_reads_them() -> Result<()> {
     for file in manifest::all()?.iter().filter(|file| !DAEMONSETS.contains(&file.as_str())) {
         for document in manifest::documents(file)? {
             ensure!(
@@ -218,7 +218,7 @@ fn processes() -> Result<()> {
 }
 
 /// docs/daemonset.md is where people look before they give rights away.
-fn rights_are_documented() -> Result<()> {
+fn no_right_is_given_that_is_not_told_of() -> Result<()> {
     let page = fs::read_to_string(lab::build::dist::workspace().join("docs/daemonset.md"))?;
     for file in DAEMONSETS {
         let spec = manifest::daemonset(file)?.spec.and_then(|spec| spec.template.spec).context("a spec")?;

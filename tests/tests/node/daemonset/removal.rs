@@ -3,7 +3,6 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use lab::build::preflight::trial;
 use lab::host::deadline::{LIMIT, until};
 use lab::install::daemonset::manifest;
 use libtest_mimic::Trial;
@@ -12,7 +11,10 @@ use crate::NEEDS;
 use crate::running::{Running, settings};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("a_removal_waits_for_the_last_pod_and_leaves_nothing", NEEDS, removed)]
+    lab::trials_of![
+        NEEDS;
+        a_removal_waits_for_the_last_pod_and_leaves_nothing,
+    ]
 }
 
 /// Where anything of ours may be.
@@ -25,7 +27,7 @@ const PLACES: [&str; 6] = [
     "/usr/libexec/crossfade/crossfade",
 ];
 
-fn removed() -> Result<()> {
+fn a_removal_waits_for_the_last_pod_and_leaves_nothing() -> Result<()> {
     let scene = Running::new()?;
     let before = scene.run("before")?;
     let kubelet = scene.kubelet();

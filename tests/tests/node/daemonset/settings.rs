@@ -3,7 +3,6 @@
 use std::fs;
 
 use anyhow::{Result, ensure};
-use lab::build::preflight::trial;
 use lab::host::deadline::{LIMIT, until};
 use lab::install::daemonset::manifest;
 use lab::standin::agent::{Agent, Answer, HttpHealth, Spec};
@@ -16,12 +15,13 @@ use crate::running::{Running, settings};
 const POLICY: &str = "/etc/crossfade/policy.json";
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("an_administrator_s_file_is_not_replaced", NEEDS, administrators),
-        trial("a_flip_on_the_node_stays_until_the_configmap_changes", NEEDS, flipped),
-        trial("settings_that_are_not_valid_touch_nothing", NEEDS, invalid),
-        trial("a_node_that_is_switched_off_is_left_alone", NEEDS, off),
-        trial("a_policy_has_pods_wait_for_watch_once_the_agent_is_ready", NEEDS, waiting),
+    lab::trials_of![
+        NEEDS;
+        an_administrator_s_file_is_not_replaced,
+        a_flip_on_the_node_stays_until_the_configmap_changes,
+        settings_that_are_not_valid_touch_nothing,
+        a_node_that_is_switched_off_is_left_alone,
+        a_policy_has_pods_wait_for_watch_once_the_agent_is_ready,
     ]
 }
 
@@ -35,7 +35,7 @@ fn install(scene: &Running, map: &std::collections::BTreeMap<String, String>) ->
     Ok((code, message))
 }
 
-fn administrators() -> Result<()> {
+fn an_administrator_s_file_is_not_replaced() -> Result<()> {
     let scene = Running::new()?;
     let theirs = settings("both")?["policy.json"].clone() + "\n";
     scene.node().write(POLICY, &theirs)?;
@@ -52,7 +52,7 @@ fn administrators() -> Result<()> {
     Ok(())
 }
 
-fn flipped() -> Result<()> {
+fn a_flip_on_the_node_stays_until_the_configmap_changes() -> Result<()> {
     let scene = Running::new()?;
     let (code, message) = install(&scene, &settings("old")?)?;
     ensure!(code == 0, "{message}");
@@ -73,7 +73,7 @@ fn flipped() -> Result<()> {
     Ok(())
 }
 
-fn invalid() -> Result<()> {
+fn settings_that_are_not_valid_touch_nothing() -> Result<()> {
     let scene = Running::new()?;
     for (file, text, words) in
         [("policy.json", "{", "policy.json"), ("node.json", r#"{"version":1,"confdir":"shared"}"#, "confDir")]
@@ -88,7 +88,7 @@ fn invalid() -> Result<()> {
 }
 
 /// The install container asks the agent before it brings a policy that waits for the file of `watch`.
-fn waiting() -> Result<()> {
+fn a_policy_has_pods_wait_for_watch_once_the_agent_is_ready() -> Result<()> {
     const FILE: &str = "/run/crossfade/probe/old";
     let scene = Running::new()?;
     scene.node().write("/var/lib/calico/nodename", "n1")?;
@@ -108,7 +108,7 @@ fn waiting() -> Result<()> {
     scene.run("at-once").map(drop)
 }
 
-fn off() -> Result<()> {
+fn a_node_that_is_switched_off_is_left_alone() -> Result<()> {
     let scene = Running::new()?;
     scene.node().write("/etc/crossfade/disabled", "")?;
     let kubelet = scene.kubelet();

@@ -47,7 +47,7 @@ fn owed(node: &Node) -> Result<PathBuf> {
 }
 
 /// By `uninstall`, with all that it removes, as by `graduate`.
-pub(crate) fn uninstalled() -> Result<()> {
+pub(crate) fn the_ledger_stays_when_crossfade_is_uninstalled() -> Result<()> {
     let node = Node::new()?;
     let pod = node.run("pod")?;
     let file = owed(&node)?;
@@ -59,7 +59,7 @@ pub(crate) fn uninstalled() -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn living_pods() -> Result<()> {
+pub(crate) fn living_pods_keep_their_network_and_their_dels_reach_their_plugin() -> Result<()> {
     let node = Node::new()?;
     let (client, server) =
         (node.run("one")?, node.cri().run_sandbox(&Sandbox::new("exposed").exposed(18080))?);

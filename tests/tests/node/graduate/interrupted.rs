@@ -51,7 +51,7 @@ fn again(node: &Node, settings: &[u8]) -> Result<()> {
     node.expect_loaded("crossfade")
 }
 
-pub(crate) fn at_every_step() -> Result<()> {
+pub(crate) fn at_every_step_killed_and_resumed() -> Result<()> {
     let node = Node::new()?;
     let settings = fs::read(node.outside(NODE_JSON))?;
     for step in 1..MOST {
@@ -88,7 +88,7 @@ pub(crate) fn at_every_step() -> Result<()> {
 }
 
 /// A boot ends all sandboxes. Whether it comes before or after node.json says that Crossfade has left, no delegate misses its DEL.
-pub(crate) fn by_a_boot() -> Result<()> {
+pub(crate) fn a_boot_between_two_steps_begins_anew() -> Result<()> {
     let node = Node::new()?;
     let settings = fs::read(node.outside(NODE_JSON))?;
     let mut seen = (false, false);

@@ -26,7 +26,7 @@ fn refused(node: &Node, status: i32, words: &[&str]) -> Result<Value> {
     Ok(report)
 }
 
-pub(crate) fn needed() -> Result<()> {
+pub(crate) fn what_still_needs_crossfade_is_refused_with_the_way_on() -> Result<()> {
     let node = Node::new()?;
     let fine = node.run("fine")?;
     // Pods of every other phase.
@@ -97,7 +97,7 @@ fn absent() -> Result<()> {
 }
 
 /// What the runtime would use without Crossfade's conf must be the new network's.
-pub(crate) fn order() -> Result<()> {
+pub(crate) fn a_conf_that_crossfade_does_not_use_stays_in_front() -> Result<()> {
     let node = Node::new()?;
     let pod = node.run("pod")?;
     let mut other = node.old.conflist(1);

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::node::{Node, problems};
 
 /// The chain of the new network answers every ADD of a scratch namespace with an error; those of pods pass.
-pub(crate) fn first_add() -> Result<()> {
+pub(crate) fn where_the_first_add_fails_crossfade_s_conf_comes_back() -> Result<()> {
     let node = Node::new()?;
     let pod = node.run("pod")?;
     let spy = Stub::answering(Reply::fail(999, "no address left", ""));
@@ -36,7 +36,7 @@ pub(crate) fn first_add() -> Result<()> {
 }
 
 /// containerd sends no CHECK, and the attachment that shows whether the network works has one: a pod is attached, and then the conf comes back.
-pub(crate) fn meanwhile() -> Result<()> {
+pub(crate) fn a_pod_that_came_before_the_conf_was_back_is_crossfade_s() -> Result<()> {
     let node = Node::new()?;
     let pod = node.run("pod")?;
     let gate = Gate::closed(&node.node().dir().join("gate"))?;

@@ -5,7 +5,6 @@ use std::fs;
 use anyhow::{Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::Network;
-use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::Value;
 
@@ -15,18 +14,19 @@ use crate::node::{
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("a_first_boot_with_the_old_agent_first", NEEDS, first),
-        trial("a_first_boot_that_applies_the_presets", NEEDS, presets),
-        trial("a_reboot", NEEDS, reboot),
-        trial("a_clone_of_a_machine_that_ran", NEEDS, clone),
-        trial("the_new_agent_first", NEEDS, new_first),
-        trial("a_new_agent_that_never_comes", NEEDS, never),
-        trial("user_data_goes_back_to_the_old_network", NEEDS, rollback),
+    lab::trials_of![
+        NEEDS;
+        a_first_boot_with_the_old_agent_first,
+        a_first_boot_that_applies_the_presets,
+        a_reboot,
+        a_clone_of_a_machine_that_ran,
+        the_new_agent_first,
+        a_new_agent_that_never_comes,
+        user_data_goes_back_to_the_old_network,
     ]
 }
 
-fn first() -> Result<()> {
+fn a_first_boot_with_the_old_agent_first() -> Result<()> {
     let mut machine = migrating()?;
     machine.boot()?;
     ensure_held(&mut machine)?;
@@ -54,7 +54,7 @@ fn ensure_registered(machine: &Machine) -> Result<()> {
 }
 
 /// Images whose machine-id says `uninitialized` have their presets applied once more: what the package enabled stays enabled.
-fn presets() -> Result<()> {
+fn a_first_boot_that_applies_the_presets() -> Result<()> {
     let mut machine = migrating()?;
     machine.write("/etc/machine-id", "uninitialized\n")?;
     // Debian's presets enable networkd, and it would wait for a network card, which there is none of.
@@ -71,7 +71,7 @@ fn presets() -> Result<()> {
     Ok(())
 }
 
-fn reboot() -> Result<()> {
+fn a_reboot() -> Result<()> {
     let mut machine = migrating()?;
     machine.boot()?;
     ensure_held(&mut machine)?;
@@ -83,7 +83,7 @@ fn reboot() -> Result<()> {
 }
 
 /// An image of a machine that had run and was not sealed: its pods, records and leases are another machine's.
-fn clone() -> Result<()> {
+fn a_clone_of_a_machine_that_ran() -> Result<()> {
     let mut machine = migrating()?;
     machine.boot()?;
     ensure_held(&mut machine)?;
@@ -102,7 +102,7 @@ fn clone() -> Result<()> {
     ensure_registered(&machine)
 }
 
-fn new_first() -> Result<()> {
+fn the_new_agent_first() -> Result<()> {
     let mut machine = joining(migration()?)?;
     agent(&machine, Network::Old, false)?;
     agent(&machine, Network::New, true)?;
@@ -112,7 +112,7 @@ fn new_first() -> Result<()> {
 }
 
 /// The node is held while Cilium's conf is missing, with kubelet up and talking; and `status` says what is missing.
-fn never() -> Result<()> {
+fn a_new_agent_that_never_comes() -> Result<()> {
     let mut machine = migrating()?;
     machine.boot_whole()?;
     ensure_held(&mut machine)?;
@@ -129,7 +129,7 @@ fn never() -> Result<()> {
 }
 
 /// The image says new; one file from user data says old, and every pod is on the old network though both agents are up.
-fn rollback() -> Result<()> {
+fn user_data_goes_back_to_the_old_network() -> Result<()> {
     let mut machine = joining(migration()?)?;
     agent(&machine, Network::Old, true)?;
     agent(&machine, Network::New, true)?;

@@ -8,7 +8,6 @@ use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
 use lab::build::dist;
 use lab::build::image_build::{Build, BuildResult};
-use lab::build::preflight::trial;
 use lab::host::scratch::{Scratch, files};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
@@ -17,16 +16,17 @@ use crate::NEEDS;
 use crate::node::{FINAL_LABEL, LABEL, final_image, migration, migration_variables};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("packer_makes_a_migration_image", NEEDS, a_migration_image),
-        trial("packer_makes_a_final_image", NEEDS, a_final_image),
-        trial("packer_fails_over_a_package_that_is_not_the_release_s", NEEDS, wrong_package),
-        trial("packer_fails_over_a_label_that_kubelet_refuses", NEEDS, wrong_label),
-        trial("packer_fails_over_what_a_smoke_test_left", NEEDS, smoke_test),
+    lab::trials_of![
+        NEEDS;
+        packer_makes_a_migration_image,
+        packer_makes_a_final_image,
+        packer_fails_over_a_package_that_is_not_the_release_s,
+        packer_fails_over_a_label_that_kubelet_refuses,
+        packer_fails_over_what_a_smoke_test_left,
     ]
 }
 
-fn a_migration_image() -> Result<()> {
+fn packer_makes_a_migration_image() -> Result<()> {
     let image = migration()?;
     ensure_artifacts(image, "migration")?;
     let machine = image.machine()?;
@@ -45,7 +45,7 @@ fn a_migration_image() -> Result<()> {
     ensure_sealed(image, &machine)
 }
 
-fn a_final_image() -> Result<()> {
+fn packer_makes_a_final_image() -> Result<()> {
     let image = final_image()?;
     ensure_artifacts(image, "final")?;
     let machine = image.machine()?;
@@ -110,7 +110,7 @@ fn ensure_sealed(image: &BuildResult, machine: &Machine) -> Result<()> {
     Ok(())
 }
 
-fn wrong_package() -> Result<()> {
+fn packer_fails_over_a_package_that_is_not_the_release_s() -> Result<()> {
     let packages = Scratch::new("packages")?;
     for entry in fs::read_dir(dist::packages()?)? {
         let path = entry?.path();
@@ -131,7 +131,7 @@ fn wrong_package() -> Result<()> {
     Ok(())
 }
 
-fn wrong_label() -> Result<()> {
+fn packer_fails_over_a_label_that_kubelet_refuses() -> Result<()> {
     let mut variables = migration_variables();
     variables["crossfade_labels"] = json!({ "app.kubernetes.io/name": "x" });
     let built = Build::new(variables)?.run()?;
@@ -139,7 +139,7 @@ fn wrong_label() -> Result<()> {
 }
 
 /// A machine on which another CNI was tried while it was provisioned: its conf would be every node's network.
-fn smoke_test() -> Result<()> {
+fn packer_fails_over_what_a_smoke_test_left() -> Result<()> {
     let build = Build::new(migration_variables())?;
     let conflist = json!({ "cniVersion": "1.0.0", "name": "weave", "plugins": [{ "type": "weave-net" }] });
     build.machine().write("/etc/cni/net.d/10-weave.conflist", conflist.to_string())?;

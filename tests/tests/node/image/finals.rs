@@ -5,7 +5,6 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::Network;
-use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 
 use crate::NEEDS;
@@ -14,13 +13,14 @@ use crate::node::{
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("a_final_image", NEEDS, alone),
-        trial("a_final_image_on_the_state_of_a_migrated_node", NEEDS, migrated),
+    lab::trials_of![
+        NEEDS;
+        a_final_image,
+        a_final_image_on_the_state_of_a_migrated_node,
     ]
 }
 
-fn alone() -> Result<()> {
+fn a_final_image() -> Result<()> {
     let mut machine = joining(final_image()?)?;
     agent(&machine, Network::New, true)?;
     machine.boot()?;
@@ -50,7 +50,7 @@ fn ensure_without_us(machine: &Machine) -> Result<()> {
 }
 
 /// A node that keeps /var while its root is replaced: records of the migration, whose sandboxes are gone.
-fn migrated() -> Result<()> {
+fn a_final_image_on_the_state_of_a_migrated_node() -> Result<()> {
     let mut before = migrating()?;
     before.boot()?;
     ensure_held(&mut before)?;

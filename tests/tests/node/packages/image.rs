@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
-use lab::build::preflight::{BOOT, CONTAINERD, Need, trial};
+use lab::build::preflight::{BOOT, CONTAINERD, Need};
 use lab::host::command;
 use libtest_mimic::Trial;
 
@@ -28,13 +28,14 @@ const NOT_OURS: [&str; 7] = [
 ];
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("in_an_image_exactly_our_units_are_enabled", NEEDS, enabled),
-        trial("an_upgrade_of_an_image_enables_nothing_again", NEEDS, disabled_stays),
-        trial("in_an_image_removal_is_never_refused_and_leaves_nothing", NEEDS, removed),
-        trial("purging_leaves_what_was_moved_out_of_the_way", NEEDS, purged),
-        trial("the_installer_installs_into_another_root", NEEDS, other_root),
-        trial("the_installer_leaves_packages_to_their_manager", NEEDS, two_owners),
+    lab::trials_of![
+        NEEDS;
+        in_an_image_exactly_our_units_are_enabled,
+        an_upgrade_of_an_image_enables_nothing_again,
+        in_an_image_removal_is_never_refused_and_leaves_nothing,
+        purging_leaves_what_was_moved_out_of_the_way,
+        the_installer_installs_into_another_root,
+        the_installer_leaves_packages_to_their_manager,
     ]
 }
 
@@ -72,7 +73,7 @@ fn enabled_units(machine: &Machine) -> BTreeSet<String> {
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
-fn enabled() -> Result<()> {
+fn in_an_image_exactly_our_units_are_enabled() -> Result<()> {
     for manager in Manager::ALL {
         let machine = Machine::without_package()?;
         let (before, wanted_before) = (files(&machine)?, enabled_units(&machine));
@@ -90,7 +91,7 @@ fn enabled() -> Result<()> {
     Ok(())
 }
 
-fn disabled_stays() -> Result<()> {
+fn an_upgrade_of_an_image_enables_nothing_again() -> Result<()> {
     for manager in Manager::ALL {
         let machine = Machine::without_package()?;
         manager.install(&machine, Place::Image, Build::Released)?.done()?;
@@ -105,7 +106,7 @@ fn disabled_stays() -> Result<()> {
     Ok(())
 }
 
-fn removed() -> Result<()> {
+fn in_an_image_removal_is_never_refused_and_leaves_nothing() -> Result<()> {
     for manager in Manager::ALL {
         let machine = Machine::without_package()?;
         let before = files(&machine)?;
@@ -126,7 +127,7 @@ fn removed() -> Result<()> {
     Ok(())
 }
 
-fn purged() -> Result<()> {
+fn purging_leaves_what_was_moved_out_of_the_way() -> Result<()> {
     let machine = Machine::without_package()?;
     Manager::Dpkg.install(&machine, Place::Image, Build::Released)?.done()?;
     let kept = "/var/lib/crossfade/set-aside/boot/10-others.conflist";
@@ -145,7 +146,7 @@ fn purged() -> Result<()> {
 }
 
 /// From outside, with no change of root: an image that is mounted somewhere.
-fn other_root() -> Result<()> {
+fn the_installer_installs_into_another_root() -> Result<()> {
     let machine = Machine::without_package()?;
     let scratch = lab::host::scratch::Scratch::new("tarball")?;
     let installer = Build::Released.unpack(scratch.path())?.join("install.sh");
@@ -177,7 +178,7 @@ fn other_root() -> Result<()> {
     Ok(())
 }
 
-fn two_owners() -> Result<()> {
+fn the_installer_leaves_packages_to_their_manager() -> Result<()> {
     let machine = Machine::without_package()?;
     Manager::Dpkg.install(&machine, Place::Image, Build::Released)?.done()?;
     Manager::Tarball.install(&machine, Place::Image, Build::Next)?.refused(&["apt-get"])?;

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use lab::build::preflight::trial;
 use lab::host::command;
 use lab::host::scratch::Scratch;
 use libtest_mimic::Trial;
@@ -17,11 +16,14 @@ use crate::release::{self, Build, sha256};
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("one_index_names_the_image_of_each_architecture", &[], both)]
+    lab::trials_of![
+        &[];
+        one_index_names_the_image_of_each_architecture,
+    ]
 }
 
 /// One name, and below it the very images that are published alone.
-fn both() -> Result<()> {
+fn one_index_names_the_image_of_each_architecture() -> Result<()> {
     let scratch = Scratch::new("index")?;
     let layout = unpacked(&Build::Released.file("-oci.tar")?, &scratch.dir("both")?)?;
     for name in release::files(&layout.join("blobs/sha256"))? {

@@ -5,7 +5,6 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use lab::build::dist;
-use lab::build::preflight::trial;
 use lab::host::command;
 use libtest_mimic::Trial;
 use serde_json::Value;
@@ -14,14 +13,15 @@ use crate::architecture;
 use crate::release::{self, Build, files};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("the_manifest_of_krew_names_every_tarball_of_the_plugin_by_its_digest", &[], manifest),
-        trial("the_plugin_has_both_names_and_the_rights_that_it_names", &[], tarball),
+    lab::trials_of![
+        &[];
+        the_manifest_of_krew_names_every_tarball_of_the_plugin_by_its_digest,
+        the_plugin_has_both_names_and_the_rights_that_it_names,
     ]
 }
 
 /// *Source*: <https://krew.sigs.k8s.io/docs/developer-guide/plugin-manifest>.
-fn manifest() -> Result<()> {
+fn the_manifest_of_krew_names_every_tarball_of_the_plugin_by_its_digest() -> Result<()> {
     let directory = Build::Released.directory();
     let text = fs::read_to_string(directory.join("crossfade.yaml"))?;
     let manifest: Value = serde_saphyr::from_str(&text)?;
@@ -52,7 +52,7 @@ fn manifest() -> Result<()> {
     Ok(())
 }
 
-fn tarball() -> Result<()> {
+fn the_plugin_has_both_names_and_the_rights_that_it_names() -> Result<()> {
     let name =
         format!("kubectl-crossfade-{}-linux-{}", env!("CARGO_PKG_VERSION"), architecture::current()?.debian);
     let archive = Build::Released.directory().join(format!("{name}.tar.gz"));

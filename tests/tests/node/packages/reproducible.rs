@@ -3,17 +3,19 @@
 use std::fs;
 
 use anyhow::{Result, ensure};
-use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 
 use crate::release::{self, Build};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("packages_are_the_same_bytes_again", &[], same_bytes)]
+    lab::trials_of![
+        &[];
+        packages_are_the_same_bytes_again,
+    ]
 }
 
 /// `tests/packages` built them a second time with another umask, time zone, language, directory and moment.
-fn same_bytes() -> Result<()> {
+fn packages_are_the_same_bytes_again() -> Result<()> {
     let (released, rebuilt) = (Build::Released.directory(), Build::Again.directory());
     let names = release::files(&released)?;
     ensure!(names.len() >= 7 && names == release::files(&rebuilt)?, "{names:?}");

@@ -25,10 +25,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use lab::build::preflight::{Ability, NODES, Need, TRACE, trial};
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Arguments;
 use miniature::{Programs, set_programs};
-
-type Case = fn() -> Result<()>;
 
 const NEEDS: &[&[Need]] = &[NODES, TRACE, &[Need::Kernel(Ability::Cgroups)]];
 
@@ -48,15 +46,15 @@ fn main() -> Result<ExitCode> {
     if let Some(point) = std::env::var("CROSSFADE_POINT").ok().filter(|point| !point.is_empty()) {
         return enumerate::play_point(&point);
     }
-    let others: [(&str, Case); 6] = [
-        ("record_is_durable_before_the_first_delegate", order::record_is_durable_before_the_first_delegate),
-        ("record_goes_after_the_last_delegate", order::record_goes_after_the_last_delegate),
-        ("few_descriptors", limits::few_descriptors),
-        ("few_processes", limits::few_processes),
-        ("little_memory", limits::little_memory),
-        ("del_on_full_disks", limits::del_on_full_disks),
+    let mut trials = lab::trials_of![
+        NEEDS;
+        order::record_is_durable_before_the_first_delegate,
+        order::record_goes_after_the_last_delegate,
+        limits::few_descriptors,
+        limits::few_processes,
+        limits::little_memory,
+        limits::del_on_full_disks,
     ];
-    let mut trials: Vec<Trial> = others.map(|(name, test)| trial(name, NEEDS, test)).into();
     for situation in point::Situation::all() {
         trials.push(trial(&situation.to_string().replace(' ', "_"), NEEDS, move || {
             enumerate::situation(situation)
