@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::Kit;
 use super::machine::Machine;
+pub use crate::host::fabric::Network;
 use crate::runtime::containerd::Release;
 use crate::standin::agent::{Answer, Conf, Spec, UnixHealth, Way};
 use crate::{
@@ -52,27 +53,9 @@ const MASKED: [&str; 12] = [
     "systemd-user-sessions.service",
 ];
 
-/// A network with an agent, real plugins and a subnet of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Network {
-    /// 10.244.0.0/24.
-    Old,
-    /// 10.245.0.0/24.
-    New,
-}
-
+/// On a machine, each has an agent, real plugins and a subnet of its own.
 impl Network {
-    pub const ALL: [Self; 2] = [Self::Old, Self::New];
-
-    /// Its key in the policy.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Old => "old",
-            Self::New => "new",
-        }
-    }
-
-    /// What every address of it begins with.
+    /// What every address of it begins with: 10.244.0.0/24 and 10.245.0.0/24.
     pub fn prefix(self) -> &'static str {
         match self {
             Self::Old => "10.244.0.",

@@ -5,27 +5,7 @@ use std::fmt;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-/// One of the two pod networks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Network {
-    /// The one to leave.
-    Old,
-    /// The one to reach.
-    New,
-}
-
-impl Network {
-    pub const ALL: [Network; 2] = [Network::Old, Network::New];
-
-    /// Its own name, of conf and overlay.
-    pub fn name(self) -> &'static str {
-        match self {
-            Network::Old => "old",
-            Network::New => "new",
-        }
-    }
-}
+pub use crate::host::fabric::Network;
 
 /// What a node's policy says about new pods; spelt as `crossfade-bootstrap policy set` takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

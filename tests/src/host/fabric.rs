@@ -12,6 +12,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::host::leases::{Lease, leases};
@@ -22,6 +23,28 @@ const CHAIN: &str = "LAB-BLOCK";
 
 /// Links of this process's fabrics are numbered, since all live in one net namespace.
 static LINKS: AtomicU32 = AtomicU32::new(0);
+
+/// One of the two pod networks of a migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    /// The one to leave.
+    Old,
+    /// The one to reach.
+    New,
+}
+
+impl Network {
+    pub const ALL: [Self; 2] = [Self::Old, Self::New];
+
+    /// Its name, of conf and overlay, and its key in the policy.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Old => "old",
+            Self::New => "new",
+        }
+    }
+}
 
 /// A pod network over all nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
