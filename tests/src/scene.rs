@@ -16,6 +16,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::host::command;
 use crate::host::fabric::{Fabric, Overlay};
 use crate::host::node::Node;
 use crate::install::crossfade::Crossfade;
@@ -113,7 +114,7 @@ impl Scene {
     /// # Errors
     /// It ends otherwise.
     pub fn run_expecting(&self, arguments: &[&str], status: i32) -> Result<String> {
-        person::run_expecting(&mut self.bootstrap(arguments)?, status)
+        command::run_expecting(&mut self.bootstrap(arguments)?, status)
     }
 
     /// How many attachments there are through us, and from before.

@@ -24,7 +24,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::host::deadline::until;
-use crate::{build::dist, install::person};
+use crate::{build::dist, host::command};
 
 /// The end of a line that no page can have: whether another client changes a Node between a look of `roll` and its act is chance.
 const BY_CHANCE: &str = ": the object was changed meanwhile; decided anew";
@@ -256,7 +256,7 @@ impl Walk {
         let line = fits::named(&step.command, &self.names)?;
         let mut outcome = (None, String::new());
         let mut once = || -> Result<Option<Names>> {
-            outcome = person::status_and_text(&mut walker.command(step, &line)?)?;
+            outcome = command::status_and_text(&mut walker.command(step, &line)?)?;
             let (status, text) = &outcome;
             let text: Vec<&str> = text.lines().filter(|line| !line.ends_with(BY_CHANCE)).collect();
             Ok(fits::output(&step.output, &text.join("\n"), &self.names).filter(|_| *status == Some(0)))

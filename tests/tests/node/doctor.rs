@@ -9,10 +9,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use lab::build::preflight::{CONTAINERD, NODES, Need, PLUGINS};
+use lab::host::command;
 use lab::host::deadline::{LIMIT, until};
 use lab::host::node::Daemon;
 use lab::install::crossfade::{BIN_DIR, CONF_DIR};
-use lab::install::person;
 use lab::scene::{NODE_JSON, Scene, Setup, end};
 use lab::standin::agent::{Agent, Spec};
 use lab::standin::stub::{Reply, Stub, StubDir};
@@ -94,7 +94,7 @@ fn collect(path: &Path, state: &mut BTreeMap<PathBuf, String>) -> Result<()> {
 /// What `doctor` finds; the look changes nothing.
 fn look(scene: &Scene) -> Result<Vec<Value>> {
     let before = state(scene)?;
-    let (status, report) = person::status_and_text(&mut scene.bootstrap(&["doctor", "--output", "json"])?)?;
+    let (status, report) = command::status_and_text(&mut scene.bootstrap(&["doctor", "--output", "json"])?)?;
     let after = state(scene)?;
     let changed: Vec<_> = before.iter().filter(|(path, text)| after.get(*path) != Some(text)).collect();
     ensure!(changed.is_empty() && before.len() == after.len(), "doctor changed something: {changed:#?}");

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail, ensure};
 use lab::build::preflight::{CONTAINERD, NODES, Need, PLUGINS};
+use lab::host::command;
 use lab::host::deadline::{LIMIT, until};
 use lab::install::crossfade::{BIN_DIR, OURS};
-use lab::install::person;
 use lab::runtime::containerd::Release;
 use lab::runtime::cri::Sandbox;
 use lab::scene::{Scene, Setup};
@@ -49,7 +49,7 @@ fn swept_in_another_boot(lab: &Scene) -> Result<String> {
     let script = format!("mount --bind {} /proc/sys/kernel/random/boot_id && exec \"$@\"", boot_id.display());
     let mut command = lab.node().command("unshare");
     command.args(["--mount", "sh", "-c", &script, "another-boot"]).arg(lab::build::dist::bootstrap()?);
-    person::run_expecting(
+    command::run_expecting(
         command.args(["unit", "sweep", "--runtime-endpoint"]).arg(lab.containerd.socket()),
         0,
     )

@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail, ensure};
 use lab::build::preflight::{NODES, Need, PLUGINS};
 use lab::case::invariants::record_files;
-use lab::host::command::run_line;
+use lab::host::command::{run_expecting, run_line};
 use lab::host::netns::Netns;
 use lab::host::scratch::Scratch;
 use lab::runtime::caller::{Outcome, Plugin};
@@ -119,16 +119,14 @@ impl Node {
         let list = self.dir.join("listed.json");
         fs::write(&list, listed.to_string())?;
         let flag = |name: &str, path: PathBuf| format!("--{name}={}", path.display());
-        let output = Command::new(&self.bootstrap)
+        let mut command = Command::new(&self.bootstrap);
+        command
             .args(["unit", "sweep", &flag("listed", list), &flag("conf-dir", self.dir.path().into())])
             .args([flag("state-dir", self.dir.join("state")), flag("run-dir", self.dir.join("run"))])
             .args([flag("policy", self.dir.join("policy.json")), flag("bin-dir", self.dir.join("bin"))])
             .arg(format!("--bin-dir={STANDARD}"))
-            .args(more)
-            .output()?;
-        let answer = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        ensure!(output.status.success(), "sweep: {answer}");
-        Ok(answer)
+            .args(more);
+        run_expecting(&mut command, 0)
     }
 }
 

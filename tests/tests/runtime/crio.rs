@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use lab::build::preflight::{NODES, Need};
 use lab::case::{new_conf, old_conf, stub_new, stub_old};
+use lab::host::command::{run_expecting, status_and_text};
 use lab::host::deadline::{LIMIT, until};
 use lab::host::fabric::Fabric;
 use lab::host::node::{Daemon, Node};
@@ -154,7 +155,7 @@ impl Lab {
 
     /// Runs a command that must end so, and returns what it said.
     fn run_expecting(&self, verb: &[&str], status: i32) -> Result<String> {
-        person::run_expecting(&mut self.bootstrap(verb)?, status)
+        run_expecting(&mut self.bootstrap(verb)?, status)
     }
 
     fn run(&self, name: &str) -> Result<String> {
@@ -293,18 +294,16 @@ fn uninstall_waits_until_crio_has_read_the_directory_without_our_conf() -> Resul
     })?;
     let conf = lab.node().outside(CONF_DIR).join("01-crossfade.conflist");
     std::thread::scope(|scope| -> Result<()> {
-        let uninstall =
-            scope.spawn(|| lab.bootstrap(&["uninstall", "--purge"])?.output().context("uninstall"));
+        let uninstall = scope.spawn(|| status_and_text(&mut lab.bootstrap(&["uninstall", "--purge"])?));
         until("our conf's removal", LIMIT, || Ok((!conf.exists()).then_some(())))?;
         let late = lab.run("late");
         let finished =
             until("the end of uninstall", STILL_WAITS, || Ok(uninstall.is_finished().then_some(()))).is_ok();
         gate.open()?;
         let Ok(ended) = uninstall.join() else { bail!("uninstall panicked") };
-        let ended = ended?;
-        let text = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
+        let (status, text) = ended?;
         ensure!(!finished, "uninstall did not wait until CRI-O had read the directory: {text}");
-        ensure!(ended.status.code() == Some(75) && text.contains("is back"), "{text}");
+        ensure!(status == Some(75) && text.contains("is back"), "{text}");
         let late = late?;
         lab.cri.stop(&late)?;
         lab.cri.remove(&late)?;

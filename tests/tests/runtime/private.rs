@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use lab::build::preflight::{CONTAINERD, NODES, Need, PLUGINS};
+use lab::host::command;
 use lab::host::deadline::{LIMIT, until};
 use lab::host::fabric::Fabric;
 use lab::host::node::Node;
@@ -44,7 +45,7 @@ fn main() -> Result<ExitCode> {
 
 /// Runs the program on the node; returns its exit status and everything it said.
 fn bootstrap(node: &Node, arguments: &[&str]) -> Result<(Option<i32>, String)> {
-    person::status_and_text(&mut person::bootstrap(node, arguments)?)
+    command::status_and_text(&mut person::bootstrap(node, arguments)?)
 }
 
 fn render(node: &Node) -> Result<String> {

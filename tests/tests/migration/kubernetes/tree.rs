@@ -3,9 +3,10 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
+use lab::host::command::run;
 use lab::host::scratch::install;
 use lab::install::crossfade::{BIN_DIR, CONF_DIR};
 use serde_json::{Value, json};
@@ -123,8 +124,7 @@ impl Tree {
 
     /// What `render` tells kubelet.
     pub(crate) fn render(&self) -> Result<String> {
-        let Output { status, stderr, .. } = self.bootstrap(&["unit", "render"])?.output()?;
-        ensure!(status.success(), "render ended with {status}: {}", String::from_utf8_lossy(&stderr));
+        run(&mut self.bootstrap(&["unit", "render"])?)?;
         self.read("run/crossfade/kubelet.env")
     }
 

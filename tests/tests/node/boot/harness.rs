@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
 use lab::build::packages;
+use lab::host::command::run;
 use libtest_mimic::Trial;
 
 use crate::NEEDS;
@@ -49,8 +50,7 @@ fn the_machine_is_of_the_lab_s_suite() -> Result<()> {
     machine.boot_whole()?;
     let running = machine.run(&["systemctl", "show", "--property=Version", "--value"])?;
     let part = packages::part("systemctl")?;
-    let output = packages::command(&part).arg("--version").output().context("running systemctl")?;
-    let text = String::from_utf8_lossy(&output.stdout);
+    let text = run(packages::command(&part).arg("--version"))?;
     // systemd 252 (252.38-1~deb12u1)
     let fetched = text.split(['(', ')']).nth(1).with_context(|| format!("systemctl --version: {text}"))?;
     ensure!(running.trim() == fetched, "{running:?} runs, and {}: {fetched:?}", part.display());

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use lab::boot::Kit;
 use lab::build::dist::workspace;
 use lab::build::preflight::UNITS;
+use lab::host::command::run;
 use lab::host::scratch::Scratch;
 use libtest_mimic::Trial;
 
@@ -173,8 +174,7 @@ fn presets_enable_exactly_our_units() -> Result<()> {
     // What is not named by a preset is disabled, so that only ours can be enabled.
     fs::write(tree.join("usr/lib/systemd/system-preset/99-none.preset"), "disable *\n")
         .context("a preset")?;
-    let output = systemctl.output().context("running systemctl")?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    run(&mut systemctl)?;
     let mut links: Vec<String> = Vec::new();
     for link in lab::host::scratch::files(&tree.join("etc/systemd/system"))? {
         links.push(link.strip_prefix(tree.path())?.display().to_string());

@@ -33,7 +33,6 @@ fn a_pod_looks_on_while_the_node_watches_itself() -> Result<()> {
     until("the pod's turn", LIMIT, || Ok((scene.status()["watch"]["pid"] == own).then_some(())))?;
     pod.until_ready()?;
     // And the other way round: the node's own is refused while the pod holds the lock.
-    let output = scene.bootstrap(&["unit", "watch"])?.output()?;
-    ensure!(output.status.code() == Some(75), "{output:?}");
+    scene.run_expecting(&["unit", "watch"], 75)?;
     pod.end()
 }

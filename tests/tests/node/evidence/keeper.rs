@@ -3,9 +3,9 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
+use lab::host::command;
 use lab::host::deadline::{LIMIT, until};
 use lab::install::crossfade::{OURS, POLICY};
-use lab::install::person;
 use lab::scene::{Scene, Setup};
 use lab::standin::agent::{Agent, Answer, GrpcHealth, HttpHealth, Spec, UnixHealth};
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ impl Running {
     }
 
     fn install(&self) -> Result<(Option<i32>, String)> {
-        person::status_and_text(&mut self.0.bootstrap(&["install"])?)
+        command::status_and_text(&mut self.0.bootstrap(&["install"])?)
     }
 
     /// A refusal, after which the node is as it was.

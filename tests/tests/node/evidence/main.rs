@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use lab::build::preflight::{CONTAINERD, NODES, Need, PLUGINS};
+use lab::host::command;
 use lab::host::node::Node;
 use lab::install::person;
 
@@ -34,5 +35,5 @@ fn main() -> Result<ExitCode> {
 
 /// Runs the node's program; its exit status and all that it said.
 fn bootstrap(node: &Node, arguments: &[&str]) -> Result<(Option<i32>, String)> {
-    person::status_and_text(&mut person::bootstrap(node, arguments)?)
+    command::status_and_text(&mut person::bootstrap(node, arguments)?)
 }

@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use lab::host::command::status_and_text;
 use lab::host::deadline::{LIMIT, until};
 use lab::install::crossfade::CONF_DIR;
 use lab::scene::{end, signal};
@@ -185,15 +186,12 @@ pub(crate) fn pods_run_while_watch_is_dead_or_hangs() -> Result<()> {
     ensure!(counter.writes()? == (1, 0), "more than one write");
     scene.expect_whole(&whole)?;
     scene.expect_pods().context("while it is dead")?;
-    let text = scene.bootstrap(&["status"])?.output()?;
-    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    let (_, text) = status_and_text(&mut scene.bootstrap(&["status"])?)?;
     ensure!(text.contains("stale"), "{text}");
     let watch = scene.watch()?;
     // A second one ends at once.
-    let second = scene.bootstrap(&["unit", "watch"])?.output()?;
-    ensure!(second.status.code() == Some(75), "{second:?}");
-    let text = scene.bootstrap(&["status", "--wait", "--timeout", "60"])?.output()?;
-    ensure!(text.status.success(), "{text:?}");
+    scene.run_expecting(&["unit", "watch"], 75)?;
+    scene.run_expecting(&["status", "--wait", "--timeout", "60"], 0)?;
     end(watch)
 }
 

@@ -21,9 +21,8 @@ pub(crate) fn a_conf_that_was_moved_away_and_back_is_loaded_again() -> Result<()
     end(watch)?;
     scene.away_and_back()?;
     ensure!(!scene.loaded()?.contains(&"crossfade".to_owned()), "this containerd heeds a file that comes");
-    let status = scene.bootstrap(&["status"])?.output()?;
-    let text = String::from_utf8_lossy(&status.stdout).into_owned();
-    ensure!(status.status.code() == Some(3) && text.contains("the runtime does not use it"), "{text}");
+    let text = scene.run_expecting(&["status"], 3)?;
+    ensure!(text.contains("the runtime does not use it"), "{text}");
     ensure!(text.contains("installed     no"), "{text}");
     let watch = scene.watch()?;
     scene.expect_loaded("crossfade")?;

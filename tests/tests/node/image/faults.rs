@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use anyhow::{Context, Result, bail, ensure};
 use lab::boot::Machine;
 use lab::build::preflight::trial;
+use lab::host::command::run_expecting;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
@@ -201,14 +202,7 @@ fn judged(fault: &Fault) -> Result<()> {
 /// What a command says of the machine's disk from within, when it ends with this status.
 fn looked(machine: &Machine, line: &[&str], status: i32) -> Result<String> {
     let line: Vec<&str> = ["crossfade-bootstrap"].into_iter().chain(line.iter().copied()).collect();
-    let output = machine.chrooted(&line).output().with_context(|| line.join(" "))?;
-    let message = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    ensure!(
-        output.status.code() == Some(status),
-        "{line:?}: {}, expected {status}:\n{message}",
-        output.status
-    );
-    Ok(message)
+    run_expecting(&mut machine.chrooted(&line), status)
 }
 
 /// Boots, with both agents there, until the unit's journal says these words; kubelet is held, and no pod is even tried.

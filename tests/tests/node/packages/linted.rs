@@ -2,9 +2,10 @@
 
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use lab::build::dist;
 use lab::build::preflight::{Need, trial};
+use lab::host::command::run;
 use libtest_mimic::Trial;
 
 use crate::architecture::current as architecture;
@@ -37,8 +38,5 @@ fn rpmlint() -> Result<()> {
 
 /// Both write what they find to stdout.
 fn silent(linter: &mut Command) -> Result<()> {
-    let output = linter.output().with_context(|| format!("running {linter:?}"))?;
-    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
-    ensure!(output.status.success(), "{linter:?}: {}\n{out}{err}", output.status);
-    Ok(())
+    run(linter).map(drop)
 }

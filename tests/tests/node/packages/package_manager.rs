@@ -150,8 +150,6 @@ pub(crate) fn run(
         Place::Image => machine.chrooted(line),
     };
     command.envs(variables.iter().copied());
-    let output = command.output().with_context(|| format!("running {line:?}"))?;
-    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text.push_str(&String::from_utf8_lossy(&output.stderr));
-    Ok(PackageOutput { status: output.status.code().unwrap_or(-1), text })
+    let (status, text) = command::status_and_text(&mut command)?;
+    Ok(PackageOutput { status: status.unwrap_or(-1), text })
 }

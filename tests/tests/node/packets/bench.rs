@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use lab::host::command;
 use lab::host::deadline::{LIMIT, until};
 use lab::host::fabric::{Fabric, Overlay};
 use lab::host::node::{Daemon, Node};
@@ -140,7 +141,7 @@ impl Bench {
             // What does not pass is not waited for; what passes does so in the first rounds.
             command.args(["--within", "5"]);
         }
-        let text = person::run_expecting(&mut command, status)?;
+        let text = command::run_expecting(&mut command, status)?;
         let result = self.result()?;
         self.expect_nothing().with_context(|| text.clone())?;
         Ok((text, result))

@@ -5,6 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use lab::host::command;
 use lab::host::deadline::{LIMIT, until};
 use lab::host::fabric::Overlay;
 use lab::host::node::Node;
@@ -330,7 +331,7 @@ pub(crate) fn a_restart_in_mid_add_leaves_nothing() -> Result<()> {
             // One that ends takes the answer of the ADD, forgets the sandbox, and may be gone before it has sent the DEL. What an ADD that
             // still runs holds is its own to undo.
             until("the end of what no DEL comes for", LIMIT, || {
-                person::status_and_text(&mut lab.bootstrap(&["unit", "sweep"])?)?;
+                command::status_and_text(&mut lab.bootstrap(&["unit", "sweep"])?)?;
                 Ok((lab.crossfade.records()?.len() == 1).then_some(()))
             })
             .with_context(|| format!("{phase}, killed: {killed}"))?;

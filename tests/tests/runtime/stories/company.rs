@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, io};
 
 use anyhow::{Context, Result, ensure};
+use lab::host::command::run_expecting;
 use lab::host::node::{Netns, Node};
 use lab::install::crossfade::{BIN_DIR, CONF_DIR};
 use serde_json::{Value, json};
@@ -23,15 +24,8 @@ fn call(node: &Node, plugin: &str, verb: &str, netns: &Netns, conf: &Value) -> R
     ];
     let script = format!("printf %s \"$CONF\" | {BIN_DIR}/{plugin}");
     let mut command = node.command("sh");
-    let output = command
-        .args(["-c", &script])
-        .envs(BTreeMap::from(variables))
-        .env("CONF", conf.to_string())
-        .output()?;
-    let message =
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{plugin} {verb}: {}: {message}", output.status);
-    Ok(message)
+    command.args(["-c", &script]).envs(BTreeMap::from(variables)).env("CONF", conf.to_string());
+    run_expecting(&mut command, 0)
 }
 
 /// Containerd sets up loopback and our network at the same time in one namespace.

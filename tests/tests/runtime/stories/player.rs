@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use lab::host::command::status_and_text;
 use lab::host::fabric::Overlay;
 use lab::install::crossfade::BIN_DIR;
 use lab::install::person;
@@ -382,12 +383,10 @@ impl Player {
     }
 
     fn sweep(&self) -> Result<()> {
-        let output = self.scene.bootstrap(&["unit", "sweep"])?.output()?;
-        let message =
-            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let (status, message) = status_and_text(&mut self.scene.bootstrap(&["unit", "sweep"])?)?;
         // 1 where a DEL fails, 75 where the runtime lists nothing and a netns is there.
-        let excused = self.may_fail("DEL", &[0, 1]) || output.status.code() == Some(75);
-        ensure!(output.status.success() || excused, "sweep: {}\n{message}", output.status);
+        let excused = self.may_fail("DEL", &[0, 1]) || status == Some(75);
+        ensure!(status == Some(0) || excused, "sweep: {status:?}\n{message}");
         for pod in self.pods.values().filter(|pod| !pod.stopped) {
             ensure!(
                 !message.contains(&format!("close    {}", pod.id)),

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::publisher::Credential;
 use crate::subject::Subject;
 use crate::tree::Tree;
+use lab::host::command::run;
 
 lab::trials![
     annotations_of_a_sandbox_that_is_gone_are_removed_and_no_others,
@@ -117,10 +118,8 @@ impl AnnotatedNode {
 
     /// A pass that succeeds: the targets of its changes with their outcomes, `wait` left out, and its notes.
     pub(crate) fn sweep(&self, more: &[&str]) -> Result<SweepResult> {
-        let output =
-            self.tree.bootstrap(&["unit", "sweep", "--output=json"])?.args(more).output().context("sweep")?;
-        ensure!(output.status.success(), "{output:?}");
-        let answer: Value = serde_json::from_slice(&output.stdout)?;
+        let answer = run(self.tree.bootstrap(&["unit", "sweep", "--output=json"])?.args(more))?;
+        let answer: Value = serde_json::from_str(&answer)?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let changes = answer["changes"].as_array().context("changes")?;
         let changes = changes.iter().filter(|change| change["action"] != "wait");

@@ -1,9 +1,10 @@
 //! The end of the reports on a Node: label and annotations go, and the condition says a last word.
 
 use std::fs;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Result, ensure};
+use lab::host::command::{run_expecting, status_and_text};
 use lab::host::deadline::until;
 use serde_json::{Value, json};
 
@@ -63,17 +64,11 @@ impl LeavingNode {
     }
 
     fn run(&self, arguments: &[&str]) -> Result<(Option<i32>, String)> {
-        let Output { status, stdout, stderr } = self.tree.bootstrap(arguments)?.output()?;
-        Ok((
-            status.code(),
-            format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr)),
-        ))
+        status_and_text(&mut self.tree.bootstrap(arguments)?)
     }
 
     fn done(&self, arguments: &[&str]) -> Result<String> {
-        let (status, printed) = self.run(arguments)?;
-        ensure!(status == Some(0), "{arguments:?} ended with {status:?}: {printed}");
-        Ok(printed)
+        run_expecting(&mut self.tree.bootstrap(arguments)?, 0)
     }
 
     fn has_left(&self, status: &str, reason: &str) -> Result<Value> {

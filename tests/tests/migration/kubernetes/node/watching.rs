@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use lab::host::command::run;
 use lab::host::deadline::until;
 use serde_json::{Value, json};
 
@@ -248,11 +249,7 @@ fn desired_has_its_last_value() -> Result<()> {
     }
     watched.label("both-new")?;
     // A flip by hand against the annotation is flipped back; without it, it stays.
-    let by_hand = |phase: &str| -> Result<()> {
-        let set = watched.tree.bootstrap(&["policy", "set", phase])?.output()?;
-        ensure!(set.status.success(), "{}", String::from_utf8_lossy(&set.stderr));
-        Ok(())
-    };
+    let by_hand = |phase: &str| run(&mut watched.tree.bootstrap(&["policy", "set", phase])?);
     by_hand("both-old")?;
     until("the policy's way back", WITHIN, || {
         let policy: Value = serde_json::from_str(&watched.tree.read(POLICY)?)?;
