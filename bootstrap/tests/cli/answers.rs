@@ -123,6 +123,16 @@ fn every_command_answers_in_one_shape() {
     assert_eq!(wrong, Vec::<String>::new());
 }
 
+/// A pod of a DaemonSet comes to such nodes as well. A policy says that Crossfade is to be there.
+#[test]
+fn a_node_without_crossfade_has_nothing_to_leave() {
+    let tree = Tree::bare();
+    assert_eq!(on_tree(&tree, &["graduate"]).0, 3);
+    fs::remove_file(tree.path("etc/crossfade/policy.json")).expect("the policy");
+    let (status, answer) = on_tree(&tree, &["graduate"]);
+    assert!(status == 0 && answer["notes"][0].to_string().contains("nothing to leave"), "{status}: {answer}");
+}
+
 #[test]
 fn a_code_is_explained_without_a_node() {
     let gate = ["doctor", "--explain", "gate-shut"];

@@ -187,14 +187,13 @@ impl GraduationHandler<'_> {
         let line = OwnCommand::prove(Side::New, 0, &node.dirs.conf_dir, &self.snapshot.bin_dirs);
         let line = own_command::with_directories(line, &global);
         let failed = |why: String| Problem::new(why).with_place("network new");
-        let own = std::env::current_exe().map_err(|e| failed(format!("find this program: {e}")))?;
         let arguments = line.into_arguments();
         // The longest kind, whichever this network has; and as long for one of `watch` that is under way.
         let timeout = Duration::from_secs(proof_within_secs(Proof::Packet)) + PROOF_SPARE;
         let end = Instant::now() + timeout;
         loop {
             let limits = RunLimits { timeout, max_bytes: MAX_BYTES };
-            let output = run(Command::new(&own).args(&arguments), limits)
+            let output = run(Command::new(own_command::PROGRAM).args(&arguments), limits)
                 .map_err(|why| failed(format!("a proof of network new: {why}")))?;
             match output.status.code() {
                 Some(0) => return Ok(None),

@@ -94,6 +94,11 @@ pub(crate) fn node(global: &Global, args: &Graduate) -> Result<NodeFacts, Failur
     Ok(facts::gather(NodeQuery { global: &global, settings, runtime: node.runtime, conf_dir }))
 }
 
+/// Whether nothing here has to leave: a node that Crossfade never came to, or that an `uninstall` has finished. A pod of a DaemonSet comes to both.
+pub(crate) fn is_bare(node: &NodeFacts) -> bool {
+    !node.dirs.has_own_conf() && node.dirs.layout.policy_file().symlink_metadata().is_err()
+}
+
 /// The copy of Crossfade's conf that an earlier run made.
 fn copy(state_dir: &Path) -> Option<InstalledConf> {
     let path = Journal::new(state_dir).aside_dir().join(CONF_FILE);

@@ -33,6 +33,23 @@ pub(crate) struct GraduateReport {
     pub notes: Vec<String>,
 }
 
+impl GraduateReport {
+    /// The report of a node without Crossfade.
+    pub(crate) fn of_bare_node(apply: bool) -> Self {
+        Self {
+            dry_run: !apply,
+            stage: GraduateStage::Graduated,
+            changes: Vec::new(),
+            waits: Vec::new(),
+            ledger: Vec::new(),
+            journal: None,
+            notes: vec![
+                "this node has neither Crossfade's conf nor a policy, so there is nothing to leave".into(),
+            ],
+        }
+    }
+}
+
 /// How far a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Reached"))]

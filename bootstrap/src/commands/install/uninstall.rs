@@ -17,6 +17,7 @@ use convergence::runtime::facts::RuntimeFacts;
 use shim::node::layout::PROBED;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
+use types::node::Mode;
 
 use crate::change::outcome::{ChangeReport, Outcome};
 use crate::change::{self, ChangeHandler, Executor};
@@ -77,7 +78,8 @@ fn run_once(global: &Global, args: &Uninstall) -> Result<ChangeReport, Failure> 
     let cni = cni::gather(&node, PluginChoice { bin_dirs: &args.bin_dirs, plugin: None });
     let mut changes = decide(&node, &cni, args.purge, leaving_file);
     changes.extend(forget(&node));
-    let leave = args.brought.then(PayloadRemoval::gather).transpose()?;
+    let graduated = node.settings.conf_dir == Mode::Without;
+    let leave = args.brought.then(|| PayloadRemoval::gather(graduated)).transpose()?;
     let removal = Removal::gather(&Root::new(&node.root), &node.settings);
     let in_cluster = args.purge.then(|| IN_CLUSTER.to_owned());
     if global.dry_run {

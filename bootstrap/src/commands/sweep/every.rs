@@ -9,9 +9,6 @@ use types::command::exit::Exit;
 use crate::cli::{Global, Sweep};
 use crate::node::agent::own_command;
 
-/// This program, whatever the root of this process is by now. *Source*: man 5 `proc`.
-const OWN: &str = "/proc/self/exe";
-
 /// Sweeps every so many seconds, without an end. A pass that fails says why, and the next one tries again.
 ///
 /// # Errors
@@ -21,7 +18,7 @@ pub(crate) fn run(global: &Global, args: &Sweep, every_secs: u64) -> Result<Exit
     loop {
         // The pass prints for itself, ends at its own deadline and gets the same stop signal as this process, so it does not run by
         // `node::command`.
-        let mut pass = Command::new(OWN);
+        let mut pass = Command::new(own_command::PROGRAM);
         let ended = pass.args(&arguments).stdin(Stdio::null()).status();
         ended.map_err(|e| Failure::new(Exit::Failed, format!("start a pass: {e}")))?;
         std::thread::sleep(Duration::from_secs(every_secs));

@@ -10,6 +10,9 @@ use convergence::node::agent::own_command::OwnCommand;
 
 use crate::cli::{Global, Output, Sweep};
 
+/// This program, whatever the root of this process is by now. *Source*: man 5 `proc`.
+pub(crate) const PROGRAM: &str = "/proc/self/exe";
+
 /// The arguments for `systemd-run` that start `program`, which is this one, with `arguments` in a unit of its own.
 ///
 /// `--wait` is not among them: it needs the system's message bus, which a node may not have. Each such command leaves its result in a file

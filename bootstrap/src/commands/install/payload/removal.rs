@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use convergence::change::Change;
+use convergence::change::{Act, Change};
 use convergence::commands::install::payload::PlaceOnNode;
 use convergence::failure::Failure;
 use convergence::node::agent::watch_unit;
-use convergence::node::paths::{BROUGHT, IDENTITY};
-use shim::node::layout::Layout;
+use convergence::node::paths::{BROUGHT, IDENTITY, SET_ASIDE};
+use shim::node::layout::{Layout, SETTINGS_DIRS};
 use types::command::exit::Exit;
 
 use super::record::PayloadRecord;
@@ -26,11 +26,11 @@ pub(crate) struct PayloadRemoval {
 }
 
 impl PayloadRemoval {
-    /// Looks at what was brought.
+    /// Looks at what was brought. Where `graduated`, Crossfade changed settings itself: they go aside, so that a later pod may bring its own.
     ///
     /// # Errors
     /// What is remembered cannot be read.
-    pub(crate) fn gather() -> Result<Self, Failure> {
+    pub(crate) fn gather(graduated: bool) -> Result<Self, Failure> {
         let record = PayloadRecord::read(Path::new(BROUGHT))
             .map_err(|why| Failure::all(Exit::BadSettings, [why]))?
             .unwrap_or_default();
@@ -38,10 +38,18 @@ impl PayloadRemoval {
         let files: Vec<Change> = record
             .files
             .iter()
+            // policy.json before node.json, which says that the node has graduated until the end.
+            .rev()
             .filter_map(|(path, entry)| match super::place_on_node(path) {
                 PlaceOnNode::Nothing => None,
                 PlaceOnNode::File { sha256, .. } if entry.installed.contains(&sha256) => {
                     Some(Change::remove(path.clone(), false, "a pod brought it"))
+                }
+                PlaceOnNode::File { .. } if graduated && path.starts_with(SETTINGS_DIRS[0]) => {
+                    let to = Path::new(SET_ASIDE).join("settings").join(path.file_name()?);
+                    let why = format!("changed since a pod brought it; to {}", to.display());
+                    let aside = Act::SetAside { from: path.clone(), to, nudge: false };
+                    Some(Change::new(aside, path.display().to_string(), why))
                 }
                 PlaceOnNode::File { .. } | PlaceOnNode::Other => {
                     notes.push(format!(
