@@ -292,7 +292,15 @@ fn no_right_of_a_run_reaches_what_nodes_mount() {
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
     let own: Vec<String> = namespaces(&operator());
     let mut nodes = Vec::new();
-    for file in ["settings.yaml", "pod.yaml", "host.yaml", "remove.yaml", "sweep.yaml", "cleanup.yaml"] {
+    for file in [
+        "settings.yaml",
+        "pod.yaml",
+        "host.yaml",
+        "graduate.yaml",
+        "remove.yaml",
+        "sweep.yaml",
+        "cleanup.yaml",
+    ] {
         nodes.extend(namespaces(&std::fs::read_to_string(deploy.join(file)).expect(file)));
     }
     nodes.dedup();

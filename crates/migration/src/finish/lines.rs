@@ -664,7 +664,7 @@ fn leave(facts: &Facts<'_>) -> Line {
     if evidence.is_empty() {
         return Line::done(name, "nothing of Crossfade is in the cluster");
     }
-    Line::new(name, LineState::Waits, evidence).help("on each node that stays: crossfade-bootstrap graduate (docs/graduate.md), or deploy/remove.yaml on nodes that are drained; then delete what the chapter \"What stays in the cluster\" names")
+    Line::new(name, LineState::Waits, evidence).help("let it leave the nodes that stay: kubectl apply -f deploy/graduate.yaml, or crossfade-bootstrap graduate on each (docs/graduate.md); or deploy/remove.yaml on nodes that are drained; then delete what the chapter \"What stays in the cluster\" names")
 }
 
 /// The first of many, and how many more there are.

@@ -15,8 +15,8 @@ use serde_json::Value;
 use crate::build::dist;
 
 /// The files of `deploy/` that bring Crossfade to nodes.
-pub const FILES: [&str; 6] =
-    ["settings.yaml", "pod.yaml", "host.yaml", "sweep.yaml", "cleanup.yaml", "remove.yaml"];
+pub const FILES: [&str; 7] =
+    ["settings.yaml", "pod.yaml", "host.yaml", "sweep.yaml", "cleanup.yaml", "graduate.yaml", "remove.yaml"];
 
 /// All manifests below `deploy/`, by their path there, sorted.
 ///

@@ -8,7 +8,7 @@ use lab::boot::furniture::{self, Network};
 use lab::build::preflight::{BOOT, CONTAINERD, Need};
 use lab::host::deadline::{LIMIT, until};
 use lab::install::daemonset::{Kubelet, manifest};
-use lab::runtime::cri::Cri;
+use lab::runtime::cri::{Cri, Sandbox};
 use libtest_mimic::Trial;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -23,6 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     lab::trials_of![
         NEEDS;
         a_pod_has_the_node_watch_itself_until_it_is_removed,
+        pods_live_on_when_a_pod_has_the_node_left,
         a_node_whose_usr_cannot_be_written_to_says_so,
     ]
 }
@@ -147,6 +148,60 @@ fn untouched_by_drop_ins(machine: &mut Machine, commands: &[Vec<String>]) -> Res
     machine.run(&["systemctl", "start", WATCH]).map(drop)
 }
 
+/// graduate.yaml in the place of host.yaml, once all pods are on the new network.
+fn pods_live_on_when_a_pod_has_the_node_left() -> Result<()> {
+    let machine = Machine::new()?;
+    machine.remove_package()?;
+    let mut machine = running(machine)?;
+    let cri = Cri::new(&machine.inside(SOCKET)?)?;
+    machine.open_gate(Network::New)?;
+    machine.until("the new network's conf", |machine| Ok(machine.look(Network::New.conf())?.is_some()))?;
+    let kubelet = kubelet(&machine, &cri);
+    let mut pod = kubelet.pod(&manifest::daemonset("host.yaml")?, &settings("old")?)?;
+    pod.run().with_context(|| machine.journal().map(|journal| journal.tail()).unwrap_or_default())?;
+    pod.until_ready()?;
+    machine.run(&["systemctl", "stop", "kubelet"])?;
+    for sandbox in cri.list()?.into_iter().filter(|sandbox| sandbox.namespace == "default") {
+        cri.stop(&sandbox.id)?;
+        cri.remove(&sandbox.id)?;
+    }
+    pod.end()?;
+
+    let mut graduation = kubelet.pod(&manifest::daemonset("graduate.yaml")?, &settings("old")?)?;
+    ensure!(graduation.run_init("graduate")? == 3, "{}", graduation.logs());
+    ensure!(graduation.log("graduate")?.contains("the phase is old"), "{}", graduation.logs());
+    ensure!(machine.show(WATCH, "ActiveState") == "active", "no watch runs on a node that is not left");
+
+    machine.run(&["crossfade-bootstrap", "policy", "set", "new", "--require-ready", "--runtime"])?;
+    let living = cri.run_sandbox(&Sandbox::new("living"))?;
+    let address = cri.status(&living)?.ip.context("an address")?.to_string();
+    ensure!(Network::by_address(&address) == Some(Network::New), "{address}");
+    let reach =
+        || lab::host::node::run(machine.in_its_network("busybox")?.args(["ping", "-c1", "-W2", &address]));
+    reach()?;
+    graduation.run()?;
+    graduation.until_ready()?;
+    reach()?;
+    for unit in ["crossfade-boot.service", WATCH] {
+        let state = machine.show(unit, "LoadState");
+        ensure!(state == "not-found", "{unit} is {state}: {}", graduation.logs());
+    }
+    // What was set aside, for people.
+    let left = find_ours(&machine);
+    ensure!(left.lines().all(|line| line.starts_with("/var/lib/crossfade")), "left: {left}");
+    let kept = machine.list("/var/lib/crossfade")?;
+    ensure!(kept == ["set-aside"], "{kept:?}");
+    for init in ["graduate", "remove"] {
+        ensure!(graduation.run_init(init)? == 0, "{}", graduation.logs());
+    }
+    let leases = || machine.list("/var/lib/cni/networks/new");
+    ensure!(leases()?.contains(&address), "{:?}", leases()?);
+    cri.stop(&living)?;
+    cri.remove(&living)?;
+    ensure!(!leases()?.contains(&address), "its DEL did not reach the plugin: {:?}", leases()?);
+    graduation.end()
+}
+
 /// Everything that came is gone again.
 fn remove(machine: &mut Machine) -> Result<()> {
     let cri = Cri::new(&machine.inside(SOCKET)?)?;
@@ -172,7 +227,14 @@ fn remove(machine: &mut Machine) -> Result<()> {
         let state = machine.show(unit, "LoadState");
         ensure!(state == "not-found", "{unit} is {state}");
     }
-    let left = machine.ask(&[
+    let left = find_ours(machine);
+    ensure!(left.trim().is_empty(), "left: {left}");
+    Ok(())
+}
+
+/// Everything on the machine that has Crossfade's name, a line each.
+fn find_ours(machine: &Machine) -> String {
+    machine.ask(&[
         "find",
         "/etc",
         "/usr/bin",
@@ -200,9 +262,7 @@ fn remove(machine: &mut Machine) -> Result<()> {
         "-not",
         "-path",
         "/run/lab-pods/*",
-    ]);
-    ensure!(left.trim().is_empty(), "left: {left}");
-    Ok(())
+    ])
 }
 
 fn a_node_whose_usr_cannot_be_written_to_says_so() -> Result<()> {

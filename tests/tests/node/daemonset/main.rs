@@ -2,6 +2,7 @@
 //! as they are (`make test-packages`).
 
 mod cleaned;
+mod graduated;
 mod host;
 mod image;
 mod install;
@@ -30,6 +31,7 @@ fn main() -> Result<ExitCode> {
             interlock::trials(),
             removal::trials(),
             cleaned::trials(),
+            graduated::trials(),
             host::trials(),
         ];
         trials.into_iter().flatten().collect()

@@ -26,7 +26,8 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-const DAEMONSETS: [&str; 5] = ["pod.yaml", "host.yaml", "sweep.yaml", "cleanup.yaml", "remove.yaml"];
+const DAEMONSETS: [&str; 6] =
+    ["pod.yaml", "host.yaml", "sweep.yaml", "cleanup.yaml", "graduate.yaml", "remove.yaml"];
 
 fn every_manifest_is_what_the_api_takes() -> Result<()> {
     let all = manifest::all()?;
@@ -90,7 +91,7 @@ fn one_daemonset_replaces_the_other() -> Result<()> {
         Ok((set.metadata.name, set.metadata.namespace, set.spec.context("a spec")?.selector))
     };
     let pod = identity("pod.yaml")?;
-    for file in ["host.yaml", "remove.yaml"] {
+    for file in ["host.yaml", "graduate.yaml", "remove.yaml"] {
         // A selector cannot be changed, so an apply of another one would be refused.
         ensure!(identity(file)? == pod, "{file} is another DaemonSet than pod.yaml");
     }
@@ -145,10 +146,12 @@ fn the_apparmor_profile_is_a_field_and_an_annotation_that_agrees() -> Result<()>
 }
 
 /// Who works in the node's root; everybody else has directories of his own.
-const ROOTED: [(&str, &str); 4] = [
+const ROOTED: [(&str, &str); 6] = [
     ("host.yaml", "install"),
     ("sweep.yaml", "sweep"),
     ("cleanup.yaml", "cleanup"),
+    ("graduate.yaml", "graduate"),
+    ("graduate.yaml", "remove"),
     ("remove.yaml", "remove"),
 ];
 /// In each of these are sockets of others, and who connects to one of them is root on the node.

@@ -27,6 +27,18 @@ const PLACES: [&str; 6] = [
     "/usr/libexec/crossfade/crossfade",
 ];
 
+/// Nothing of ours is on the node.
+pub(crate) fn expect_gone(scene: &Running) -> Result<()> {
+    for place in PLACES {
+        // Some of these directories are the lab's own mounts, which cannot be removed.
+        let place = scene.outside(place);
+        let left = place.symlink_metadata().is_ok()
+            && fs::read_dir(&place).map_or(true, |mut entries| entries.next().is_some());
+        ensure!(!left, "{} is left", place.display());
+    }
+    Ok(())
+}
+
 fn a_removal_waits_for_the_last_pod_and_leaves_nothing() -> Result<()> {
     let scene = Running::new()?;
     let before = scene.run("before")?;
@@ -53,13 +65,7 @@ fn a_removal_waits_for_the_last_pod_and_leaves_nothing() -> Result<()> {
     ensure!(code == 0, "{code}: {}", removal.logs());
     removal.start_containers()?;
     removal.until_ready()?;
-    for place in PLACES {
-        // Some of these directories are the lab's own mounts, which cannot be removed.
-        let place = scene.outside(place);
-        let left = place.symlink_metadata().is_ok()
-            && fs::read_dir(&place).map_or(true, |mut entries| entries.next().is_some());
-        ensure!(!left, "{} is left: {}", place.display(), removal.logs());
-    }
+    expect_gone(&scene).with_context(|| removal.logs())?;
     ensure!(scene.leases()? == (0, 0), "{:?}", scene.leases()?);
     // A pod that is started again finds nothing to do.
     ensure!(removal.run_init("remove")? == 0, "{}", removal.logs());
