@@ -6,4 +6,5 @@ pub mod calico;
 pub mod hollow;
 pub mod kubelet;
 pub mod stub;
+pub mod systemd;
 pub mod systemd_run;

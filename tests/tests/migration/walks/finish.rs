@@ -1,6 +1,6 @@
 //! docs/whole-path.md, from a cluster without Crossfade to one with nothing of the old network, and docs/finish.md on the way.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use lab::walk::Walk;
 
 use crate::inplace;
@@ -12,13 +12,11 @@ const PATH: &str = "whole-path.md";
 pub(crate) fn a_cluster_goes_the_whole_path_as_the_pages_say() -> Result<()> {
     let mut place = Place::new()?;
     inplace::deploy(&place)?;
-    place.write_files()?;
+    place.write_manifests()?;
     let mut walk = Walk::with_names(&["PLAN", "HASH"]);
-    for step in ["1. Check the cluster", "2. Install the new CNI"] {
-        walk.follow(PATH, Some(step), &mut place)?;
+    for chapter in ["Before", "During"] {
+        walk.follow(PATH, Some(chapter), &mut place)?;
     }
-    on_each_node(&mut walk, "3. Install Crossfade on each node", &mut place)?;
-    walk.follow(PATH, Some("During"), &mut place)?;
     place.may_finish()?;
     end_the_old_network(&mut walk, &mut place)?;
     for step in [
@@ -31,17 +29,13 @@ pub(crate) fn a_cluster_goes_the_whole_path_as_the_pages_say() -> Result<()> {
     ] {
         walk.hold(PATH, step)?;
     }
-    on_each_node(&mut walk, "13. Let Crossfade leave each node", &mut place)?;
     place.may_administer()?;
+    let pods = place.pods()?;
+    walk.follow(PATH, Some("13. Let Crossfade leave the nodes"), &mut place)?;
+    place.is_left()?;
+    ensure!(place.pods()? == pods, "{:?} were {pods:?}", place.pods()?);
     walk.follow(PATH, Some("14. Let Crossfade leave the cluster"), &mut place)?;
     [PAGE, PATH].iter().try_for_each(|page| walk.expect_whole(page))
-}
-
-fn on_each_node(walk: &mut Walk, step: &str, place: &mut Place) -> Result<()> {
-    (0..place.cluster.workers.len()).try_for_each(|at| {
-        place.go_to(at);
-        walk.follow(PATH, Some(step), place)
-    })
 }
 
 /// docs/finish.md, whose fence is closed, opened and closed again.

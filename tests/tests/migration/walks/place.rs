@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use lab::build::image::{self, File};
 use lab::host::fabric::Overlay;
-use lab::host::node::Node;
+use lab::host::node::{Daemon, Node};
 use lab::host::scratch::Scratch;
 use lab::install::daemonset::manifest;
 use lab::kubernetes::api::node_path;
@@ -15,6 +15,7 @@ use lab::kubernetes::cnis::{Agents, Cnis};
 use lab::kubernetes::operator::USER;
 use lab::kubernetes::{Api, Cluster, User, Worker};
 use lab::standin::agent::Agent;
+use lab::standin::systemd;
 use lab::walk::{Step, Walker, shell};
 use lab::{build::dist, install::package};
 use serde_json::{Value, json};
@@ -39,16 +40,32 @@ const INSTALL: &str = "before_install; after_install";
 const PURGE: &str =
     r#"rm() { command rm "$@" || [ -z "$(ls -A /etc/crossfade)" ]; }; before_removal; after_removal; purge"#;
 const START_WATCH: &str = "systemctl restart crossfade-boot crossfade-watch";
+const LET_AGENTS_WRITE: &str =
+    "kubectl apply -f cilium-node.yaml && kubectl -n kube-system rollout restart daemonset/cilium";
 /// Commands of an administrator, who has the repository.
-const CLEAN_NODES: &str = "kubectl apply -f deploy/settings.yaml -f deploy/cleanup.yaml";
 const OF_ADMINISTRATOR: [&str; 4] = [
+    "kubectl apply -f deploy/settings.yaml -f deploy/cleanup.yaml",
     "kubectl delete -f deploy/cleanup.yaml",
-    "kubectl label nodes --all io.cilium.migration/cilium-default-",
     "kubectl delete clusterrolebinding crossfade-finish crossfade-operator",
     "kubectl delete --ignore-not-found -f deploy/cluster/ -f deploy/settings.yaml",
 ];
 /// The program of Crossfade's image, which is its entry point.
 const PROGRAM: &str = "/usr/bin/crossfade-bootstrap";
+/// What it brings to a node beside the programs, below `systemd/` of the repository.
+const UNITS: [&str; 5] = [
+    "/usr/lib/systemd/system/crossfade-boot.service",
+    "/usr/lib/systemd/system/crossfade-watch.service",
+    "/usr/lib/systemd/system/crossfade-retract.service",
+    "/usr/lib/systemd/system-preset/80-crossfade.preset",
+    "/usr/lib/tmpfiles.d/crossfade.conf",
+];
+/// Kubernetes before 1.30 refuses this field (docs/daemonset.md).
+const NEW_FIELD: &str = "appArmorProfile:";
+/// The directories and files that Crossfade has on a node, but for what it has set aside; the lab's own mounts stay as empty directories.
+const NOTHING_OF_CROSSFADE: &str = "test \"$(ls /etc/cni/net.d)\" = 05-cilium.conflist
+test -z \"$(ls -A /etc/crossfade /usr/lib/crossfade /usr/libexec/crossfade | grep -v :$)\"
+test -z \"$(find /usr/bin /usr/lib/systemd /usr/lib/tmpfiles.d /opt/cni /run /etc/systemd/system -xdev -name '*crossfade*' ! -path '/run/lab*')\"
+test \"$(ls -A /var/lib/crossfade)\" = set-aside";
 /// Fails if a node has Flannel's interface or chains.
 const NOTHING_OF_FLANNEL: &str =
     "! ip link show flannel.1 2>/dev/null && ! iptables-save | grep FLANNEL && test ! -e /run/flannel";
@@ -69,6 +86,8 @@ pub(crate) struct Place {
     at: usize,
     /// Stand-ins of Cilium's agents.
     agents: Vec<Agent>,
+    /// What runs `watch` on nodes that DaemonSets bring it to.
+    systemd: Vec<Daemon>,
     /// The agents of real CNIs, a node's each; none where the networks are the lab's own.
     real: Vec<Agents>,
     /// The operator's directory.
@@ -107,19 +126,9 @@ impl Place {
             rights.to_str().context("a path")?,
         ])?)?;
         let home = Scratch::new("operator")?;
-        let place = Self { cluster, api, at: 0, agents: Vec::new(), real, home };
+        let place = Self { cluster, api, at: 0, agents: Vec::new(), systemd: Vec::new(), real, home };
         place.may_administer()?;
         Ok(place)
-    }
-
-    /// Writes a file of the node's, with what the lab has to add.
-    fn with(&mut self, path: &str, text: &str, more: &Value) -> Result<()> {
-        let mut object: Value = serde_json::from_str(text)?;
-        let (Some(object), Some(more)) = (object.as_object_mut(), more.as_object()) else {
-            bail!("no object")
-        };
-        object.extend(more.clone());
-        self.worker().node.write(path, serde_json::to_vec_pretty(object)?)
     }
 
     fn worker(&mut self) -> &mut Worker {
@@ -179,6 +188,35 @@ impl Place {
         })
     }
 
+    /// Writes the operator's files of that page, and the manifests of `deploy/` with its settings of nodes; every node gets what their pods need.
+    pub(crate) fn write_manifests(&mut self) -> Result<()> {
+        let files = lab::walk::files(IN_PLACE)?;
+        for (path, text) in
+            files.iter().filter(|(path, _)| ["cilium.yaml", "crossfade.yaml"].contains(&&**path))
+        {
+            self.write(path, text)?;
+        }
+        let copy = format!(
+            "cp -r {} . && sed -i /{NEW_FIELD}/d deploy/*.yaml",
+            dist::workspace().join("deploy").display()
+        );
+        self.run_operator(&copy)?;
+        let mut documents = manifest::documents("settings.yaml")?;
+        let map =
+            documents.iter_mut().find(|document| document["kind"] == "ConfigMap").context("a ConfigMap")?;
+        for (path, text) in files.iter().filter(|(path, _)| path.starts_with('/')) {
+            let name = Path::new(path).file_name().and_then(|name| name.to_str()).context("a name")?;
+            map["data"][name] = json!(settings_of_node(path, text)?);
+        }
+        // JSON is YAML.
+        let list = json!({ "apiVersion": "v1", "kind": "List", "items": documents });
+        fs::write(self.home.join("deploy/settings.yaml"), list.to_string()).context("settings.yaml")?;
+        self.give_image()?;
+        self.systemd =
+            self.cluster.workers.iter().map(|worker| systemd::start(&worker.node)).collect::<Result<_>>()?;
+        Ok(())
+    }
+
     /// Crossfade on every node, in phase `old`, and the confs of both networks, as the page for nodes that stay says.
     pub(crate) fn crossfade(&mut self) -> Result<()> {
         self.write_files()?;
@@ -234,14 +272,21 @@ impl Place {
         self.real.iter_mut().try_for_each(act)
     }
 
-    /// Gives every node the image of the DaemonSets, as far as `deploy/cleanup.yaml` needs it.
+    /// Gives every node the image of the DaemonSets, as far as they need it.
     fn give_image(&self) -> Result<()> {
-        let set = manifest::daemonset("cleanup.yaml")?;
+        let set = manifest::daemonset("host.yaml")?;
         let container = set.spec.and_then(|spec| spec.template.spec?.containers.into_iter().next());
         let name = container.and_then(|container| container.image).context("an image")?;
-        let program = File { path: PROGRAM.into(), content: fs::read(dist::bootstrap()?)?, mode: 0o755 };
+        let plugin = Path::new(PROGRAMS).join("crossfade");
+        let programs = [(PROGRAM.into(), dist::bootstrap()?, 0o755), (plugin, dist::crossfade()?, 0o755)];
+        let unit = |path: &str| (path.into(), dist::workspace().join("systemd").join(&path[1..]), 0o644);
+        let files = programs.into_iter().chain(UNITS.map(unit)).map(|(path, source, mode)| {
+            let content = fs::read(&source).with_context(|| source.display().to_string())?;
+            Ok(File { path, content, mode })
+        });
+        let files = files.collect::<Result<Vec<_>>>()?;
         let archive = self.home.join("crossfade.tar");
-        fs::write(&archive, image::archive(&[&name], &[PROGRAM], &[program])?).context("an image")?;
+        fs::write(&archive, image::archive(&[&name], &[PROGRAM], &files)?).context("an image")?;
         self.cluster.workers.iter().try_for_each(|worker| {
             // As systemd leaves it: pods get the mounts of the node's.
             worker.node.run(&["mount", "--make-rshared", "/"])?;
@@ -255,11 +300,29 @@ impl Place {
         self.cluster.workers.iter().try_for_each(look)
     }
 
-    /// Runs kubectl as an administrator who has the repository.
+    /// No node has anything of Crossfade's.
+    pub(crate) fn is_left(&self) -> Result<()> {
+        let look = |worker: &Worker| worker.node.run(&["sh", "-exc", NOTHING_OF_CROSSFADE]).map(drop);
+        self.cluster.workers.iter().try_for_each(look)
+    }
+
+    /// Each pod of the applications, by its UID, with how often its containers were started again.
+    pub(crate) fn pods(&self) -> Result<Vec<[String; 2]>> {
+        let pods = self.api.list("/api/v1/namespaces/web/pods")?;
+        let pod = |pod: &Value| {
+            [&pod["metadata"]["uid"], &pod["status"]["containerStatuses"][0]["restartCount"]]
+                .map(Value::to_string)
+        };
+        let mut pods: Vec<_> = pods.iter().map(pod).collect();
+        pods.sort();
+        Ok(pods)
+    }
+
+    /// Runs kubectl as an administrator who has the manifests.
     fn administer(&self, line: &str) -> Result<()> {
         let words: Vec<&str> = line.split(' ').skip(1).collect();
         let mut kubectl = self.cluster.plane.kubectl(&words)?;
-        lab::host::command::run(kubectl.current_dir(dist::workspace()))
+        lab::host::command::run(kubectl.current_dir(self.home.path()))
             .map(drop)
             .with_context(|| line.to_owned())
     }
@@ -296,9 +359,10 @@ impl Walker for Place {
 
     fn write(&mut self, path: &str, text: &str) -> Result<()> {
         match path {
-            // What has ended is swept at once; a node of the lab has no systemd to start a proof.
-            "/etc/crossfade/policy.json" => self.with(path, text, &json!({ "gc": { "graceSeconds": 0 } })),
-            "/etc/crossfade/node.json" => self.with(path, text, &json!({ "proof": "probe" })),
+            _ if path.starts_with('/') => {
+                let text = settings_of_node(path, text)?;
+                self.worker().node.write(path, text)
+            }
             "crossfade.yaml" => self.settings(text),
             "cilium.yaml" | "cilium-node.yaml" => fs::write(self.home.join(path), text).context("a file"),
             _ => bail!("a walk writes no such file"),
@@ -325,6 +389,11 @@ impl Walker for Place {
                     package::unpack(&self.worker().node)?;
                     run_package_steps(&self.worker().node, INSTALL)?;
                 }
+                LET_AGENTS_WRITE => {
+                    self.run_operator(line)?;
+                    cilium::until_started(&self.api)?;
+                    (0..self.cluster.workers.len()).try_for_each(|at| self.restart_agent(at))?;
+                }
                 START_WATCH => {
                     package::run(&self.worker().node, &["unit", "boot"])?;
                     self.worker().start_watch()?;
@@ -336,10 +405,6 @@ impl Walker for Place {
                     self.flannel_runs(false)?;
                     let leave = |worker: &Worker| worker.node.write(LEASE, "a-pod-that-is-gone\r\neth0");
                     self.cluster.workers.iter().try_for_each(leave)?;
-                }
-                CLEAN_NODES => {
-                    self.give_image()?;
-                    self.administer(line)?;
                 }
                 _ if OF_ADMINISTRATOR.contains(&line) => self.administer(line)?,
                 "apt-get purge crossfade" => run_package_steps(&self.worker().node, PURGE)?,
@@ -378,6 +443,20 @@ impl Walker for Place {
         }
         Ok(())
     }
+}
+
+/// A file of the node's settings, with what the lab has to add.
+fn settings_of_node(path: &str, text: &str) -> Result<String> {
+    let more = match path {
+        // What has ended is swept at once; a node of the lab has no systemd to start a proof.
+        "/etc/crossfade/policy.json" => json!({ "gc": { "graceSeconds": 0 } }),
+        "/etc/crossfade/node.json" => json!({ "proof": "probe" }),
+        _ => bail!("a walk writes no such file"),
+    };
+    let mut object: Value = serde_json::from_str(text)?;
+    let (Some(settings), Some(more)) = (object.as_object_mut(), more.as_object()) else { bail!("no object") };
+    settings.extend(more.clone());
+    Ok(serde_json::to_string_pretty(&object)?)
 }
 
 /// Runs steps of the package's own; `systemctl` stands for a systemd by which kubelet runs.
