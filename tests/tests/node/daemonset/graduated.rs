@@ -3,7 +3,6 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use lab::build::preflight::trial;
 use lab::install::daemonset::manifest;
 use libtest_mimic::Trial;
 
@@ -12,12 +11,12 @@ use crate::removal::expect_gone;
 use crate::running::{Running, settings};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("living_pods_keep_their_network_when_a_pod_takes_crossfade_away", NEEDS, graduated)]
+    lab::trials_of![NEEDS; living_pods_keep_their_network_when_a_pod_takes_crossfade_away]
 }
 
 const SET_ASIDE: &str = "/var/lib/crossfade/set-aside";
 
-fn graduated() -> Result<()> {
+fn living_pods_keep_their_network_when_a_pod_takes_crossfade_away() -> Result<()> {
     let scene = Running::new()?;
     let before = scene.run("before")?;
     let kubelet = scene.kubelet();

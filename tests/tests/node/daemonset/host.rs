@@ -177,7 +177,7 @@ fn pods_live_on_when_a_pod_has_the_node_left() -> Result<()> {
     let address = cri.status(&living)?.ip.context("an address")?.to_string();
     ensure!(Network::by_address(&address) == Some(Network::New), "{address}");
     let reach =
-        || lab::host::node::run(machine.in_its_network("busybox")?.args(["ping", "-c1", "-W2", &address]));
+        || lab::host::command::run(machine.in_its_network("busybox")?.args(["ping", "-c1", "-W2", &address]));
     reach()?;
     graduation.run()?;
     graduation.until_ready()?;
