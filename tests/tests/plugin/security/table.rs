@@ -99,9 +99,10 @@ fn exists(name: &str) -> Result<()> {
             let text = folder_of(program)
                 .and_then(|folder| topic_of(&folder, topic))
                 .with_context(|| name.to_owned())?;
-            let list =
-                text.split_once("trials![").and_then(|(_, rest)| rest.split_once(']')).map(|(list, _)| list);
-            let listed = list.unwrap_or_default().split(',').any(|entry| entry.trim() == *test);
+            // What is in a list of `lab::trials!` or `lab::trials_of!`, which ends with its function.
+            let lists = text.split("lab::trials").skip(1).filter_map(|rest| rest.split("\n}").next());
+            let listed =
+                lists.flat_map(|list| list.split([',', ';', '[', ']'])).any(|entry| entry.trim() == *test);
             let spelt_out = text.contains(&format!("trial(\"{test}\","));
             ensure!(listed || spelt_out, "{name}: not in that file's list of tests");
         }
