@@ -68,7 +68,7 @@ pub(crate) fn graduate(global: &Global, args: &Graduate) -> Result<GraduateRepor
 
 fn run_once(global: &Global, args: &Graduate) -> Result<GraduateReport, Failure> {
     let node = gather::node(global, args)?;
-    if gather::is_bare(&node) {
+    if gather::is_bare(&node)? {
         return Ok(GraduateReport::of_bare_node(args.apply));
     }
     let transit = gather::transit(&node);

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::arguments::run;
-use crate::node::{Node, Run, mode};
+use crate::node::{Node, Run, attach, mode, now};
 use crate::tree::Tree;
 
 /// The document of a run, which has the shape that all have.
@@ -123,7 +123,7 @@ fn every_command_answers_in_one_shape() {
     assert_eq!(wrong, Vec::<String>::new());
 }
 
-/// A pod of a DaemonSet comes to such nodes as well. A policy says that Crossfade is to be there.
+/// A pod of a DaemonSet comes to such nodes as well. A policy says that Crossfade is to be there, and a record that it was: only it knows whose DEL is owed.
 #[test]
 fn a_node_without_crossfade_has_nothing_to_leave() {
     let tree = Tree::bare();
@@ -131,6 +131,13 @@ fn a_node_without_crossfade_has_nothing_to_leave() {
     fs::remove_file(tree.path("etc/crossfade/policy.json")).expect("the policy");
     let (status, answer) = on_tree(&tree, &["graduate"]);
     assert!(status == 0 && answer["notes"][0].to_string().contains("nothing to leave"), "{status}: {answer}");
+    tree.conf("20-new.conflist", "newnet", "bridge");
+    attach(&tree.layout(), "c1", now(), &[tree.path("etc/cni/net.d/20-new.conflist")]);
+    let (status, answer) = on_tree(&tree, &["graduate"]);
+    assert!(
+        status == 78 && answer["problems"][0]["what"].to_string().contains("policy"),
+        "{status}: {answer}"
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
+use shim::node::layout::Layout;
 use tempfile::TempDir;
 
 use crate::node::{Print, Run, collect, mode};
@@ -44,6 +45,14 @@ impl Tree {
 
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.root.path().join(path)
+    }
+
+    pub(crate) fn layout(&self) -> Layout {
+        Layout {
+            state_dir: self.path("var/lib/crossfade"),
+            run_dir: self.path("run/crossfade"),
+            policy: None,
+        }
     }
 
     pub(crate) fn write(&self, path: &str, text: &str) {

@@ -10,7 +10,6 @@ use crate::cli::options::Global;
 use crate::print::{Document, Report};
 use types::command::exit::Exit;
 use types::command::problem::Problem;
-use types::text::nearest::find_nearest;
 
 /// The settings.
 #[derive(Debug, Serialize)]
@@ -38,18 +37,13 @@ pub(crate) fn check(global: &Global) -> Result<Settings, Failure> {
 
 /// Waivers of findings that no check has.
 fn unknown_codes(config: &Config) -> Vec<Problem> {
-    let codes: Vec<&str> = check::rules().iter().map(|rule| rule.code).collect();
     let waivers = config.waivers.iter().enumerate();
-    let unknown = waivers.filter(|(_, waiver)| !codes.contains(&waiver.finding.as_str()));
     let problem = |(index, waiver): (usize, &migration::config::Waiver)| {
+        let Problem { what, fix, .. } = check::CATALOG.find(&waiver.finding).err()?;
         let place = format!("waivers[{index}].finding");
-        let fix = match find_nearest(&waiver.finding, &codes) {
-            Some(near) => format!("did you mean {near}?"),
-            None => "name a finding that kubectl crossfade check reported".into(),
-        };
-        Problem::new(format!("{place}: no check reports {:?}", waiver.finding)).with_place(place).fix(fix)
+        Some(Problem::new(format!("{place}: {what}")).with_place(place).fix(fix))
     };
-    unknown.map(problem).collect()
+    waivers.filter_map(problem).collect()
 }
 
 impl Report for Settings {

@@ -12,6 +12,9 @@ use crate::host::deadline::until;
 /// Tells a cluster that gets there from one that does not; a busy machine takes ten seconds for a pod.
 pub const WITHIN: Duration = Duration::from_secs(120);
 
+/// Objects in one page of a list.
+const PAGE: u32 = 500;
+
 /// A person who may do everything, and knows the kinds.
 #[derive(Debug, Clone)]
 pub struct Api {
@@ -42,15 +45,25 @@ impl Api {
         self.client.get(path)?.object().with_context(|| path.to_owned())
     }
 
-    /// The objects of a collection, by its path, which may end in a selector.
+    /// The objects of a collection, by its path, which may end in a selector. All pages, for the client reads 10 MiB of a body at most.
     ///
     /// # Errors
     /// What the API server says.
     pub fn list(&self, path: &str) -> Result<Vec<Value>> {
-        let mut list = self.get(path)?;
-        match list["items"].take() {
-            Value::Array(items) => Ok(items),
-            other => anyhow::bail!("{path}: {other} is no list"),
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let first = format!("{path}{separator}limit={PAGE}");
+        let (mut all, mut page) = (Vec::new(), first.clone());
+        loop {
+            let mut list = self.get(&page)?;
+            let Value::Array(items) = list["items"].take() else {
+                anyhow::bail!("{path}: {list} is no list");
+            };
+            all.extend(items);
+            match list["metadata"]["continue"].as_str() {
+                // The token is base64 for URLs.
+                Some(token) if !token.is_empty() => page = format!("{first}&continue={token}"),
+                _ => return Ok(all),
+            }
         }
     }
 

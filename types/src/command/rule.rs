@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use serde::{Serialize, Serializer};
 
+use crate::command::problem::Problem;
 use crate::text::nearest::find_nearest;
 
 /// What it means that something is found. A program says with `G` how it grades its findings.
@@ -92,16 +93,16 @@ impl<G> Catalog<G> {
     /// The rule of a code.
     ///
     /// # Errors
-    /// No finding has this code; the text names the nearest one.
-    pub fn find(&self, code: &str) -> Result<&'static Rule<G>, String> {
+    /// No finding has this code; the fix names the nearest one.
+    pub fn find(&self, code: &str) -> Result<&'static Rule<G>, Problem> {
         let rules = (self.rules)();
         rules.iter().find(|rule| rule.code == code).copied().ok_or_else(|| {
             let codes: Vec<&str> = rules.iter().map(|rule| rule.code).collect();
-            let hint = find_nearest(code, &codes).map_or_else(
+            let fix = find_nearest(code, &codes).map_or_else(
                 || format!("{} prints the code of each finding, and {} lists all", self.command, self.page),
                 |nearest| format!("did you mean {nearest}?"),
             );
-            format!("no finding has the code {code:?}; {hint}")
+            Problem::new(format!("no finding has the code {code:?}")).fix(fix)
         })
     }
 }
@@ -118,7 +119,7 @@ impl<G: Display + Clone + Send + Sync + 'static> clap::builder::TypedValueParser
         value: &std::ffi::OsStr,
     ) -> Result<Explanation, clap::Error> {
         let catalog = self.clone();
-        let parser = move |code: &str| catalog.find(code).map(Explanation::from);
+        let parser = move |code: &str| catalog.find(code).map(Explanation::from).map_err(String::from);
         clap::builder::TypedValueParser::parse_ref(&parser, command, arg, value)
     }
 
@@ -163,7 +164,7 @@ mod tests {
         const SMALL: Rule<&str> = rule("cidr-too-small", "");
         const GATEWAY: Rule<&str> = rule("gateway", "");
         let catalog = Catalog { rules: || vec![&GATEWAY, &SMALL], command: "check", page: "docs/check.md" };
-        let refused = |code: &str| catalog.find(code).expect_err("no such code");
+        let refused = |code: &str| catalog.find(code).expect_err("no such code").to_string();
         assert_eq!(
             refused("cidr-to-small"),
             r#"no finding has the code "cidr-to-small"; did you mean cidr-too-small?"#

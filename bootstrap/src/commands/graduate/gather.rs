@@ -35,6 +35,7 @@ use super::journal::Journal;
 use crate::cli::{Global, Graduate};
 use crate::host::durable;
 use crate::host::root::Root;
+use crate::node::attachments;
 use crate::node::cni::{self, PluginChoice};
 use crate::node::facts::{self, ConfDirChoice, NodeQuery};
 use crate::node::networks::readiness;
@@ -95,8 +96,17 @@ pub(crate) fn node(global: &Global, args: &Graduate) -> Result<NodeFacts, Failur
 }
 
 /// Whether nothing here has to leave: a node that Crossfade never came to, or that an `uninstall` has finished. A pod of a DaemonSet comes to both.
-pub(crate) fn is_bare(node: &NodeFacts) -> bool {
-    !node.dirs.has_own_conf() && node.dirs.layout.policy_file().symlink_metadata().is_err()
+///
+/// # Errors
+/// Records or inventory cannot be read.
+pub(crate) fn is_bare(node: &NodeFacts) -> Result<bool, Failure> {
+    let layout = &node.dirs.layout;
+    if node.dirs.has_own_conf() || layout.policy_file().symlink_metadata().is_ok() {
+        return Ok(false);
+    }
+    // With both lost, records still say who has to DEL what.
+    let known = attachments::list(layout, None)?;
+    Ok(known.attachments.is_empty() && known.damaged.is_empty())
 }
 
 /// The copy of Crossfade's conf that an earlier run made.

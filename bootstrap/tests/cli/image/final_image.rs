@@ -7,7 +7,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use shim::host::boot::Moment;
-use shim::node::layout::Layout;
 
 use crate::node::{attach, changes, now};
 use crate::tree::{CRIO, OURS, Tree};
@@ -37,13 +36,8 @@ fn migrated() -> Tree {
 
 /// Something that was attached through us in the boot `boot`.
 fn attached(tree: &Tree, boot: &str) {
-    let layout = Layout {
-        state_dir: tree.path("var/lib/crossfade"),
-        run_dir: tree.path("run/crossfade"),
-        policy: None,
-    };
     let begun = Moment { boot_id: boot.into(), ..now() };
-    attach(&layout, "c1", begun, &[tree.path("etc/cni/net.d/20-new.conflist")]);
+    attach(&tree.layout(), "c1", begun, &[tree.path("etc/cni/net.d/20-new.conflist")]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `kubectl crossfade plan` and `roll` against a real API server, with hollow nodes.
 //!
 //! All of the cluster is planned, watched and fenced; of its nodes, one pool is moved. The program makes 20 requests a second at most, so all 500 nodes
-//! would take more than a quarter of an hour. Then a second cluster, whose nodes have no Crossfade: Karpenter's stand-in replaces the same pool.
+//! would take more than a quarter of an hour. In the rotation's cluster the nodes have no Crossfade, and Karpenter's stand-in replaces the same pool.
 
 use std::fs::{self, File};
 use std::path::Path;
