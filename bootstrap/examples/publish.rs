@@ -19,7 +19,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bootstrap::{Credential, Publish as _, Publisher};
-use convergence::publish::registered::RegisteredLabels;
+use convergence::publish::registered::{AgentSelection, RegisteredLabels};
 use convergence::publish::report::{NodeEvent, NodeReport};
 use serde_json::Value;
 use tracing::field::{Field, Visit};
@@ -124,8 +124,20 @@ fn report(order: &Value) -> anyhow::Result<NodeReport> {
         clears_network_unavailable: order["clears"] == true,
         registered: RegisteredLabels {
             labels: serde_json::from_value(order["labels"].clone()).unwrap_or_default(),
-            agents: Vec::new(),
+            agents: order["agents"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(agent)
+                .collect::<anyhow::Result<_>>()?,
         },
+    })
+}
+
+fn agent(order: &Value) -> anyhow::Result<AgentSelection> {
+    Ok(AgentSelection {
+        label: text(&order["label"]),
+        containers: serde_json::from_value(order["containers"].clone())?,
     })
 }
 

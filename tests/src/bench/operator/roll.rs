@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
+use types::policy::Phase;
 
 use crate::bench::Bench;
 use crate::bench::footprint::{RunCost, timed};
@@ -39,7 +40,8 @@ pub(in crate::bench) fn move_in_place(bench: &mut Bench) -> Result<()> {
         return Ok(());
     }
     let moved = u32::try_from(bench.options.roll_moved).context("nodes")?.min(nodes);
-    let cluster = Cluster::start(Fleet { nodes, zones: 3, first: moved, joins: false, is_plain: false })?;
+    let fleet = Fleet { nodes, zones: 3, first: moved, joins: false, is_plain: false, image: Phase::New };
+    let cluster = Cluster::start(fleet)?;
     let pods = fill(&cluster, nodes, None)?;
     let operator = Operator::new(&cluster.plane, "bridge", unhurried(IN_TRANSIT))?.waiving_what_blocks()?;
     let log = cluster.plane.audit_log();
@@ -98,7 +100,7 @@ pub(in crate::bench) fn replace(bench: &mut Bench) -> Result<()> {
         return Ok(());
     }
     let moved = u32::try_from(bench.options.roll_moved).context("nodes")?.min(nodes);
-    let fleet = Fleet { nodes, zones: 3, first: moved, joins: false, is_plain: true };
+    let fleet = Fleet { nodes, zones: 3, first: moved, joins: false, is_plain: true, image: Phase::New };
     let cluster = Cluster::start(fleet)?;
     let pods = fill(&cluster, nodes, Some(FULL))?;
     let mut karpenter = Karpenter::new(&cluster, fleet, nodes)?;

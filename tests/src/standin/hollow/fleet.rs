@@ -10,6 +10,8 @@ use types::policy::Phase;
 pub const POOL: &str = "lab/pool";
 /// The taint that a new node bears until its network works.
 pub(super) const STARTUP: &str = "readiness.k8s.io/crossfade";
+/// The taint that it bears until its new agent runs, which is as soon.
+pub(super) const AGENT: &str = "node.cilium.io/agent-not-ready";
 /// Pods that a node has room for.
 const PODS: u32 = 110;
 /// Addresses that a node has in each network.
@@ -30,6 +32,8 @@ pub struct Fleet {
     pub joins: bool,
     /// Nothing of Crossfade is on its nodes, so that they do not report.
     pub is_plain: bool,
+    /// The phase of the image whose nodes replace these.
+    pub image: Phase,
 }
 
 /// One node of it.
@@ -51,9 +55,9 @@ pub struct Member {
 pub enum Boot {
     /// Everything works.
     Over,
-    /// It bears the start-up taint of its image until its network works, which is soon.
+    /// It bears the start-up taints of its image until its network works, which is soon.
     Begun,
-    /// It bears that taint for ever: its network never works.
+    /// It bears those taints for ever: its network never works.
     Stuck,
 }
 
@@ -61,6 +65,7 @@ pub enum Boot {
 pub fn unhurried(in_transit: u32) -> Value {
     json!({
         "nodes": { "poolLabels": [POOL] },
+        "startupTaints": [{ "key": STARTUP }, { "key": AGENT }],
         "roll": {
             "limits": {
                 "inTransit": in_transit, "zonePercent": 100, "settleSeconds": 1, "soakSeconds": 0,
@@ -90,9 +95,9 @@ impl Fleet {
         self.members().filter(|member| member.is_first).map(Member::name)
     }
 
-    /// A node of an image in phase `new` that a pipeline starts later, in the zone and the pool of this one.
+    /// A node of the image that a pipeline starts later, in the zone and the pool of this one.
     pub(super) fn newcomer(self, index: u32, replaced: Member, boot: Boot) -> Member {
-        Member { index, is_plain: false, phase: Phase::New, boot, ..replaced }
+        Member { index, is_plain: false, phase: self.image, boot, ..replaced }
     }
 }
 
@@ -167,7 +172,8 @@ impl Member {
             labels.remove("crossfade/phase");
         }
         if self.boot != Boot::Over {
-            node["spec"] = json!({ "taints": [{ "key": STARTUP, "effect": "NoSchedule" }] });
+            let taints = [STARTUP, AGENT].map(|key| json!({ "key": key, "effect": "NoSchedule" }));
+            node["spec"] = json!({ "taints": taints });
         }
         if self.is_plain || self.boot != Boot::Over {
             node["metadata"]["annotations"] = json!({});
@@ -208,7 +214,8 @@ mod tests {
 
     #[test]
     fn no_two_pods_and_no_two_networks_share_an_address() {
-        let fleet = Fleet { nodes: 500, zones: 3, first: 100, joins: false, is_plain: false };
+        let fleet =
+            Fleet { nodes: 500, zones: 3, first: 100, joins: false, is_plain: false, image: Phase::New };
         let mut seen = std::collections::BTreeSet::new();
         for member in fleet.members() {
             for slot in 0..PODS {
@@ -225,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_fleet_has_its_pools_and_zones() {
-        let fleet = Fleet { nodes: 5, zones: 2, first: 2, joins: false, is_plain: false };
+        let fleet = Fleet { nodes: 5, zones: 2, first: 2, joins: false, is_plain: false, image: Phase::New };
         let members: Vec<Member> = fleet.members().collect();
         let first = members.iter().filter(|member| member.is_first).count();
         let zones: Vec<u32> = members.iter().map(|member| member.zone).collect();

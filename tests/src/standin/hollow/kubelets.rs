@@ -187,11 +187,12 @@ impl Kubelets {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+    use types::policy::Phase;
 
     use super::*;
 
     fn kubelets() -> Kubelets {
-        Kubelets::new(Fleet { nodes: 2, zones: 1, first: 2, joins: true, is_plain: false })
+        Kubelets::new(Fleet { nodes: 2, zones: 1, first: 2, joins: true, is_plain: false, image: Phase::New })
     }
 
     fn object(value: Value) -> Object {

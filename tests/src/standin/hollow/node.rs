@@ -148,7 +148,7 @@ mod tests {
 
     fn node() -> Node {
         Node::new(
-            Fleet { nodes: 1, zones: 1, first: 1, joins: false, is_plain: false }
+            Fleet { nodes: 1, zones: 1, first: 1, joins: false, is_plain: false, image: Phase::New }
                 .members()
                 .next()
                 .expect("a member"),

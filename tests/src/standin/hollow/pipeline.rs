@@ -15,7 +15,7 @@ mod node_group;
 mod scaling_group;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 pub use cluster_api::{MACHINES, MANAGED, MachineDeployment, delete_machine, hooked};
@@ -25,7 +25,7 @@ pub use scaling_group::ScalingGroup;
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
-use super::fleet::{Boot, Fleet, Member, STARTUP};
+use super::fleet::{AGENT, Boot, Fleet, Member, STARTUP};
 use super::play::Hollow;
 use crate::host::deadline::until;
 use crate::kubernetes::api::{condition, node_path, pod_path};
@@ -169,10 +169,13 @@ impl<'a> Machines<'a> {
         self.patch(node, &json!({ "spec": { "unschedulable": true } }))
     }
 
-    /// What the Node Readiness Controller does: the start-up taint goes when the node's network works.
+    /// What the Node Readiness Controller and the new agent do: the start-up taints go when the node's network works.
     fn lift(&self, nodes: &[Value]) -> Result<()> {
-        let works = |node: &&Value| has_taint(node, STARTUP) && condition(node, "CrossfadeReady") == "True";
-        nodes.iter().filter(works).try_for_each(|node| self.untaint(name(node), STARTUP))
+        for key in [STARTUP, AGENT] {
+            let works = |node: &&Value| has_taint(node, key) && condition(node, "CrossfadeReady") == "True";
+            nodes.iter().filter(works).try_for_each(|node| self.untaint(name(node), key))?;
+        }
+        Ok(())
     }
 
     /// Whether no old node is there, and at least as many new ones as there were old ones take pods.
@@ -188,9 +191,9 @@ impl<'a> Machines<'a> {
     }
 }
 
-/// Whether a node takes pods: Ready, and its start-up taint gone.
+/// Whether a node takes pods: Ready, and its start-up taints gone.
 fn is_up(node: &Value) -> bool {
-    condition(node, "Ready") == "True" && !has_taint(node, STARTUP)
+    condition(node, "Ready") == "True" && ![STARTUP, AGENT].iter().any(|key| has_taint(node, key))
 }
 
 /// Whether a drain ends a pod.
@@ -350,9 +353,10 @@ pub fn until_waiting(api: &Api, fleet: Fleet, mut goes_on: impl FnMut() -> Resul
         goes_on()?;
         std::thread::sleep(Duration::from_millis(300));
         let nodes = api.list("/api/v1/nodes")?;
-        // The first one may go as soon as all are kept.
-        let stepped: BTreeSet<&str> = nodes.iter().filter(|node| !state(node).is_empty()).map(name).collect();
-        Ok(fleet.first_nodes().all(|node| stepped.contains(&*node)).then_some(()))
+        // The first one may go as soon as all are kept. Where networks join pods, an earlier pass has moved the nodes in place.
+        let is_kept = |node: &&Value| matches!(&*state(node), "waiting" | "permitted");
+        let kept: BTreeSet<&str> = nodes.iter().filter(is_kept).map(name).collect();
+        Ok(fleet.first_nodes().all(|node| kept.contains(&*node)).then_some(()))
     })
 }
 
@@ -369,6 +373,7 @@ pub fn rotate(
     let api = cluster.api()?;
     let mut last = usize::MAX;
     until("the end of the rotation", Duration::from_hours(3), || {
+        let began = Instant::now();
         let nodes = api.list("/api/v1/nodes")?;
         meanwhile(&nodes)?;
         truth.look(&nodes, pipeline)?;
@@ -379,7 +384,8 @@ pub fn rotate(
             eprintln!("{old} old nodes are there");
         }
         last = old;
-        std::thread::sleep(Duration::from_millis(300));
+        // Whoever has looked at many pods looks less often, or the API server would have no time for others.
+        std::thread::sleep(began.elapsed().max(Duration::from_millis(300)));
         Ok(pipeline.is_done(&nodes).then_some(()))
     })
 }

@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use lab::kubernetes::{Operator, manifest};
 use lab::standin::hollow::{Cluster, Fleet, audited, unhurried};
 use serde_json::json;
+use types::policy::Phase;
 
 lab::trials![
     every_pod_moves_to_the_new_network_by_evictions,
@@ -11,7 +12,8 @@ lab::trials![
 ];
 
 /// Two zones, so that there are scouts, canaries and zones, and more than one node at once.
-const FLEET: Fleet = Fleet { nodes: 12, zones: 2, first: 12, joins: false, is_plain: false };
+const FLEET: Fleet =
+    Fleet { nodes: 12, zones: 2, first: 12, joins: false, is_plain: false, image: Phase::New };
 /// Pods of the StatefulSet and of DNS, which move one after the other, half a minute apart. With those of the Deployment there are four on each node, and
 /// one more of the DaemonSet.
 const DB: u32 = 2;

@@ -16,12 +16,14 @@ use lab::standin::hollow::{
     delete_machine, hooked, rotate, unhurried, until_waiting,
 };
 use serde_json::{Value, json};
+use types::policy::Phase;
 
 lab::trials![
     karpenter_takes_nodes_when_the_run_has_released_them,
     hooks_on_machines_hold_nodes_until_their_turn,
     a_managed_node_group_is_followed,
     an_instance_refresh_waits_for_permits,
+    networks_join_and_leave_around_one_rotation,
 ];
 
 const NAMESPACE: &str = "hollow";
@@ -47,18 +49,22 @@ struct World {
 }
 
 impl World {
-    /// Pods request so many cores.
-    fn new(cores: u32) -> Result<Self> {
+    /// Pods request so many cores. Nodes are replaced by those of an image in this phase: in `new`, nodes without Crossfade; in `both-new`, nodes
+    /// whose pods have both networks by then.
+    fn new(cores: u32, image: Phase) -> Result<Self> {
         let nodes = match std::env::var("CROSSFADE_HOLLOW_NODES") {
             Ok(text) => text.parse().context("CROSSFADE_HOLLOW_NODES: expected a number of nodes")?,
             Err(_) => NODES,
         };
-        let fleet = Fleet { nodes, zones: 1, first: nodes, joins: false, is_plain: true };
+        let joins = image != Phase::New;
+        // Three passes instead of one.
+        let nodes = if joins { nodes.div_ceil(2) } else { nodes };
+        let fleet = Fleet { nodes, zones: 1, first: nodes, joins, is_plain: !joins, image };
         let cluster = Cluster::start(fleet)?;
         let api = cluster.api()?;
         cluster.serve_dns(DNS)?;
         api.namespace(NAMESPACE)?;
-        let allowed = (nodes / 5).clamp(2, 25);
+        let allowed = if joins { nodes.min(25) } else { (nodes / 5).clamp(2, 25) };
         let mut server = manifest::server();
         server["containers"][0]["resources"] = json!({ "requests": { "cpu": cores.to_string() } });
         // The scheduler spreads pods over nodes by itself, which may count for more than the taint of old nodes. This constraint takes the place of that.
@@ -76,7 +82,14 @@ impl World {
     }
 
     fn operator(&self) -> Result<Operator> {
-        Operator::new(&self.cluster.plane, "rotation", unhurried(self.allowed))?.waiving_what_blocks()
+        let mut settings = unhurried(self.allowed);
+        if self.fleet.joins {
+            // Every pair of pods has a network in common, so nothing has to forward.
+            let roll = settings["roll"].as_object_mut().context("settings")?;
+            roll.remove("bridge");
+            roll.insert("image".into(), json!(self.fleet.image.as_str()));
+        }
+        Operator::new(&self.cluster.plane, "rotation", settings)?.waiving_what_blocks()
     }
 
     /// Waits for the end of the run, and looks at what it has come to. The audit log counts the run's requests from `begin` on.
@@ -127,7 +140,7 @@ impl World {
 
 /// Nodes are full, so that each one needs a replacement. One of them expires while the run holds it, with a pod that must not be disrupted.
 fn karpenter_takes_nodes_when_the_run_has_released_them() -> Result<()> {
-    let world = World::new(30)?;
+    let world = World::new(30, Phase::New)?;
     let World { cluster, fleet, api, .. } = &world;
     // The run allows fewer than the budget does.
     let mut karpenter = Karpenter::new(cluster, *fleet, fleet.nodes)?;
@@ -164,7 +177,7 @@ fn karpenter_takes_nodes_when_the_run_has_released_them() -> Result<()> {
 
 /// The management cluster is the cluster itself, reached with another credential, which may do nothing but patch Machines.
 fn hooks_on_machines_hold_nodes_until_their_turn() -> Result<()> {
-    let world = World::new(1)?;
+    let world = World::new(1, Phase::New)?;
     let World { cluster, fleet, api, .. } = &world;
     let mut deployment = MachineDeployment::new(cluster, *fleet, world.allowed)?;
     let operator = world.operator()?;
@@ -213,7 +226,7 @@ fn hooks_on_machines_hold_nodes_until_their_turn() -> Result<()> {
 
 /// Nothing holds it: the run drains nothing meanwhile, and ends when all old nodes are gone and the new ones are proven.
 fn a_managed_node_group_is_followed() -> Result<()> {
-    let world = World::new(1)?;
+    let world = World::new(1, Phase::New)?;
     let World { cluster, fleet, .. } = &world;
     let most = world.allowed;
     let mut group = NodeGroup::new(cluster, *fleet, most)?;
@@ -242,7 +255,7 @@ fn a_managed_node_group_is_followed() -> Result<()> {
 
 /// The first new instance never works and is abandoned, and the first call of the terminating hook is interrupted.
 fn an_instance_refresh_waits_for_permits() -> Result<()> {
-    let world = World::new(1)?;
+    let world = World::new(1, Phase::New)?;
     let World { cluster, fleet, .. } = &world;
     let operator = world.operator()?;
     let hash = operator.plan()?;
@@ -259,6 +272,28 @@ fn an_instance_refresh_waits_for_permits() -> Result<()> {
     world.ensure_each_moved_once(&truth, &group, fleet.nodes + 1)?;
     let gone = fleet.members().next().context("nodes")?.name();
     hook.ends(&["permit", &gone], 3).map(drop)
+}
+
+/// In place, the new network joins the pods that run. Their nodes are replaced by those of an image in `both-new`, and the old network leaves.
+fn networks_join_and_leave_around_one_rotation() -> Result<()> {
+    let world = World::new(1, Phase::BothNew)?;
+    let World { cluster, fleet, .. } = &world;
+    let operator = world.operator()?;
+    let hash = operator.plan()?;
+    let hook = operator.pipeline(&cluster.plane)?;
+    let mut group = ScalingGroup::new(cluster, *fleet, &hook, world.allowed)?;
+    let (_, begin) = audited(&cluster.plane.audit_log(), 0)?;
+    let mut run = operator.begin(&["roll", "--plan", &hash[..12]])?;
+    let mut truth = Truth::new(cluster, *fleet, world.allowed);
+    until_waiting(&world.api, *fleet, || run.goes_on())?;
+    for node in world.api.list("/api/v1/nodes")? {
+        ensure!(node["metadata"]["labels"]["crossfade/phase"] == "both-old", "{}", node["metadata"]);
+    }
+    world.cluster.ensure_all_on(NAMESPACE, world.pods, "old")?;
+    group.refresh();
+    rotate(cluster, &mut group, &mut truth, |_| run.has_ended().map(drop))?;
+    world.ensure_rotated(run, &truth, begin)?;
+    world.ensure_each_moved_once(&truth, &group, fleet.nodes + 1)
 }
 
 /// Binds the rights of `deploy/cluster/rbac-management.yaml` as its head says.

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{
-    Cluster, Fleet, MERGE, Machines, Nodes, Pipeline, define, is_movable, is_up, name, named, taints,
+    AGENT, Cluster, Fleet, MERGE, Machines, Nodes, Pipeline, define, is_movable, is_up, name, named, taints,
 };
 use crate::kubernetes::Api;
 use crate::kubernetes::api::{condition, pod_path};
@@ -53,7 +53,8 @@ struct State<'n> {
     nodes: Nodes<'n>,
     /// By the names of their nodes.
     claims: BTreeMap<String, Value>,
-    pods: Vec<Value>,
+    /// By the names of their nodes; those that have none under an empty name.
+    pods: BTreeMap<String, Vec<Value>>,
     declared: Vec<String>,
 }
 
@@ -84,7 +85,7 @@ impl<'a> Karpenter<'a> {
                 ] },
                 "template": { "spec": {
                     "nodeClassRef": { "group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": POOL },
-                    "expireAfter": "720h", "startupTaints": [],
+                    "expireAfter": "720h", "startupTaints": [{ "key": AGENT, "effect": "NoSchedule" }],
                 } },
             },
         });
@@ -183,7 +184,7 @@ impl<'a> Karpenter<'a> {
             }
             let grace = claim["spec"]["terminationGracePeriod"].as_str();
             let is_over = grace.map(|grace| Ok::<_, anyhow::Error>(since(deleted)? >= grace.parse()?));
-            let pods = self.machines.movable(node)?;
+            let pods: Vec<&Value> = state.pods_on(node).filter(|pod| is_movable(pod)).collect();
             for pod in pods.iter().filter(|pod| is_staying(pod)) {
                 if is_over.as_ref().is_some_and(|is_over| matches!(is_over, Ok(true))) {
                     self.machines.settled(self.machines.api.client.delete(&pod_path(pod))?)?;
@@ -262,9 +263,7 @@ impl<'a> Karpenter<'a> {
             let Some(object) = state.nodes.get(node.as_str()).filter(|object| is_initialized(object)) else {
                 continue;
             };
-            let is_moved =
-                |pod: &&Value| pod["spec"]["nodeName"] == **node && is_staying(pod) && is_movable(pod);
-            let pods = || state.pods.iter().filter(is_moved);
+            let pods = || state.pods_on(node).filter(|pod| is_staying(pod) && is_movable(pod));
             let refuses = object["metadata"]["annotations"][UNDISTURBED] == "true"
                 || claim["spec"]["terminationGracePeriod"].is_null() && pods().any(is_undisturbed);
             if condition(claim, DRIFTED) == "True" && !leaving.contains(node) && !refuses {
@@ -287,10 +286,16 @@ impl<'a> Karpenter<'a> {
         let pool = api.get(POOLS)?;
         let declared =
             pool["spec"]["template"]["spec"]["startupTaints"].as_array().cloned().unwrap_or_default();
+        let mut pods: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for pod in api.list("/api/v1/pods")? {
+            pods.entry(pod["spec"]["nodeName"].as_str().unwrap_or_default().to_owned())
+                .or_default()
+                .push(pod);
+        }
         Ok(State {
             nodes: named(nodes),
             claims: api.list(CLAIMS)?.into_iter().map(node).collect(),
-            pods: api.list("/api/v1/pods")?,
+            pods,
             declared: declared.iter().filter_map(|taint| taint["key"].as_str().map(str::to_owned)).collect(),
         })
     }
@@ -331,6 +336,10 @@ impl Pipeline for Karpenter<'_> {
 }
 
 impl State<'_> {
+    fn pods_on(&self, node: &str) -> impl Iterator<Item = &Value> {
+        self.pods.get(node).into_iter().flatten()
+    }
+
     /// How many new nodes it takes for pods that find no node, and for those of nodes that leave.
     fn shortage(&self, leaving: &BTreeSet<String>) -> usize {
         let needs_room = |pod: &&Value| {
@@ -338,7 +347,7 @@ impl State<'_> {
             let is_pending = || condition(pod, "PodScheduled") == "False";
             is_staying(pod) && is_movable(pod) && node.map_or_else(is_pending, |node| leaving.contains(node))
         };
-        let pods: Vec<u64> = self.pods.iter().filter(needs_room).map(cores).collect();
+        let pods: Vec<u64> = self.pods.values().flatten().filter(needs_room).map(cores).collect();
         shortage(&pods, self.rooms(leaving))
     }
 
@@ -355,18 +364,14 @@ impl State<'_> {
                 taint["effect"] != "PreferNoSchedule" && !passes(taint["key"].as_str().unwrap_or_default())
             })
         };
-        let mut used: BTreeMap<&str, u64> = BTreeMap::new();
-        for pod in self.pods.iter().filter(|pod| is_staying(pod)) {
-            *used.entry(pod["spec"]["nodeName"].as_str().unwrap_or_default()).or_default() += cores(pod);
-        }
+        let used = |node: &str| self.pods_on(node).filter(|pod| is_staying(pod)).map(cores).sum();
         let goes = |node: &str, claim: &Value| {
             leaving.contains(node) || !claim["metadata"]["deletionTimestamp"].is_null()
         };
         let free = |(node, claim): (&String, &Value)| {
             // One that has not registered yet is empty.
             let is_closed = self.nodes.get(node.as_str()).is_some_and(|object| is_barred(object));
-            (!goes(node, claim) && !is_closed)
-                .then(|| CORES.saturating_sub(used.get(node.as_str()).copied().unwrap_or_default()))
+            (!goes(node, claim) && !is_closed).then(|| CORES.saturating_sub(used(node)))
         };
         self.claims.iter().filter_map(free).collect()
     }
@@ -446,7 +451,7 @@ mod tests {
             let state = State {
                 nodes: named(&nodes),
                 claims: claims.clone(),
-                pods: Vec::new(),
+                pods: BTreeMap::new(),
                 declared: vec![declared.to_owned()],
             };
             assert_eq!(state.rooms(&BTreeSet::new()).len(), expected, "{nodes:?} {declared}");

@@ -17,6 +17,7 @@ lab::trials![
     a_node_that_was_deleted_gets_it_again,
     what_others_change_is_put_right,
     labels_of_node_json_are_put_right_once_in_a_boot,
+    an_agent_that_started_without_its_label_starts_again,
     an_unknown_phase_leaves_the_label,
     events_are_on_the_node_and_counted_up,
     network_unavailable_is_cleared_only_where_allowed,
@@ -223,6 +224,42 @@ fn labels_of_node_json_are_put_right_once_in_a_boot() -> Result<()> {
     publisher.publish(&report)?;
     let labels = subject.node()?["metadata"]["labels"].clone();
     ensure!(labels["other"].is_null() && labels["crossfade/phase"] == "old", "{labels}");
+    Ok(())
+}
+
+/// The agent read the Node's labels when it started. Its pod goes, for its DaemonSet to make another, and no other pod of the node does.
+fn an_agent_that_started_without_its_label_starts_again() -> Result<()> {
+    const PODS: &str = "/api/v1/namespaces/default/pods";
+    let subject = Subject::registered("agent")?;
+    for (pod, container) in [("early-agent", "cilium-agent"), ("early-other", "other")] {
+        subject.admin.create(PODS, &json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "name": pod, "ownerReferences": [
+                { "apiVersion": "apps/v1", "kind": "DaemonSet", "name": pod, "uid": pod, "controller": true },
+            ] },
+            "spec": { "nodeName": "agent", "containers": [{ "name": container, "image": "i" }] },
+        }))?.object()?;
+        let started = json!({ "status": { "phase": "Running", "containerStatuses": [{
+            "name": container, "containerID": "containerd://1", "image": "i", "imageID": "i", "ready": true, "restartCount": 0,
+        }] } });
+        subject.admin.patch(&format!("{PODS}/{pod}/status"), STRATEGIC, &started)?.object()?;
+    }
+    let (_credential, mut publisher) = publisher(&subject)?;
+    let mut report = ready("old");
+    report["labels"] = json!({ "io.cilium.migration/cilium-default": "true" });
+    report["agents"] =
+        json!([{ "label": "io.cilium.migration/cilium-default", "containers": ["cilium-agent"] }]);
+    publisher.publish(&report)?;
+    for (pod, is_leaving) in [("early-agent", true), ("early-other", false)] {
+        let pod = subject.admin.get(&format!("{PODS}/{pod}"))?.object()?;
+        ensure!(pod["metadata"]["deletionTimestamp"].is_null() != is_leaving, "{}", pod["metadata"]);
+    }
+    let events = subject.events()?;
+    let is_named = |event: &Value| {
+        event["reason"] == "LabelsRestored"
+            && event["message"].as_str().is_some_and(|text| text.contains("default/early-agent"))
+    };
+    ensure!(events.iter().any(is_named), "{events:#?}");
     Ok(())
 }
 
