@@ -84,6 +84,16 @@ fn find_profile<'p>(name: &str, profiles: &'p Profiles) -> Result<&'p Profile, F
     let Some(profile) = profiles.find(name) else {
         return Err(Failure::usage(profiles.unknown_text(name)).with_place("PROFILE"));
     };
+    if profile.leaves.is_none() && !profile.parts.is_empty() {
+        let why = format!(
+            "{name} is made of {}, and each of them is cleaned up by itself",
+            profile.parts.join(" and ")
+        );
+        let commands: Vec<String> =
+            profile.parts.iter().map(|part| format!("crossfade-bootstrap cleanup {part}")).collect();
+        let fix = format!("once the agent and the conf of {name} are gone: {}", commands.join("; then "));
+        return Err(Failure::from_problem(Exit::No, Problem::new(why).with_place(name).fix(fix)));
+    }
     if profile.leaves.is_none() {
         let why =
             format!("what {name} leaves on a node was not read in its sources yet, so nothing is removed");

@@ -129,6 +129,9 @@ fn what_crossfade_knows_of_attachments_refuses_all_at_once() {
     let conf = fs::read_to_string(canal.path("net.d/10-calico.conflist")).expect("conf");
     canal.write("net.d/10-canal.conflist", &conf.replace("k8s-pod-network", "canal"));
     refused(&canal, &["10-canal.conflist is of canal and has what calico leaves"]);
+    let whole = cleanup_of(&canal, "canal", &["--apply"]);
+    let commands = "crossfade-bootstrap cleanup calico; then crossfade-bootstrap cleanup flannel";
+    assert!(whole.status == 3 && whole.err.contains(commands), "{whole:?}");
     let other = node();
     other.attach("r1", now(), &["05-cilium.conflist"]);
     assert_eq!(cleanup(&other, &["--apply"]).status, 0, "another network's attachments are none of Calico's");

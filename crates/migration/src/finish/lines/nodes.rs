@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use snapshot::Range;
 use snapshot::model::{Kind, Node, Pod, Workload};
 use types::policy::{PROBE_NAMESPACE, Phase};
+use types::profile::Profiles;
 use types::text::quote::shell_word;
 
 use super::{Facts, Line, LineName, LineState, first_few};
 use crate::check::Scene;
+use crate::cni::support::Cni;
 use crate::finish::cleaning::Cleaning;
 use crate::plan::stragglers::find;
 use crate::workload::{agents, is_final, platform, reported_now};
@@ -162,7 +164,6 @@ pub(super) fn node_state(facts: &Facts<'_>) -> Line {
 /// Whether the nodes that stay have nothing of the old CNI. Its agents are gone by then: they would make anew what is removed.
 pub(super) fn clean(facts: &Facts<'_>, is_removed: bool) -> Line {
     let name = LineName::Nodes;
-    let profile = facts.scene.from;
     let waits = |evidence: Vec<String>, help: String| {
         Line::new(name, LineState::Waits, first_few(evidence)).help(help)
     };
@@ -186,7 +187,8 @@ pub(super) fn clean(facts: &Facts<'_>, is_removed: bool) -> Line {
         return waits(
             vec![what],
             format!(
-                "name the profile {profile} in deploy/cleanup.yaml, and apply it: kubectl apply -f deploy/cleanup.yaml; or replace these nodes"
+                "name {} in deploy/cleanup.yaml, and apply it: kubectl apply -f deploy/cleanup.yaml; or replace these nodes",
+                profiles(facts.scene.from)
             ),
         );
     }
@@ -207,4 +209,13 @@ pub(super) fn clean(facts: &Facts<'_>, is_removed: bool) -> Line {
             shell_word(pod)
         ),
     )
+}
+
+/// By which profiles `cleanup` knows what a CNI leaves, in words.
+fn profiles(cni: Cni) -> String {
+    let parts = Profiles::built_in().find(cni.into_str()).map_or(&[][..], |profile| &profile.parts);
+    match parts {
+        [] => format!("the profile {cni}"),
+        _ => format!("the profiles {}, each in an init container of its own,", parts.join(" and ")),
+    }
 }

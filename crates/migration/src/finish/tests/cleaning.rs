@@ -78,6 +78,14 @@ fn the_line_of_the_nodes_says_what_it_waits_for() {
     let line = world.line(LineName::Nodes);
     assert_eq!(line.state, LineState::Waits);
     assert!(line.help.contains("name the profile calico in deploy/cleanup.yaml"), "{line:?}");
+    let mut canal = World::fenced();
+    canal.inventory.objects.clear();
+    canal.case = Case::new(Cni::Canal, Cni::Flannel, vec![node("a", "new")]);
+    canal.plan = Some(FinishPlan { from: Cni::Canal, ..canal.plan() });
+    let record = canal.record.as_mut().expect("a record");
+    (record.from, record.is_one_way) = (Cni::Canal, true);
+    let help = canal.line(LineName::Nodes).help;
+    assert!(help.contains("name the profiles calico and flannel, each in an init container"), "{help}");
     world.inventory.cleanup = Some(BTreeMap::new());
     assert_eq!(world.next(), (LineName::Nodes, LineState::Ready));
     world.inventory.nodes = Some(vec![labelled("a", REQUESTED)]);
