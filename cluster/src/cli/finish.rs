@@ -36,6 +36,10 @@ pub struct Finish {
     /// Write the settings of the new CNI that change at the end as Helm values.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["confirm", "undo"])]
     pub values: Option<PathBuf>,
+    /// A file with recorded flows, as policies observe takes it; - is stdin. Repeat it for several. Of these flows the policies must deny none before the
+    /// setting is named with which the new CNI enforces them.
+    #[arg(long, value_name = "FILE")]
+    pub flows: Vec<PathBuf>,
     /// Wait for the Lease of another holder to expire, and take it over.
     #[arg(long)]
     pub take_over: bool,

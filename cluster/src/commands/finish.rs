@@ -1,12 +1,12 @@
 //! `finish`: what is left to do once every pod is on the new network, and the removal of the old CNI.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use migration::check::Scene;
 use migration::cni::support::{Cni, Stage, Strategy};
 use migration::cni::values;
 use migration::config::Config;
-use migration::finish::lines::{self, Facts, Line, LineName, LineState, PolicyComparison};
+use migration::finish::lines::{self, Facts, Line, LineName, LineState, Observation, PolicyComparison};
 use migration::finish::{FinishPlan, Inventory, Pin, Record, plan};
 use migration::plan::{Plan, canon};
 use migration::roll::run::Run;
@@ -23,6 +23,7 @@ use crate::cli::Migration;
 use crate::cli::exit::Failure;
 use crate::cli::finish::Finish as FinishArgs;
 use crate::cli::options::Global;
+use crate::cli::policies::Observe;
 use crate::input;
 use crate::live::{
     self, Approval, BackupFiles, FinishAct, FinishInputs, FinishRequest, FinishView, Patience,
@@ -88,7 +89,7 @@ pub(crate) fn finish(global: &Global, args: &FinishArgs) -> Result<FinishReport,
     let mut report_step = |what: &str| progress.note(what);
     let patience = if args.take_over { Patience::UntilExpired } else { Patience::None };
     let named = args.from.zip(args.to);
-    let own = global.clone();
+    let (own, flows) = (global.clone(), args.flows.clone());
     let act = match &args.confirm {
         Some(hash) => {
             let removes =
@@ -100,13 +101,13 @@ pub(crate) fn finish(global: &Global, args: &FinishArgs) -> Result<FinishReport,
     let viewed = if let Some(act) = act {
         // A migration that is not known is refused before the Lease is taken, which writes.
         gather_migration(global, named)?;
-        let gather = move || gather(&own, config, named).map_err(first_problem);
+        let gather = move || gather(&own, config, named, flows).map_err(first_problem);
         let request = FinishRequest { act, patience };
         live::apply_finish(&global.access, gather, &files, &request, &mut report_step)
     } else {
-        let inputs = gather(global, config, named)?;
+        let inputs = gather(global, config, named, flows)?;
         if let Some(file) = &args.values {
-            write_values(&inputs.scene(), file)?;
+            write_values(&inputs, file)?;
         }
         if is_live {
             live::view_finish(&global.access, &inputs, &files, &mut report_step)
@@ -136,16 +137,24 @@ fn gather_migration(
     Ok((Migration { from, to, strategy }, last_run))
 }
 
-/// Reads the last run, what the cluster has, and how the policies of both CNIs compare.
+/// Reads the last run, what the cluster has, how the policies of both CNIs compare, and what they make of recorded flows.
 ///
 /// # Errors
-/// The snapshot cannot be read, or nothing says between which CNIs the cluster was moved.
-fn gather(global: &Global, config: Config, named: Option<(Cni, Cni)>) -> Result<FinishInputs, Failure> {
+/// The snapshot or a record cannot be read, or nothing says between which CNIs the cluster was moved.
+fn gather(
+    global: &Global,
+    config: Config,
+    named: Option<(Cni, Cni)>,
+    flows: Vec<PathBuf>,
+) -> Result<FinishInputs, Failure> {
     let (migration, last_run) = gather_migration(global, named)?;
     let Migration { from, to, .. } = migration;
     let snapshot = source::snapshot(global, Some(&migration))?;
     let (inputs, missing) = PolicyInputs::over(config, snapshot, from, to);
-    let policies = compared(&inputs, from, to, &missing);
+    let mut policies = compared(&inputs, from, to, &missing);
+    if !flows.is_empty() && missing.is_empty() {
+        policies.observation = Some(observe(&inputs, &Observe { from, to, flows, policies: Vec::new() })?);
+    }
     let PolicyInputs { config, snapshot, .. } = inputs;
     Ok(FinishInputs { config, snapshot, from, to, policies, last_run })
 }
@@ -168,23 +177,32 @@ fn offline(scene: &Scene<'_>, policies: &PolicyComparison) -> FinishView {
     FinishView { lines: lines::lines(&facts), plan, record: None }
 }
 
-/// How the policies of both CNIs compare. One that enforces none has none to compare.
+/// How the policies of both CNIs compare.
 fn compared(inputs: &PolicyInputs, from: Cni, to: Cni, missing: &[Problem]) -> PolicyComparison {
-    if from.facts().policy_kinds.is_empty() {
-        return PolicyComparison::default();
-    }
-    let words = |problems: &[Problem]| problems.iter().map(|problem| problem.what.clone()).collect();
+    let unknown = |problems: &[Problem]| PolicyComparison {
+        unknown: problems.iter().map(|problem| problem.what.clone()).collect(),
+        ..PolicyComparison::default()
+    };
     if !missing.is_empty() {
-        return PolicyComparison { unknown: words(missing), ..PolicyComparison::default() };
+        return unknown(missing);
     }
-    match policies::in_cluster(inputs, from, to) {
-        Ok((differences, unknown)) => PolicyComparison { differences, unknown },
-        Err(failure) => PolicyComparison { unknown: words(&failure.problems), ..PolicyComparison::default() },
-    }
+    policies::in_cluster(inputs, from, to).unwrap_or_else(|failure| unknown(&failure.problems))
 }
 
-fn write_values(scene: &Scene<'_>, file: &Path) -> Result<(), Failure> {
-    let changes = lines::changes(scene);
+/// What the policies in the cluster make of recorded flows.
+fn observe(inputs: &PolicyInputs, args: &Observe) -> Result<Observation, Failure> {
+    let report = policies::observe_in(inputs, args)?;
+    let time = |text: &Option<snapshot::model::Text>| text.as_ref()?.parse().ok();
+    Ok(Observation {
+        problems: report.problems().into_iter().map(|problem| problem.what).collect(),
+        allowed: report.judgement.allowed,
+        window: time(&report.judgement.first).zip(time(&report.judgement.last)),
+    })
+}
+
+fn write_values(inputs: &FinishInputs, file: &Path) -> Result<(), Failure> {
+    let FinishInputs { policies, config, .. } = inputs;
+    let changes = lines::changes(&inputs.scene(), policies, config.finish.observation_hours);
     let sets: Vec<(&str, &str)> = changes.iter().map(|change| (change.set, change.value)).collect();
     let text = values::file(&sets);
     save(file, |out| out.write_all(text.as_bytes())).map_err(|problem| {

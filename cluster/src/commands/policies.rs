@@ -12,6 +12,7 @@ pub(crate) use convert::{check, convert};
 pub(crate) use diff::diff;
 pub(super) use diff::in_cluster;
 pub(super) use inputs::PolicyInputs;
+pub(super) use observe::observe_in;
 
 use types::command::problem::Problem;
 

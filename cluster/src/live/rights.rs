@@ -425,6 +425,7 @@ mod tests {
             from: migration::cni::support::Cni::Calico,
             to: migration::cni::support::Cni::Flannel,
             soak_hours: 0,
+            observation_hours: 0,
             delete: vec![pin(Part::Resource, "tiers", "t"), pin(Part::Right, "roles", "r")],
             vanish: vec![pin(Part::Agent, "agents", "a")],
         };
@@ -471,6 +472,7 @@ mod tests {
                 from,
                 to,
                 soak_hours: 0,
+                observation_hours: 0,
                 delete,
                 vanish: Vec::new(),
             };

@@ -10,6 +10,7 @@ use cluster::{ACTING, MANAGING, PERMITTING, PROBING, READING_REPORTS, Rule, SEEI
 use migration::backup::KINDS;
 use migration::cni::footprint::Class;
 use migration::cni::support::Cni;
+use migration::finish::plan::ROLES;
 use snapshot::model::{ALL_KINDS, CONFIG_MAPS, Kind};
 
 /// What stands before the rules.
@@ -167,6 +168,8 @@ fn finish() -> String {
         writeln!(text, "  - apiGroups: [{group:?}]\n    resources: [{plural}]\n    resourceNames: [{names}]\n    verbs: [{verbs}]")
             .expect("text");
     }
+    text += "  # Whether roles of Crossfade and bindings to them are left.\n";
+    text += "  - apiGroups: [\"rbac.authorization.k8s.io\"]\n    resources: [clusterrolebindings, clusterroles]\n    verbs: [list]\n";
     text += "  # Users' configuration, for the backup. Of it, what has a finalizer is deleted before its controller.\n";
     for (group, plurals) in groups {
         let plurals = join(&mut plurals.into_iter().map(str::to_owned));
@@ -355,9 +358,11 @@ fn what_deploy_brings_is_named_where_it_is_removed() {
             let text = std::fs::read_to_string(&path).expect("a manifest");
             for document in text.split("\n---\n") {
                 let value = |key: &str| document.lines().find_map(|line| line.strip_prefix(key));
-                if matches!(value("kind: "), Some("Namespace" | "ClusterRole")) {
+                let kind = value("kind: ").unwrap_or_default();
+                if matches!(kind, "Namespace" | "ClusterRole") {
                     let name = value("  name: ").expect("a name");
                     assert!(chapter.contains(&format!("`{name}`")), "{name} of {}", path.display());
+                    assert!(kind == "Namespace" || ROLES.contains(&name), "finish does not look for {name}");
                     named += 1;
                 }
             }

@@ -11,7 +11,7 @@ pub mod plan;
 mod refuse;
 pub mod removal;
 
-pub use lines::{Facts, Line, LineName, LineState, PolicyComparison};
+pub use lines::{Facts, Line, LineName, LineState, Observation, PolicyComparison};
 pub use managed_objects::Manager;
 pub use plan::{FinishPlan, Inventory, Pin, Record};
 pub use refuse::Refusal;

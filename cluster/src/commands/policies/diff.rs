@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use migration::cni::enforcement::KINDS;
 use migration::cni::support::Cni;
+use migration::finish::PolicyComparison;
 use netpol::compare::{Bound, compare};
 use netpol::convert::Packet;
 use netpol::gather::{ADMIN, Engine, Policies, Reference, UnreadObject};
@@ -104,7 +105,7 @@ pub(super) fn future_policies(
     Ok((after, left_out))
 }
 
-/// Packets that the policies in the cluster treat in another way under the new CNI than under the old one, and policies of which that is not known.
+/// How the policies in the cluster compare under both CNIs, and how many of them the new one goes by. One that enforces none has none to compare.
 ///
 /// # Errors
 /// An evaluator does not take all policies together, or the snapshot does not say how a CNI enforces them.
@@ -112,7 +113,11 @@ pub(in crate::commands) fn in_cluster(
     inputs: &PolicyInputs,
     from: Cni,
     to: Cni,
-) -> Result<(Vec<String>, Vec<String>), Failure> {
+) -> Result<PolicyComparison, Failure> {
+    if from.facts().policy_kinds.is_empty() {
+        let policies = inputs.engine(to).map_or(0, |engine| inputs.count(to, engine));
+        return Ok(PolicyComparison { policies, ..PolicyComparison::default() });
+    }
     let (old, new) = (inputs.engine(from)?, inputs.engine(to)?);
     let before = Policies::read(old, inputs.objects(from, old));
     let after = Policies::read(new, inputs.present(to, new));
@@ -126,7 +131,12 @@ pub(in crate::commands) fn in_cluster(
     });
     let unread =
         before.unread.iter().chain(&after.unread).map(|object| format!("{}: {}", object.object, object.why));
-    Ok((packets.collect(), unread.collect()))
+    Ok(PolicyComparison {
+        differences: packets.collect(),
+        unknown: unread.collect(),
+        policies: inputs.count(to, new),
+        observation: None,
+    })
 }
 
 /// A policy of a kind that this engine does not go by: without it the files would seem to say what they do not.

@@ -2,7 +2,7 @@
 
 use migration::check::Scene;
 use migration::cni::cidr::{self, Usage};
-use migration::cni::enforcement::{cluster_policies, enforces};
+use migration::cni::enforcement::{KINDS, cluster_policies, enforces};
 use migration::cni::support::{Cni, Strategy};
 use migration::config::Config;
 use netpol::convert::CONVERTED_FROM;
@@ -171,6 +171,14 @@ impl PolicyInputs {
     pub(super) fn present(&self, cni: Cni, engine: Engine) -> impl Iterator<Item = &Value> {
         let kinds = self.kinds(cni, engine).chain([Kind::CUSTOM_RESOURCE_DEFINITION]);
         kinds.flat_map(|kind| self.snapshot.objects(kind)).map(snapshot::model::Object::value)
+    }
+
+    /// How many policies an engine goes by where this CNI is, with those that an earlier conversion made.
+    pub(super) fn count(&self, cni: Cni, engine: Engine) -> usize {
+        self.kinds(cni, engine)
+            .filter(|kind| KINDS.contains(kind))
+            .map(|kind| self.snapshot.objects(kind).len())
+            .sum()
     }
 
     /// The policies among those objects, with what they are.

@@ -38,10 +38,20 @@ pub(crate) struct ObserveReport {
 /// # Errors
 /// The settings, the snapshot or a file cannot be read, or an evaluator does not take all policies together.
 pub(crate) fn observe(global: &Global, args: &Observe) -> Result<ObserveReport, Failure> {
-    let inputs = PolicyInputs::gather(global, args.from, args.to)?;
+    observe_in(&PolicyInputs::gather(global, args.from, args.to)?, args)
+}
+
+/// What the policies make of the flows, in a cluster that was read.
+///
+/// # Errors
+/// A file cannot be read, it has no flow, or an evaluator does not take all policies together.
+pub(in crate::commands) fn observe_in(
+    inputs: &PolicyInputs,
+    args: &Observe,
+) -> Result<ObserveReport, Failure> {
     // A CNI that enforces nothing has no policies that files could replace.
     let from = inputs.engine(args.from).ok();
-    let (policies, left_out) = future_policies(&inputs, from, args.to, &args.policies)?;
+    let (policies, left_out) = future_policies(inputs, from, args.to, &args.policies)?;
     let mut tally =
         FlowTally::new(inputs.cluster()?, inputs.service_ranges(), &policies).map_err(undecided_failure)?;
     input::flows::read_all(&args.flows, &mut |record| tally.add(record))

@@ -6,7 +6,7 @@ use migration::backup::file::ClusterId;
 use migration::check::Scene;
 use migration::cni::footprint::{Class, Part, Target};
 use migration::finish::cleaning::CleanupPod;
-use migration::finish::plan::{candidates, namespaces_of};
+use migration::finish::plan::{Rights, candidates, namespaces_of};
 use migration::finish::{FinishPlan, Inventory};
 use migration::workload::is_ready;
 use serde_json::Value;
@@ -58,8 +58,9 @@ pub(super) async fn inventory(
         api_server: scene.snapshot.cluster.version.clone().unwrap_or_default(),
     };
     let targets = candidates(scene, &namespaces);
-    let cleanup = cleanup_pods(caller).await?;
-    look(caller, scene, targets, Inventory { cluster, namespaces, cleanup, ..Inventory::default() }).await
+    let (cleanup, rights) = (cleanup_pods(caller).await?, rights(caller).await?);
+    look(caller, scene, targets, Inventory { cluster, namespaces, cleanup, rights, ..Inventory::default() })
+        .await
 }
 
 /// Looks once more for what was there.
@@ -181,6 +182,21 @@ pub(super) async fn cleanup_pods(caller: &Caller) -> Result<Option<BTreeMap<Stri
         }
     }
     Ok(Some(pods))
+}
+
+/// Crossfade's own rights; none if the credential may not list them.
+async fn rights(caller: &Caller) -> Result<Option<Rights>, Failure> {
+    let mut all = Vec::new();
+    for plural in ["clusterroles", "clusterrolebindings"] {
+        caller.turn().await;
+        let path = format!("/apis/rbac.authorization.k8s.io/v1/{plural}");
+        match list_objects(caller.client(), &path, &mut |_| {}).await {
+            Ok(objects) => all.push(objects),
+            Err(Meaning::Forbidden(_)) => return Ok(None),
+            Err(meaning) => return Err(problem(&format!("list {plural}"), meaning)),
+        }
+    }
+    Ok(Some(Rights::new(&all[0], &all[1])))
 }
 
 /// Names of aggregated APIs that are away.

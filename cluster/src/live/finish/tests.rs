@@ -1,3 +1,4 @@
+mod footprints;
 mod meanwhile;
 
 use std::cell::RefCell;
@@ -46,9 +47,8 @@ type OnGather = Box<dyn FnOnce() + Send>;
 type Hook = Box<dyn FnMut(&str, &str, &mut BTreeMap<String, Value>) -> Option<Answer> + Send>;
 
 impl Api {
-    /// Calico by its manifest, and near-misses.
-    fn with_calico() -> Self {
-        let api = Self {
+    fn new() -> Self {
+        Self {
             clock: clock(),
             objects: Arc::default(),
             writes: Arc::default(),
@@ -57,12 +57,13 @@ impl Api {
             on_gather: Arc::default(),
             ahead: Arc::default(),
             notes: Arc::default(),
-        };
-        let definition = |plural: &str, kind: &str| {
-            json!({"metadata": {"name": format!("{plural}.crd.projectcalico.org")},
-                "spec": {"group": "crd.projectcalico.org", "names": {"kind": kind, "plural": plural},
-                    "versions": [{"name": "v1", "served": true, "storage": true}]}})
-        };
+        }
+    }
+
+    /// Calico by its manifest, and near-misses.
+    fn with_calico() -> Self {
+        let api = Self::new();
+        let definition = |plural: &str, kind: &str| definition("crd.projectcalico.org", plural, kind);
         let template = json!({"template": {"spec": {"containers": [{"name": "calico-node"}]}}});
         for (path, object) in [
             ("/api/v1/namespaces/kube-system", json!({"metadata": {"name": "kube-system"}})),
@@ -207,11 +208,11 @@ impl Api {
                     })
                     .map(|(_, object)| object.clone())
                     .collect();
+                let is_list = LISTS.contains(&path.rsplit('/').next().unwrap_or_default())
+                    || objects.values().any(|object| resources_of(object).as_deref() == Some(path));
                 match objects.get(path) {
                     Some(object) => Answer::json(200, object),
-                    None if ["configmaps", "nodes", "apiservices", "ippools", "daemonsets", "pods"]
-                        .contains(&path.rsplit('/').next().unwrap_or_default()) =>
-                    {
+                    None if is_list => {
                         Answer::json(200, &json!({"metadata": {"resourceVersion": "1"}, "items": items}))
                     }
                     None => missing(),
@@ -267,15 +268,34 @@ impl Api {
                     object["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
                     return Answer::json(200, object);
                 }
-                objects.remove(path);
-                if path.ends_with("/ippools.crd.projectcalico.org") {
-                    objects.retain(|key, _| !key.starts_with(POOLS));
+                if let Some(resources) = objects.remove(path).and_then(|object| resources_of(&object)) {
+                    objects.retain(|key, _| {
+                        key.strip_prefix(&resources).is_none_or(|rest| !rest.starts_with('/'))
+                    });
                 }
                 Answer::json(200, &json!({"kind": "Status", "status": "Success"}))
             }
             _ => missing(),
         }
     }
+}
+
+/// The kinds that are listed without a definition.
+const LISTS: [&str; 7] =
+    ["configmaps", "nodes", "apiservices", "daemonsets", "pods", "clusterroles", "clusterrolebindings"];
+
+/// A definition of resources.
+fn definition(group: &str, plural: &str, kind: &str) -> Value {
+    json!({"metadata": {"name": format!("{plural}.{group}")},
+        "spec": {"group": group, "names": {"kind": kind, "plural": plural},
+            "versions": [{"name": "v1", "served": true, "storage": true}]}})
+}
+
+/// Where the resources of a definition are; none for other objects.
+fn resources_of(definition: &Value) -> Option<String> {
+    let (group, plural) =
+        (definition["spec"]["group"].as_str()?, definition["spec"]["names"]["plural"].as_str()?);
+    Some(format!("/apis/{group}/v1/{plural}"))
 }
 
 /// *Source*: RFC 7396.
@@ -353,8 +373,17 @@ fn inputs(soak_hours: u32) -> FinishInputs {
 /// One call of the command.
 async fn called(
     api: &Api,
-    files: &Files,
+    files: &dyn BackupFiles,
     soak_hours: u32,
+    work: impl AsyncFnOnce(&mut FinishHolder<'_>, &mut dyn FnMut(&str)) -> Result<FinishView, Failure>,
+) -> Result<FinishView, Failure> {
+    called_with(api, files, inputs(soak_hours), work).await
+}
+
+async fn called_with(
+    api: &Api,
+    files: &dyn BackupFiles,
+    inputs: FinishInputs,
     work: impl AsyncFnOnce(&mut FinishHolder<'_>, &mut dyn FnMut(&str)) -> Result<FinishView, Failure>,
 ) -> Result<FinishView, Failure> {
     let server = api.server();
@@ -370,7 +399,7 @@ async fn called(
     let on_gather = api.on_gather.lock().expect("a hook").take();
     let gather = move || {
         on_gather.into_iter().for_each(|look| look());
-        Ok(inputs(soak_hours))
+        Ok(inputs)
     };
     lease.hold(gather, &mut note, without_mirror).await
 }
@@ -381,7 +410,10 @@ fn approval(hash: &str, removes: bool) -> Approval {
 
 /// The hash that finish prints for what is there.
 async fn hash(api: &Api, soak_hours: u32) -> String {
-    let inputs = inputs(soak_hours);
+    hash_of(api, &inputs(soak_hours)).await
+}
+
+async fn hash_of(api: &Api, inputs: &FinishInputs) -> String {
     let scene = inputs.scene();
     let inventory = gather::inventory(&api.server().caller(), &scene, None).await.expect("an inventory");
     FinishPlan::new(&scene, &inventory).hash()
@@ -389,7 +421,7 @@ async fn hash(api: &Api, soak_hours: u32) -> String {
 
 async fn confirmed(
     api: &Api,
-    files: &Files,
+    files: &dyn BackupFiles,
     soak_hours: u32,
     hash: &str,
     removes: bool,
@@ -559,6 +591,36 @@ fn the_soak_does_not_begin_with_nodes_as_they_were_before_the_fence() {
         let view = confirmed(&api, &files, 0, &hash, true).await.expect("carried out");
         assert_eq!(next_line(&view), Some((LineName::NodeState, LineState::Waits)), "{view:#?}");
         assert!(api.has(AGENT));
+    });
+}
+
+/// A disk that loses the end of a file.
+struct BadDisk(Files);
+
+impl BackupFiles for BadDisk {
+    fn load(&self, name: &str) -> Option<Vec<u8>> {
+        let mut bytes = self.0.load(name)?;
+        bytes.pop();
+        Some(bytes)
+    }
+
+    fn save(&self, name: &str, bytes: &[u8]) -> Result<(), Problem> {
+        self.0.save(name, bytes)
+    }
+}
+
+#[test]
+fn a_backup_that_does_not_read_back_stops_the_command_before_the_fence() {
+    run(async {
+        let (api, files) = (Api::with_calico(), BadDisk(Files::default()));
+        let hash = hash(&api, 0).await;
+        let agent = api.objects.lock().expect("objects").get(AGENT).cloned();
+        let (exit, problem) = confirmed(&api, &files, 0, &hash, true).await.expect_err("another file");
+        let name = files.0.0.borrow().keys().next().cloned().expect("a file");
+        assert_eq!((exit, problem.what), (Exit::Failed, format!("{name} is not what was written")));
+        assert!(problem.fix.contains("--backup DIR"), "{}", problem.fix);
+        assert_eq!(api.objects.lock().expect("objects").get(AGENT).cloned(), agent);
+        api.change_record(|record| assert!(record["backup"].is_null(), "{record}"));
     });
 }
 

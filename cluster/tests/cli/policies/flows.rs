@@ -133,3 +133,65 @@ fn a_record_that_answers_nothing_is_no_proof() {
     assert_eq!(output.status.code(), Some(3), "{}", stdout(&output));
     assert!(stdout(&output).contains("Policies whose meaning cannot be decided"), "{}", stdout(&output));
 }
+
+/// `finish` reads the same files. With the setting that it names, Cilium drops packets.
+#[test]
+fn finish_names_the_setting_that_enforces_policies_after_a_day_of_flows_that_pass() {
+    let settings =
+        json!({"custom-cni-conf": "false", "unmanaged-pod-watcher-interval": "15", "enable-policy": "never"});
+    let [agent, mut config] = cilium("v1.17.4", false);
+    config["data"] = settings;
+    let dir = dir(&[only_carts(), agent.clone(), config.clone()]);
+    let pass = flow(CART[0], CART[1], 80);
+    let day = pass.clone() + &pass.replace("03-01", "03-02");
+    for (file, text) in
+        [("hour.json", pass), ("day.json", day.clone()), ("bad.json", day + &flow(JOB[0], JOB[1], 80))]
+    {
+        fs::write(dir.path().join(file), text).expect("written");
+    }
+    let finish = |from: &str, more: &[&str]| {
+        let finish = [
+            "finish",
+            "--from",
+            from,
+            "--to",
+            "cilium",
+            "--snapshot",
+            "input.json",
+            "--values",
+            "final.yaml",
+            "-o",
+            "json",
+        ];
+        let output = in_cluster(dir.path(), &[&finish[..], more].concat());
+        let answer: Value = serde_json::from_str(stdout(&output)).expect("JSON");
+        let lines = answer["lines"].as_array().expect("lines");
+        let line = lines.iter().find(|line| line["line"] == "policies").expect("a line").to_string();
+        let file = fs::read_to_string(dir.path().join("final.yaml")).expect("values");
+        assert_eq!(
+            line.contains("--set policyEnforcementMode=default"),
+            file.contains("policyEnforcementMode"),
+            "{line} {file}"
+        );
+        (line, file.contains("policyEnforcementMode"))
+    };
+    for from in ["flannel", "calico"] {
+        for (files, words) in [
+            (&[][..], "policies that begin to hold: 1"),
+            (&["--flows", "hour.json"], "24 hours are asked for"),
+            (&["--flows", "bad.json"], "TCP 80 would be denied"),
+        ] {
+            let (line, is_named) = finish(from, files);
+            assert!(!is_named && line.contains(words), "{from} {files:?}: {line}");
+        }
+        let (line, is_named) = finish(from, &["--flows", "hour.json", "--flows", "day.json"]);
+        assert!(is_named && line.contains("3 would be let through"), "{from}: {line}");
+    }
+    // Cilium does not enforce Calico's own policies.
+    write(dir.path(), "input.json", &[web(Value::Null), agent.clone(), config.clone()]);
+    let (line, is_named) = finish("calico", &["--flows", "day.json"]);
+    assert!(!is_named && line.contains("policies convert"), "{line}");
+    write(dir.path(), "input.json", &[agent, config]);
+    let (line, is_named) = finish("flannel", &[]);
+    assert!(is_named && line.contains("there is no policy that cilium would enforce"), "{line}");
+}

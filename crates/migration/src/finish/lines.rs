@@ -1,6 +1,8 @@
 //! The lines of the end of a migration: how each is, what shows it, and what helps.
 
+mod leave;
 mod nodes;
+mod settings;
 
 use std::fmt;
 
@@ -8,9 +10,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 use snapshot::model::{Kind, Node};
-use types::text::quote::quote;
 
+use self::leave::leave;
 use self::nodes::{clean, moved, node_state};
+pub use self::settings::{Change, Observation, PolicyComparison, changes};
+use self::settings::{policies, values};
 use super::backup::lacking;
 use super::managed_objects::{ManagedObject, managers};
 use super::plan::{FinishPlan, Inventory, Pin, Record, text};
@@ -19,16 +23,11 @@ use super::removal::{self, Removal};
 use super::{CLOSED, FENCE};
 use crate::backup::file::Backup;
 use crate::check::Scene;
-use crate::check::finding::Subject;
 use crate::cni::footprint::{Part, Target};
-use crate::cni::support::{Cni, Stage};
-use crate::cni::values::{State as ValueState, command, required_value, rows};
 use crate::plan::Plan;
 
 /// How many objects the evidence of a line names.
 const NAMED: usize = 12;
-/// How many bytes of a setting are shown.
-const SHOWN: usize = 200;
 
 /// A line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -39,9 +38,9 @@ pub enum LineName {
     Moved,
     /// A file has everything that will be removed.
     Backup,
-    /// The new CNI has its final settings.
+    /// The new CNI has its final settings, but for the one with which it enforces policies.
     Values,
-    /// The policies of the new CNI mean what those of the old one meant.
+    /// The policies of the new CNI mean what those of the old one meant, and it enforces them.
     Policies,
     /// The old CNI's agents run on no node.
     Fence,
@@ -89,15 +88,6 @@ pub struct Line {
     /// What helps; empty if nothing is needed.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub help: String,
-}
-
-/// How the policies of both CNIs compare in the cluster.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PolicyComparison {
-    /// Packets that are treated in another way, in words.
-    pub differences: Vec<String>,
-    /// Why it is not known whether others are.
-    pub unknown: Vec<String>,
 }
 
 /// What the lines are decided from.
@@ -258,117 +248,6 @@ fn backed_up(facts: &Facts<'_>) -> Line {
     }
     let changed = format!("{} objects changed since {file} was written", lacking.len());
     Line::new(name, LineState::Ready, std::iter::once(changed).chain(first_few(lacking)))
-}
-
-fn values(facts: &Facts<'_>) -> Line {
-    let name = LineName::Values;
-    if rows(facts.scene).iter().any(|row| row.state == ValueState::Absent) {
-        let what = format!("no settings of {} are in the cluster", facts.scene.to);
-        return Line::new(name, LineState::Waits, [what])
-            .help("install it, or read its settings with the rights in deploy/cluster/rbac-viewer.yaml");
-    }
-    let changes = changes(facts.scene);
-    if changes.is_empty() {
-        return Line::done(
-            name,
-            format!("{} has every setting of the stage {}", facts.scene.to, Stage::Finish),
-        );
-    }
-    let evidence = changes.iter().map(|change| {
-        let places = first_few(change.places.clone());
-        let places = places.iter().map(|place| format!(" ({place})")).collect::<String>();
-        let Change { key, set, value, .. } = change;
-        let in_cluster = format!("{key}: {} becomes {}", quote(change.now.as_bytes(), SHOWN), change.becomes);
-        // Calico's resource has the key that a person sets.
-        if key == set {
-            format!("{in_cluster}{places}")
-        } else {
-            format!("{set}={value} ({in_cluster}){places}")
-        }
-    });
-    Line::new(name, LineState::Waits, evidence).help(steps_of_values(facts.scene, &changes))
-}
-
-/// The key with which Cilium enforces policies. *Source*: Cilium, "Policy Enforcement Modes".
-const ENFORCEMENT: &str = "enable-policy";
-
-/// The commands that set these values, one after the other.
-fn steps_of_values(scene: &Scene<'_>, changes: &[Change]) -> String {
-    let step = |(number, change): (usize, &Change)| {
-        format!("{}. {}", number + 1, command(scene, &[(change.set, change.value)]))
-    };
-    let steps: Vec<String> = changes.iter().enumerate().map(step).collect();
-    let file = match scene.to.facts().chart {
-        Some(_) => ". --values FILE writes all of them as a file of Helm values",
-        None => "",
-    };
-    let Scene { from, to, .. } = scene;
-    let flows = if changes.iter().any(|change| change.key == ENFORCEMENT) {
-        format!(
-            ". Before the setting with which policies are enforced, kubectl crossfade policies observe --from {from} --to {to} --flows FILE says which recorded flows they would deny"
-        )
-    } else {
-        String::new()
-    };
-    format!(
-        "one setting at a time, in this order; before the next one, kubectl crossfade finish must show the line moved as done and name the setting no more: {}{file}{flows}",
-        steps.join("; ")
-    )
-}
-
-/// A setting of the new CNI that is not what it must be in the end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// The key in the cluster.
-    pub key: &'static str,
-    /// The value of the chart that sets it.
-    pub set: &'static str,
-    /// What the cluster has.
-    pub now: String,
-    /// What the cluster has in the end.
-    pub becomes: &'static str,
-    /// What the value of the chart becomes.
-    pub value: &'static str,
-    /// Objects that have it, other than the CNI's own settings.
-    pub places: Vec<String>,
-}
-
-/// The settings of the new CNI that change in the end.
-#[must_use]
-pub fn changes(scene: &Scene<'_>) -> Vec<Change> {
-    let rows = rows(scene);
-    let wrong = rows.iter().filter(|row| row.state == ValueState::Wrong);
-    let change = |row: &crate::cni::values::Row| {
-        let becomes = required_value(scene, row.setting, Stage::Finish).unwrap_or(row.setting.absent);
-        let is_node_config = |subject: &&Subject| subject.kind == Kind::CILIUM_NODE_CONFIG.name();
-        Change {
-            key: row.setting.key.trim_start_matches('/'),
-            set: row.set,
-            now: row.now.clone().unwrap_or_default(),
-            becomes,
-            value: row.setting.chart(becomes),
-            places: row.subjects.iter().filter(is_node_config).map(ToString::to_string).collect(),
-        }
-    };
-    wrong.map(change).collect()
-}
-
-fn policies(facts: &Facts<'_>) -> Line {
-    let name = LineName::Policies;
-    let PolicyComparison { differences, unknown } = facts.policies;
-    if facts.scene.from == Cni::Flannel && differences.is_empty() && unknown.is_empty() {
-        return Line::done(name, "flannel enforces no policies, so there is nothing to compare");
-    }
-    if differences.is_empty() && unknown.is_empty() {
-        return Line::done(
-            name,
-            format!("every packet is treated by {} as by {}", facts.scene.to, facts.scene.from),
-        );
-    }
-    let evidence = first_few(differences.iter().chain(unknown).cloned().collect());
-    let (from, to) = (facts.scene.from, facts.scene.to);
-    Line::new(name, LineState::Waits, evidence)
-        .help(format!("kubectl crossfade policies convert --from {from} --to {to} writes what is missing; kubectl crossfade policies check names what cannot be converted"))
 }
 
 fn fence(facts: &Facts<'_>) -> Line {
@@ -623,48 +502,6 @@ fn unknown_definitions(scene: &Scene<'_>) -> Vec<String> {
         .map(snapshot::model::Object::name)
         .filter(|name| is_in_group(name) && old.class(name).is_none() && new.class(name).is_none());
     unknown.map(str::to_owned).collect()
-}
-
-/// What of Crossfade is in the cluster.
-fn leave(facts: &Facts<'_>) -> Line {
-    let name = LineName::Leave;
-    let snapshot = facts.scene.snapshot;
-    let ours = |key: &str| key.starts_with("crossfade/");
-    let has = |node: &&Node| {
-        let (labels, annotations) = (node.metadata.labels.keys(), node.metadata.annotations.keys());
-        labels.chain(annotations).any(|key| ours(key))
-            || node.spec.taints.iter().any(|taint| ours(&taint.key))
-    };
-    let nodes: Vec<&Node> = snapshot.nodes.iter().filter(has).collect();
-    let mut evidence = Vec::new();
-    if let Some(first) = nodes.first() {
-        evidence.push(format!(
-            "{} Nodes have labels, annotations or taints of Crossfade, such as Node/{}",
-            nodes.len(),
-            first.name()
-        ));
-    }
-    let namespaces = ["crossfade-system", "crossfade", "crossfade-probe"].into_iter();
-    let namespaces = namespaces.filter(|name| snapshot.object(Kind::NAMESPACE, name).is_some());
-    evidence.extend(namespaces.map(|name| format!("Namespace/{name} is there")));
-    let configs = snapshot.objects(Kind::CILIUM_NODE_CONFIG).iter();
-    let selects = |config: &&snapshot::model::Object| {
-        config
-            .value()
-            .pointer("/spec/nodeSelector")
-            .is_some_and(|selector| selector.to_string().contains("\"crossfade/"))
-    };
-    evidence.extend(configs.filter(selects).map(|config| {
-        format!(
-            "CiliumNodeConfig/{}/{} selects nodes by a label of Crossfade",
-            config.namespace(),
-            config.name()
-        )
-    }));
-    if evidence.is_empty() {
-        return Line::done(name, "nothing of Crossfade is in the cluster");
-    }
-    Line::new(name, LineState::Waits, evidence).help("let it leave the nodes that stay: kubectl apply -f deploy/graduate.yaml, or crossfade-bootstrap graduate on each (docs/graduate.md); or deploy/remove.yaml on nodes that are drained; then delete what the chapter \"What stays in the cluster\" names")
 }
 
 /// The first of many, and how many more there are.

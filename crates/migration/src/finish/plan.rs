@@ -12,6 +12,7 @@ use crate::backup::file::ClusterId;
 use crate::check::Scene;
 use crate::cni::footprint::{Part, Target};
 use crate::cni::support::Cni;
+use crate::config::Finish;
 use crate::plan::canon;
 use crate::workload::agents;
 
@@ -36,6 +37,40 @@ pub struct Inventory {
     pub nodes: Option<Vec<Node>>,
     /// The pods that clean nodes, by their nodes; none without their DaemonSet.
     pub cleanup: Option<BTreeMap<String, CleanupPod>>,
+    /// Crossfade's own rights; none if they were not read.
+    pub rights: Option<Rights>,
+}
+
+/// The ClusterRoles of `deploy/cluster`.
+pub const ROLES: [&str; 7] = [
+    "crossfade-finish",
+    "crossfade-management",
+    "crossfade-operator",
+    "crossfade-permit",
+    "crossfade-policies-reader",
+    "crossfade-policies-writer",
+    "crossfade-viewer",
+];
+
+/// Crossfade's own rights in the whole cluster, by their names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rights {
+    /// ClusterRoles.
+    pub roles: Vec<String>,
+    /// ClusterRoleBindings that give one of these roles, whatever they are called.
+    pub bindings: Vec<String>,
+}
+
+impl Rights {
+    /// Those among all ClusterRoles and ClusterRoleBindings.
+    #[must_use]
+    pub fn new(roles: &[Value], bindings: &[Value]) -> Self {
+        let named = |objects: &[Value], role: &str| -> Vec<String> {
+            let own = objects.iter().filter(|object| ROLES.contains(&text(object, role)));
+            own.map(|object| text(object, "/metadata/name").to_owned()).collect()
+        };
+        Self { roles: named(roles, "/metadata/name"), bindings: named(bindings, "/roleRef/name") }
+    }
 }
 
 /// One object as it was when a person approved its removal.
@@ -64,6 +99,9 @@ pub struct FinishPlan {
     pub to: Cni,
     /// Hours between the fence and the first deletion.
     pub soak_hours: u32,
+    /// Hours of recorded flows before the new CNI enforces policies; 0 if none were asked for.
+    #[serde(default = "observation_hours")]
+    pub observation_hours: u32,
     /// What is deleted, in this order.
     pub delete: Vec<Pin>,
     /// What goes with an owner or a definition that is deleted.
@@ -275,6 +313,7 @@ impl FinishPlan {
             from: scene.from,
             to: scene.to,
             soak_hours: scene.config.finish.soak_hours,
+            observation_hours: scene.config.finish.observation_hours,
             delete,
             vanish,
         }
@@ -325,6 +364,11 @@ impl FinishPlan {
             None => Ok(plan),
         }
     }
+}
+
+/// What a plan of an earlier release asks for.
+fn observation_hours() -> u32 {
+    Finish::default().observation_hours
 }
 
 /// The text at a pointer; empty if there is none.

@@ -10,16 +10,20 @@ use snapshot::model::Kind;
 use types::policy::Phase;
 
 use super::lines::{LineName, LineState, lines, next};
-use super::plan::{candidates, inventory};
+use super::plan::{ROLES, Rights, candidates, inventory};
 use super::*;
 use crate::backup::file::{Backup, ClusterId};
 use crate::check::tests::{Case, object};
 use crate::cni::footprint::{Part, Target};
 use crate::cni::support::Cni;
 
-/// Objects of a CNI with their UIDs, as the API server has them.
+/// Objects of Calico with their UIDs, as the API server has them.
 fn targets(all: &[(&str, Part)]) -> Vec<(Target, Value)> {
-    let known = Cni::Calico.facts().footprint.targets(&["kube-system".to_owned()].into());
+    targets_of(Cni::Calico, all)
+}
+
+fn targets_of(cni: Cni, all: &[(&str, Part)]) -> Vec<(Target, Value)> {
+    let known = cni.facts().footprint.targets(&["kube-system".to_owned()].into());
     let find = |(title, part): &(&str, Part)| {
         let target = known.iter().find(|target| target.to_string() == *title && target.part == *part);
         let target = target.unwrap_or_else(|| panic!("{title} is not in the footprint")).clone();
@@ -58,6 +62,7 @@ fn present(all: Vec<(Target, Value)>) -> Inventory {
         cluster: ClusterId { uid: "c".into(), api_server: "v1.30.0".into() },
         namespaces: ["kube-system".to_owned()].into(),
         objects: all.into_iter().collect(),
+        rights: Some(Rights::default()),
         ..Inventory::default()
     }
 }
@@ -322,14 +327,12 @@ fn settings_of_the_last_stage_are_shown_as_a_change() {
         "cilium-config",
         json!({"metadata": {"namespace": "kube-system"}, "data": data}),
     );
-    world.case =
-        Case::new(Cni::Calico, Cni::Cilium, vec![config.clone()]).config("transition: {phase: finish}");
+    world.case = Case::new(Cni::Calico, Cni::Cilium, vec![config]).config("transition: {phase: finish}");
     let line = world.line(LineName::Values);
-    assert_eq!(line.state, LineState::Waits);
+    assert_eq!((line.state, line.evidence.len()), (LineState::Waits, 2), "{line:?}");
     for (index, shown) in [
         "cni.customConf=false (custom-cni-conf: true becomes false)",
         "operator.unmanagedPodWatcher.restart=true (unmanaged-pod-watcher-interval: 0",
-        "policyEnforcementMode=default (enable-policy: never becomes default)",
     ]
     .iter()
     .enumerate()
@@ -342,49 +345,114 @@ fn settings_of_the_last_stage_are_shown_as_a_change() {
         .iter()
         .map(|step| step.split(" --set ").skip(1).filter_map(|set| set.split(' ').next()).collect())
         .collect();
-    let each = [
-        "cni.customConf=false",
-        "operator.unmanagedPodWatcher.restart=true",
-        "policyEnforcementMode=default",
-    ];
+    let each = ["cni.customConf=false", "operator.unmanagedPodWatcher.restart=true"];
     assert_eq!(sets, each.map(|set| vec![set]), "{line:?}");
-    assert!(line.help.contains("policies observe --from calico --to cilium --flows FILE"), "{line:?}");
-    world.case = Case::new(Cni::Calico, Cni::Cilium, vec![]);
-    assert_eq!(
-        world.line(LineName::Values).state,
-        LineState::Waits,
-        "settings that are not known are not right"
-    );
-    world.case = Case::new(Cni::Calico, Cni::Cilium, vec![config]).config("transition: {phase: finish}");
-    let changes = super::lines::changes(&world.case.scene());
+    let changes = super::lines::changes(&world.case.scene(), &PolicyComparison::default(), 24);
     let sets: Vec<(&str, &str)> = changes.iter().map(|change| (change.set, change.value)).collect();
     let file = crate::cni::values::file(&sets);
     assert_eq!(
         file,
         "cni:\n  customConf: false\noperator:\n  unmanagedPodWatcher:\n    restart: true\npolicyEnforcementMode: default\n"
     );
+    world.case = Case::new(Cni::Calico, Cni::Cilium, vec![]);
+    assert_eq!(
+        world.line(LineName::Values).state,
+        LineState::Waits,
+        "settings that are not known are not right"
+    );
 }
 
-/// What does not read a setting runs on.
-#[test]
-fn the_page_has_the_commands_of_the_last_settings_as_the_line_prints_them() {
-    let data =
-        json!({"custom-cni-conf": "true", "enable-policy": "never", "unmanaged-pod-watcher-interval": "0"});
+/// Cilium before its last settings.
+fn before_the_last_settings(from: Cni, data: Value, observation_hours: u32) -> World {
     let config = object(Kind::CONFIG_MAP, "cilium-config", json!({"data": data}));
     let spec =
         json!({"template": {"spec": {"containers": [{"name": "cilium-agent", "image": "cilium:v1.17.4"}]}}});
     let agent =
         object(Kind::DAEMON_SET, "cilium", json!({"metadata": {"namespace": "kube-system"}, "spec": spec}));
-    let mut world = World::approved();
-    world.case =
-        Case::new(Cni::Flannel, Cni::Cilium, vec![config, agent]).config("transition: {phase: finish}");
-    let line = world.line(LineName::Values);
-    let steps = line.help.split("; ").filter_map(|step| step.split_once(". helm "));
+    let settings =
+        format!("transition: {{phase: finish}}\nfinish: {{observationHours: {observation_hours}}}");
+    World { case: Case::new(from, Cni::Cilium, vec![config, agent]).config(&settings), ..World::new() }
+}
+
+/// From this setting on, Cilium drops packets. Each row: what is known of the policies, the hours that are asked for, and what holds the setting back.
+#[test]
+fn enforcement_is_named_once_the_policies_are_alike_and_real_flows_pass() {
+    let seen = |problems: &[&str], window: Option<(&str, &str)>| {
+        let time = |text: &str| text.parse().expect("a time");
+        let problems = problems.iter().map(|problem| (*problem).to_owned()).collect();
+        let window = window.map(|(first, last)| (time(first), time(last)));
+        Some(Observation { problems, allowed: 7, window })
+    };
+    let begins = "2026-01-01T00:00:00Z";
+    let day = seen(&[], Some((begins, "2026-01-01T23:55:00Z")));
+    let known =
+        |policies, observation| PolicyComparison { policies, observation, ..PolicyComparison::default() };
+    let different = PolicyComparison { differences: vec!["x to y".into()], ..known(2, day.clone()) };
+    let unknown = PolicyComparison { unknown: vec!["not read".into()], ..known(2, day.clone()) };
+    for (policies, hours, held) in [
+        (known(0, None), 24, None),
+        (known(2, None), 24, Some("policies that begin to hold: 2")),
+        (known(2, None), 1, Some("policies that begin to hold: 2")),
+        (known(2, None), 0, None),
+        (known(2, day.clone()), 24, None),
+        (known(2, day.clone()), 25, Some("25 hours are asked for")),
+        (known(2, seen(&[], Some((begins, "2026-01-01T23:54:59Z")))), 24, Some("24 hours are asked for")),
+        (known(2, seen(&[], None)), 24, Some("does not say when")),
+        (known(2, seen(&[], None)), 0, None),
+        (
+            known(2, seen(&["TCP 80 would be denied"], Some((begins, "2026-01-02T00:00:00Z")))),
+            24,
+            Some("TCP 80"),
+        ),
+        (known(2, seen(&["TCP 80 would be denied"], None)), 0, Some("TCP 80")),
+        (different, 24, Some("x to y")),
+        (unknown, 24, Some("not read")),
+    ] {
+        for from in [Cni::Flannel, Cni::Calico] {
+            let data = json!({"custom-cni-conf": "false", "enable-policy": "never", "unmanaged-pod-watcher-interval": "15"});
+            let world = World { policies: policies.clone(), ..before_the_last_settings(from, data, hours) };
+            let values = world.line(LineName::Values);
+            assert_eq!(values.state, LineState::Done, "{values:?}");
+            assert!(values.evidence[0].contains("policyEnforcementMode: the line policies"), "{values:?}");
+            let line = world.line(LineName::Policies);
+            let row = format!("{hours} {policies:?}: {line:?}");
+            assert_eq!(line.state, LineState::Waits, "{row}");
+            let is_named = line.help.contains("--set policyEnforcementMode=default");
+            assert_eq!(is_named, held.is_none(), "{row}");
+            let changes = super::lines::changes(&world.case.scene(), &policies, hours);
+            assert_eq!(changes.len(), usize::from(held.is_none()), "{row}");
+            if let Some(held) = held {
+                assert!(line.evidence.iter().any(|what| what.contains(held)), "{row}");
+            }
+            let data = json!({"custom-cni-conf": "false", "unmanaged-pod-watcher-interval": "15"});
+            let world = World { policies: policies.clone(), ..before_the_last_settings(from, data, hours) };
+            let state = world.line(LineName::Policies).state;
+            let is_alike = policies.differences.is_empty() && policies.unknown.is_empty();
+            assert_eq!(state == LineState::Done, is_alike, "Cilium enforces them already: {row}");
+        }
+    }
+    let world = before_the_last_settings(Cni::Flannel, json!({"enable-policy": "never"}), 24);
+    let line = World { policies: known(1, None), ..world }.line(LineName::Policies);
+    assert!(
+        line.help.contains("kubectl crossfade finish --from flannel --to cilium --flows FILE"),
+        "{line:?}"
+    );
+    assert!(line.help.contains("observationHours: 0"), "{line:?}");
+}
+
+/// What does not read a setting runs on.
+#[test]
+fn the_page_has_the_commands_of_the_last_settings_as_the_lines_print_them() {
+    let data =
+        json!({"custom-cni-conf": "true", "enable-policy": "never", "unmanaged-pod-watcher-interval": "0"});
+    let world = before_the_last_settings(Cni::Flannel, data, 24);
+    let help = [LineName::Values, LineName::Policies].map(|name| world.line(name).help).join("; ");
+    let steps = help.split("; ").filter_map(|step| step.split_once(" helm "));
     let commands: Vec<String> =
         steps.map(|(_, step)| format!("helm {}", step.split(". --").next().unwrap_or(step))).collect();
     let page = include_str!("../../../../docs/finish.md");
     let printed: Vec<&str> = page.lines().filter(|line| line.starts_with("helm upgrade")).collect();
-    assert_eq!(commands, printed, "{line:?}");
+    assert_eq!(commands, printed, "{help}");
 }
 
 /// What a person sets is a key of the resource itself, and no chart has a file of it.
@@ -400,7 +468,8 @@ fn settings_without_a_chart_are_named_as_the_resource_has_them() {
     world.case =
         Case::new(Cni::Flannel, Cni::Calico, vec![felix, agent]).config("transition: {phase: finish}");
     let help = world.line(LineName::Values).help;
-    assert!(!help.is_empty() && !help.contains("policies observe"), "no setting enforces policies: {help}");
+    assert!(!help.is_empty(), "a setting changes");
+    assert_eq!(world.line(LineName::Policies).state, LineState::Done, "no setting enforces policies");
     let line = world.line(LineName::Values);
     assert_eq!(line.evidence, ["bpfEnabled: true becomes false"]);
     assert!(line.help.contains(r#"'{"spec":{"bpfEnabled":false}}'"#), "{line:?}");
@@ -699,20 +768,125 @@ fn the_settings_of_a_controller_of_users_policies_stay() {
     }
 }
 
+/// Each row: an object of Crossfade's, what the line says of it, and the command that takes it away.
 #[test]
-fn nothing_of_crossfade_is_left_at_the_end() {
-    let world = World::new();
-    let line = world.line(LineName::Leave);
-    assert_eq!(line.state, LineState::Waits);
-    assert!(line.evidence[0].contains("Node/a"), "{line:?}");
-    let namespace = object(Kind::NAMESPACE, "crossfade", json!({}));
-    let world = World { case: Case::new(Cni::Calico, Cni::Antrea, vec![namespace]), ..World::new() };
-    assert_eq!(world.line(LineName::Leave).evidence, ["Namespace/crossfade is there"]);
-    let world = World {
-        case: Case::new(Cni::Calico, Cni::Antrea, vec![object(Kind::NODE, "a", json!({}))]),
-        ..World::new()
+fn what_is_left_of_crossfade_is_named_with_the_command_that_takes_it_away() {
+    let step = |more: &str| {
+        let step = r#"{"run":"r-1","plan":"p","epoch":1,"claim":"c","to":"new","state":"moving""#;
+        node_of(json!({"metadata": {"annotations": {"crossfade/step": format!("{step}{more}}}")}}}))
     };
-    assert_eq!(world.line(LineName::Leave).state, LineState::Done);
+    let condition = |kind: &str, reason: &str| {
+        let condition = json!({"type": kind, "status": "True", "reason": reason});
+        node_of(json!({"status": {"conditions": [condition]}}))
+    };
+    let taint = |key: &str| node_of(json!({"spec": {"taints": [{"key": key, "effect": "NoSchedule"}]}}));
+    let config = |key: &str| {
+        let spec = json!({"nodeSelector": {"matchLabels": {key: "new"}}});
+        object(Kind::CILIUM_NODE_CONFIG, "d", json!({"metadata": {"namespace": "kube-system"}, "spec": spec}))
+    };
+    for (left, words, help) in [
+        (
+            node("a", "new"),
+            "1 Nodes have labels or annotations of Crossfade, such as Node/a",
+            "kubectl apply -f deploy/graduate.yaml",
+        ),
+        (step(""), "Node/a has a step of a run", "kubectl annotate node a crossfade/step- ("),
+        (
+            step(r#","cordon":"theirs""#),
+            "Node/a has a step of a run",
+            "nodes: kubectl annotate node a crossfade/step- (",
+        ),
+        (
+            step(r#","cordon":"ours","undisturbed":true"#),
+            "Node/a has a step of a run",
+            "kubectl uncordon a && kubectl annotate node a crossfade/step- karpenter.sh/do-not-disrupt-",
+        ),
+        (
+            taint("crossfade/earlier"),
+            "Nodes have the taint crossfade/earlier",
+            "kubectl taint nodes --all crossfade/earlier-",
+        ),
+        (
+            condition("Drained", "CrossfadeRoll"),
+            "Node/a has the condition Drained of a run",
+            r#"kubectl patch node a --subresource=status --type strategic -p '{"status":{"conditions":[{"type":"Drained","$patch":"delete"}]}}'"#,
+        ),
+        (
+            config("crossfade/phase"),
+            "CiliumNodeConfig/kube-system/d selects nodes",
+            "kubectl -n kube-system delete ciliumnodeconfig d",
+        ),
+        (
+            object(Kind::NAMESPACE, "crossfade", json!({})),
+            "Namespace/crossfade is there",
+            "kubectl delete namespace crossfade",
+        ),
+    ] {
+        let line = World { case: Case::new(Cni::Calico, Cni::Antrea, vec![left]), ..World::new() }
+            .line(LineName::Leave);
+        assert_eq!((line.state, line.evidence.len()), (LineState::Waits, 1), "{line:?}");
+        assert!(line.evidence[0].starts_with(words), "{line:?}");
+        assert!(line.help.contains(help), "{line:?}");
+    }
+    for near in [
+        node_of(json!({})),
+        node_of(
+            json!({"metadata": {"annotations": {"karpenter.sh/do-not-disrupt": "true"}}, "spec": {"unschedulable": true}}),
+        ),
+        taint("karpenter.sh/disrupted"),
+        condition("Drained", "OtherTool"),
+        condition("CrossfadeReady", "CrossfadeRemoved"),
+        config("kubernetes.io/os"),
+        object(Kind::NAMESPACE, "crossfades", json!({})),
+    ] {
+        let line = World { case: Case::new(Cni::Calico, Cni::Antrea, vec![near]), ..World::new() }
+            .line(LineName::Leave);
+        assert_eq!((line.state, line.help.as_str()), (LineState::Done, ""), "{line:?}");
+        assert!(
+            line.evidence[1].starts_with("not looked for: a cordon or karpenter.sh/do-not-disrupt"),
+            "{line:?}"
+        );
+    }
+}
+
+fn node_of(more: Value) -> (Kind, Value) {
+    object(Kind::NODE, "a", more)
+}
+
+#[test]
+fn roles_of_crossfade_and_whatever_gives_them_are_left() {
+    let role = |name: &str| json!({"metadata": {"name": name}});
+    let binding = |name: &str, role: &str| json!({"metadata": {"name": name}, "roleRef": {"kind": "ClusterRole", "name": role}});
+    let roles = [role("admin"), role("crossfade-viewer"), role("crossfade-viewers")];
+    let bindings = [binding("crossfade-viewer", "admin"), binding("pipelines", "crossfade-permit")];
+    let rights = Rights::new(&roles, &bindings);
+    assert_eq!(rights, Rights { roles: vec!["crossfade-viewer".into()], bindings: vec!["pipelines".into()] });
+    let bare = || World { case: Case::new(Cni::Calico, Cni::Antrea, vec![]), ..World::new() };
+    let mut world = bare();
+    world.inventory.rights = Some(rights);
+    let line = world.line(LineName::Leave);
+    assert_eq!(
+        (line.state, line.evidence),
+        (
+            LineState::Waits,
+            vec![
+                "ClusterRoleBinding/pipelines is there".into(),
+                "ClusterRole/crossfade-viewer is there".to_owned()
+            ]
+        )
+    );
+    assert!(
+        line.help.starts_with(
+            "kubectl delete clusterrolebinding pipelines; kubectl delete clusterrole crossfade-viewer"
+        ),
+        "{}",
+        line.help
+    );
+    world.inventory.rights = None;
+    let line = world.line(LineName::Leave);
+    assert_eq!(line.state, LineState::Waits, "what was not read may be there");
+    assert!(line.evidence[0].contains("are not known") && line.help.contains("rbac-finish.yaml"), "{line:?}");
+    assert!(ROLES.is_sorted() && bare().line(LineName::Leave).state == LineState::Done);
 }
 
 #[test]

@@ -2,6 +2,64 @@ use super::*;
 use crate::cni::footprint::DEFINITION;
 use crate::finish::removal::Removal;
 
+/// One object of each part, by the CNI that has such a one.
+const ONE_OF_EACH: [(Cni, &str, Part); 10] = [
+    (Cni::Calico, "Installation.operator.tigera.io/default", Part::Managed),
+    (Cni::Calico, "ValidatingWebhookConfiguration/calico-webhooks", Part::Webhook),
+    (Cni::Calico, "APIService/v3.projectcalico.org", Part::ApiService),
+    (Cni::Antrea, "CustomResourceDefinition/ippools.crd.antrea.io", Part::Converted),
+    (Cni::Calico, "Deployment/kube-system/calico-kube-controllers", Part::PodNetwork),
+    (Cni::Calico, "Deployment/kube-system/calico-typha", Part::Controller),
+    (Cni::Calico, "DaemonSet/kube-system/calico-node", Part::Agent),
+    (Cni::Calico, "ConfigMap/kube-system/calico-config", Part::Setting),
+    (Cni::Calico, "ClusterRole/calico-node", Part::Right),
+    (Cni::Calico, "CustomResourceDefinition/ippools.crd.projectcalico.org", Part::Definition),
+];
+
+/// The part that is removed after this one.
+const fn next_part(part: Part) -> Option<Part> {
+    Some(match part {
+        Part::Managed => Part::Resource,
+        Part::Resource => Part::Webhook,
+        Part::Webhook => Part::ApiService,
+        Part::ApiService => Part::Converted,
+        Part::Converted => Part::PodNetwork,
+        Part::PodNetwork => Part::Controller,
+        Part::Controller => Part::Agent,
+        Part::Agent => Part::Setting,
+        Part::Setting => Part::Right,
+        Part::Right => Part::Definition,
+        Part::Definition => return None,
+    })
+}
+
+/// Without what comes first, the next ones could not go: a finalizer needs its controller, and a webhook without its pods refuses requests.
+#[test]
+fn each_part_goes_once_the_one_before_it_is_gone() {
+    let (resource, mut value) = pool("kept");
+    value["metadata"]["finalizers"] = json!(["projectcalico.org/ippool-finalizer"]);
+    let mut world = World::new();
+    let each = ONE_OF_EACH.iter().flat_map(|(cni, title, part)| targets_of(*cni, &[(*title, *part)]));
+    world.inventory = present(each.chain([(resource, value)]).collect());
+    let plan = world.plan();
+    let mut part = Some(Part::Managed);
+    while let Some(expected) = part {
+        let Removal::Delete(pins) = removal::next(&plan, &world.inventory) else {
+            panic!("{expected:?} is not deleted")
+        };
+        let parts: Vec<Part> = pins.iter().map(|pin| pin.target.part).collect();
+        assert_eq!(parts, [expected]);
+        // It goes when its controller has cleaned up; until then, nothing else does.
+        let (object, gone) = (&pins[0].target, "2026-01-03T00:00:00Z");
+        world.inventory.objects.get_mut(object).expect("an object")["metadata"]["deletionTimestamp"] =
+            gone.into();
+        assert!(matches!(removal::next(&plan, &world.inventory), Removal::Wait { .. }), "{expected:?}");
+        world.inventory.objects.remove(object);
+        part = next_part(expected);
+    }
+    assert_eq!(removal::next(&plan, &world.inventory), Removal::Done);
+}
+
 /// The whole removal, on a cluster that carries each deletion out.
 #[test]
 fn objects_go_in_their_order() {
