@@ -1,4 +1,5 @@
-//! The examples of README.md, docs/policies.md, docs/report.md, docs/roll.md and docs/rotation.md, held to what this program prints.
+//! The examples of README.md, docs/policies.md, docs/report.md, docs/roll.md and docs/rotation.md, held to what this program prints; and the figures of README.md,
+//! held to docs/numbers.md.
 //!
 //! In a block of the language `console`, lines after `$ ` are commands, and what follows is their output: `cd` from the repository's root,
 //! and `kubectl crossfade`. A pipe into `head -n N` takes the first lines. `UPDATE_GOLDEN=1` writes the outputs anew.
@@ -49,6 +50,29 @@ impl Shell {
 fn what_pages_show_is_what_the_program_prints() {
     let pages = ["README.md", "docs/policies.md", "docs/report.md", "docs/roll.md", "docs/rotation.md"];
     pages.into_iter().for_each(page);
+}
+
+/// The cells of the row of a page that begins with these words.
+fn row(text: &str, words: &str) -> Vec<String> {
+    let row = text.lines().find(|line| line.starts_with(words)).unwrap_or_else(|| panic!("no row {words}"));
+    row.split('|').map(|cell| cell.trim().to_owned()).collect()
+}
+
+/// README.md's table of strategies has the restarts and the seconds of docs/numbers.md.
+#[test]
+fn the_figures_of_the_readme_are_those_of_the_measurements() {
+    let text = |name: &str| std::fs::read_to_string(root().join(name)).expect(name);
+    let (readme, numbers) = (text("README.md"), text("docs/numbers.md"));
+    let restarts = row(&readme, "| restarts of a pod |");
+    let seconds = row(&readme, "| what a node takes beyond the restart of its pods |");
+    for (column, strategy) in [(2, "bridge"), (3, "double")] {
+        let measured = row(&numbers, &format!("| in place, `{strategy}` | "));
+        let middle = measured[3].split(',').next().expect("seconds");
+        let expected = format!("{} on three nodes)", measured[4]);
+        assert!(restarts[column].ends_with(&expected), "{strategy}: {} and {expected}", restarts[column]);
+        let found = seconds[column].split(',').next();
+        assert_eq!(found, Some(&*format!("{middle} s")), "{strategy}");
+    }
 }
 
 fn page(name: &str) {
