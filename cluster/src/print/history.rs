@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use migration::check::finding::Severity;
 use migration::plan::Bridge;
 use migration::plan::canon::shorten_hash;
-use migration::report::{AttachedCount, Figures, Lane, PassSummary, PlanSummary, Report, Span};
+use migration::report::{AttachedCount, Evictions, Figures, Lane, PassSummary, PlanSummary, Report, Span};
 use migration::roll::run::{State, Wish};
 use types::api::step::State as NodeState;
 use types::policy::Phase;
@@ -21,6 +21,8 @@ const UNMEASURED: &str = "not measured";
 const UNKNOWN: &str = "not known";
 /// What ends with the journal.
 const OPEN: &str = "not in the journal";
+/// What stands for a figure of pods that the pipeline moves which replaces their node.
+const BY_PIPELINE: &str = "by the pipeline, not measured";
 
 /// The report as a document.
 pub(crate) fn document(report: &Report) -> Document {
@@ -83,38 +85,77 @@ fn missing(document: &mut Document, report: &Report) {
 
 /// What most people look for first.
 fn figures(report: &Report) -> Vec<(&'static str, String)> {
-    let times = report.times.as_ref();
-    let seconds = times.map_or_else(
-        || "no node came to its phase".into(),
-        |times| {
-            format!(
-                "{} in the middle, {} at most; {} and {} without the time in which pods move",
-                times.seconds.median,
-                times.seconds.most,
-                times.beyond_moving.median,
-                times.beyond_moving.most
-            )
-        },
-    );
-    let restarts = report.evictions.restarts_per_pod;
+    let counted = |number: usize| if report.since.is_some() { number.to_string() } else { OPEN.into() };
+    let mut figures =
+        vec![("nodes", counted(report.nodes.iter().filter(|lane| !lane.spans.is_empty()).count()))];
+    if let Some(replaced) = &report.replaced {
+        let number = |number: Option<usize>| number.map_or_else(|| OPEN.into(), |number| number.to_string());
+        let seconds = replaced.seconds.map_or_else(
+            || UNMEASURED.into(),
+            |seconds| format!("{} in the middle, {} at most", seconds.median, seconds.most),
+        );
+        figures.extend([
+            ("nodes left to a pipeline", number(replaced.permitted)),
+            ("new nodes proven", number(replaced.proven)),
+            ("seconds from a node's turn to the proof of a new one", seconds),
+        ]);
+    }
+    match &report.times {
+        Some(times) => figures.extend([
+            ("moves of nodes", times.moves.to_string()),
+            (
+                "seconds per node",
+                format!(
+                    "{} in the middle, {} at most; {} and {} without the time in which pods move",
+                    times.seconds.median,
+                    times.seconds.most,
+                    times.beyond_moving.median,
+                    times.beyond_moving.most
+                ),
+            ),
+        ]),
+        None if report.replaced.is_some() => {}
+        None => {
+            let none = if report.since.is_some() { "no node came to its phase" } else { OPEN };
+            figures.extend([("moves of nodes", counted(0)), ("seconds per node", none.into())]);
+        }
+    }
     let lost = report.probes.iter().filter_map(|class| class.measured).reduce(|a, b| Figures {
         sent: a.sent.saturating_add(b.sent),
         lost: a.lost.saturating_add(b.lost),
         longest_gap_millis: None,
     });
-    vec![
-        ("nodes", report.nodes.iter().filter(|lane| !lane.spans.is_empty()).count().to_string()),
-        ("moves of nodes", times.map_or(0, |times| times.moves).to_string()),
-        ("seconds per node", seconds),
-        ("waits for a person", report.reasons.iter().map(|total| total.held).sum::<usize>().to_string()),
-        ("restarts per pod", restarts.map_or_else(|| UNMEASURED.into(), |restarts| restarts.to_string())),
-        ("evictions", report.evictions.evicted.to_string()),
-        ("refused by budgets", report.evictions.refused_by_budgets.to_string()),
+    figures.extend([
+        ("waits for a person", counted(report.reasons.iter().map(|total| total.held).sum())),
+        ("restarts per pod", restarts_per_pod(report)),
+        ("evictions", calls(report, |sums| sums.evicted)),
+        ("refused by budgets", calls(report, |sums| sums.refused_by_budgets)),
         (
             "lost probes",
             lost.map_or_else(|| UNMEASURED.into(), |all| format!("{} of {}", all.lost, all.sent)),
         ),
-    ]
+    ]);
+    figures
+}
+
+fn restarts_per_pod(report: &Report) -> String {
+    match &report.evictions {
+        _ if report.replaced.is_some() => BY_PIPELINE.into(),
+        None => OPEN.into(),
+        Some(sums) => {
+            sums.restarts_per_pod.map_or_else(|| UNMEASURED.into(), |restarts| restarts.to_string())
+        }
+    }
+}
+
+/// A number of calls of the run. Where pipelines replace nodes, they make others.
+fn calls(report: &Report, number: fn(&Evictions) -> u64) -> String {
+    match (report.evictions.as_ref().map(number), &report.replaced) {
+        (None, None) => OPEN.into(),
+        (Some(number), None) => number.to_string(),
+        (None | Some(0), Some(_)) => BY_PIPELINE.into(),
+        (Some(number), Some(_)) => format!("{number} by the run; others {BY_PIPELINE}"),
+    }
 }
 
 fn planned(document: &mut Document, report: &Report) {
@@ -179,19 +220,21 @@ fn over_time(document: &mut Document, report: &Report) {
         let since = lane.spans.first().map_or_else(String::new, |span| span.since.clone());
         let end = match last {
             Some(last) if is_done => last.since.clone(),
+            // The journal does not say when the Node is gone.
+            Some(last) if last.state == NodeState::Permitted => "is left to its pipeline".into(),
             Some(last) => format!("is {}", last.state.as_str()),
             None => String::new(),
         };
         let held = lane.spans.iter().filter(|span| span.state == NodeState::Held).count();
         let wave = lane.wave.clone().unwrap_or_else(|| "none of the plan".into());
-        vec![lane.node.clone(), wave, since, end, seconds_of(lane).to_string(), held.to_string()]
+        let seconds = seconds_of(lane).map_or_else(|| UNMEASURED.into(), |seconds| seconds.to_string());
+        vec![lane.node.clone(), wave, since, end, seconds, held.to_string()]
     });
     table(document, vec!["NODE", "WAVE", "BEGAN", "DONE", "SECONDS", "HELD"], rows);
-    if untouched > 0 {
-        document.text(format!(
-            "{} of the plan not touched.",
-            if untouched == 1 { "1 node was".into() } else { format!("{untouched} nodes were") }
-        ));
+    if report.since.is_none() {
+        document.text(format!("What became of nodes is {OPEN}."));
+    } else if untouched > 0 {
+        document.text(format!("Not touched: {} of the plan.", pluralize(untouched, "node")));
     }
     document.heading("Attachments over time");
     let (Some(first), Some(last)) = (report.attached.first(), report.attached.last()) else {
@@ -221,10 +264,10 @@ fn over_time(document: &mut Document, report: &Report) {
     }
 }
 
-/// How long a node was between its first state and `done`, in all passes.
-fn seconds_of(lane: &Lane) -> u64 {
+/// How long a node was between its first state and `done`, in all passes; none if it was in no state that has an end.
+fn seconds_of(lane: &Lane) -> Option<u64> {
     let is_moving = |span: &&Span| !matches!(span.state, NodeState::Done | NodeState::Waiting);
-    lane.spans.iter().filter(is_moving).filter_map(|span| span.seconds).sum()
+    lane.spans.iter().filter(is_moving).filter_map(|span| span.seconds).reduce(|sum, seconds| sum + seconds)
 }
 
 fn is_counted(report: &Report, phase: Phase) -> bool {
@@ -374,20 +417,16 @@ fn areas(frame: &Frame, report: &Report) -> Figure {
 }
 
 fn evictions(document: &mut Document, report: &Report) {
-    let sums = &report.evictions;
     document.heading("Restarts and evictions");
     document.fields([
-        ("evicted", sums.evicted.to_string()),
-        ("deleted", sums.deleted.to_string()),
-        ("refused by budgets", sums.refused_by_budgets.to_string()),
-        ("refused as busy", sums.refused_as_busy.to_string()),
-        ("failed", sums.failed.to_string()),
-        (
-            "restarts per pod",
-            sums.restarts_per_pod.map_or_else(|| UNMEASURED.into(), |restarts| restarts.to_string()),
-        ),
+        ("evicted", calls(report, |sums| sums.evicted)),
+        ("deleted", calls(report, |sums| sums.deleted)),
+        ("refused by budgets", calls(report, |sums| sums.refused_by_budgets)),
+        ("refused as busy", calls(report, |sums| sums.refused_as_busy)),
+        ("failed", calls(report, |sums| sums.failed)),
+        ("restarts per pod", restarts_per_pod(report)),
     ]);
-    let rows = sums.workloads.iter().map(|workload| {
+    let rows = report.evictions.iter().flat_map(|sums| &sums.workloads).map(|workload| {
         let passes: Vec<String> =
             workload.passes.iter().map(|(pass, restarts)| format!("{pass}: {restarts}")).collect();
         vec![

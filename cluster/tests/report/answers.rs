@@ -1,7 +1,7 @@
 //! The answers of `report`.
 
 use jsonschema::Validator;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::kept::{KeptRun, RUN, in_dir};
 use crate::run::{run_in, stderr, stdout};
@@ -69,6 +69,66 @@ fn tables_and_markdown_say_what_was_not_measured() {
     let output = kept.call(&["report", "--measured", "configmaps.json"]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stderr(&output).contains("docs/report.md"), "{}", stderr(&output));
+}
+
+/// The lines of a report from `nodes` to `lost probes`.
+fn figures(text: &str) -> Vec<&str> {
+    let lines = text.lines().map(str::trim).skip_while(|line| !line.starts_with("nodes:"));
+    lines.take_while(|line| !line.is_empty()).collect()
+}
+
+#[test]
+fn a_rotation_has_no_zero_for_what_its_pipelines_do() {
+    let kept = KeptRun::rotation();
+    let report = kept.report(&[]);
+    let wrong: Vec<String> = schema("report").iter_errors(&report).map(|error| error.to_string()).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let seconds = json!({"median": 240, "most": 240});
+    assert_eq!(report["replaced"], json!({"permitted": 6, "proven": 6, "seconds": seconds}));
+    assert_eq!(
+        (&report["times"], &report["evictions"]["restartsPerPod"]),
+        (&Value::Null, &Value::Null),
+        "{report:#}"
+    );
+    let text = stdout(&kept.call(&["report"])).to_owned();
+    let expected = [
+        "nodes: 12",
+        "nodes left to a pipeline: 6",
+        "new nodes proven: 6",
+        "seconds from a node's turn to the proof of a new one: 240 in the middle, 240 at most",
+        "waits for a person: 0",
+        "restarts per pod: by the pipeline, not measured",
+        "evictions: by the pipeline, not measured",
+        "refused by budgets: by the pipeline, not measured",
+        "lost probes: not measured",
+    ];
+    assert_eq!(figures(&text), expected);
+    let row = text.lines().find(|line| line.starts_with("edge-1-0 ")).expect("a new node");
+    assert!(row.contains("not measured") && !row.contains(" 0  "), "{row}");
+    assert!(text.contains("is left to its pipeline") && !text.contains("evicted: 0"), "{text}");
+    kept.call(&["report", "--out", "a.html", "--out", "a.md"]);
+    for file in ["a.html", "a.md"] {
+        let text = kept.text(file);
+        for words in ["nodes left to a pipeline", "by the pipeline, not measured"] {
+            assert!(text.contains(words), "{file}: {text}");
+        }
+    }
+}
+
+#[test]
+fn without_its_journal_a_report_has_no_zero() {
+    for (kept, replacements) in [(KeptRun::new("edge-1"), 0), (KeptRun::rotation(), 3)] {
+        for part in 1..=3 {
+            kept.remove(&format!("crossfade-journal-{RUN}-{part:04}"));
+        }
+        let report = kept.report(&[]);
+        assert_eq!((&report["times"], &report["evictions"]), (&Value::Null, &Value::Null), "{report:#}");
+        let text = stdout(&kept.call(&["report"])).to_owned();
+        let figures = figures(&text);
+        assert_eq!(figures.len(), if replacements > 0 { 9 } else { 8 }, "{figures:?}");
+        assert!(figures.iter().all(|line| line.contains(": not ") || line.contains(": by ")), "{figures:?}");
+        assert!(!text.lines().any(|line| line.ends_with(": 0")) && !text.contains("Not touched"), "{text}");
+    }
 }
 
 #[test]

@@ -26,9 +26,23 @@ pub(crate) struct KeptRun {
 impl KeptRun {
     /// A run of the fixture `plan-zones` that is over. One more node has a name of others, which is also the name of a workload, and part of what it waits for.
     pub(crate) fn new(name: &str) -> Self {
+        Self::of_fixture("plan-zones", "double", name, journal)
+    }
+
+    /// A run of the fixture `plan-rotation` that is over: pipelines have replaced all nodes.
+    pub(crate) fn rotation() -> Self {
+        Self::of_fixture("plan-rotation", "rotation", "edge-1", journal_of_rotation)
+    }
+
+    fn of_fixture(
+        fixture: &str,
+        strategy: &str,
+        name: &str,
+        journal: fn(&Value, &str, &str) -> Vec<String>,
+    ) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let plan = dir.path().join("plan.json");
-        let fixture = fixtures().join("plan-zones");
+        let fixture = fixtures().join(fixture);
         let file = plan.to_str().expect("UTF-8");
         let words = [
             "plan",
@@ -36,6 +50,8 @@ impl KeptRun {
             "flannel",
             "--to",
             "cilium",
+            "--strategy",
+            strategy,
             "--config",
             "config.yaml",
             "--snapshot",
@@ -147,20 +163,45 @@ impl Writer {
     }
 }
 
+/// The names of the nodes of a plan, in its order.
+fn planned_nodes(plan: &Value) -> impl Iterator<Item = String> {
+    let waves = plan["waves"].as_array().expect("waves").iter();
+    let nodes = waves.flat_map(|wave| wave["nodes"].as_array().expect("nodes"));
+    nodes.map(|node| node["name"].as_str().expect("a name").to_owned())
+}
+
+fn holds(hash: &str) -> Value {
+    json!({"by": "alice@laptop:4711:00ff", "plan": hash, "approved": true, "program": "0.1.0"})
+}
+
+/// The journal of a rotation: a new node is proven four minutes after the turn of an old one.
+fn journal_of_rotation(plan: &Value, hash: &str, name: &str) -> Vec<String> {
+    let mut journal = Writer(Vec::new());
+    let step = |node: &str, state: &str| json!({"act": "patch", "node": node, "state": state, "to": "new"});
+    journal.add(0, "holds", &holds(hash));
+    for node in planned_nodes(plan) {
+        journal.acted(1, &step(&node, "waiting"), "Done");
+    }
+    for (index, node) in planned_nodes(plan).enumerate() {
+        let second = 10 + 300 * index;
+        journal.acted(second, &step(&node, "permitted"), "Done");
+        journal.acted(second + 240, &step(&format!("{name}-{index}"), "done"), "Done");
+        let attached = json!({"old": 50 - 10 * index, "new": 10 * (index + 1)});
+        journal.add(
+            second + 242,
+            "counted",
+            &json!({"count": {"pass": 1, "to": "new", "attached": attached, "silent": 0}}),
+        );
+    }
+    journal.acted(2000, &json!({"act": "record", "pass": 2, "to": null}), "Done");
+    journal.0
+}
+
 /// The journal of a run: each node takes two minutes in each pass, and the second pass restarts pods.
 fn journal(plan: &Value, hash: &str, name: &str) -> Vec<String> {
-    let waves = plan["waves"].as_array().expect("waves").iter();
-    let mut nodes: Vec<String> = waves
-        .flat_map(|wave| wave["nodes"].as_array().expect("nodes"))
-        .map(|node| node["name"].as_str().expect("a name").to_owned())
-        .collect();
-    nodes.push(name.to_owned());
+    let nodes: Vec<String> = planned_nodes(plan).chain([name.to_owned()]).collect();
     let mut journal = Writer(Vec::new());
-    journal.add(
-        0,
-        "holds",
-        &json!({"by": "alice@laptop:4711:00ff", "plan": hash, "approved": true, "program": "0.1.0"}),
-    );
+    journal.add(0, "holds", &holds(hash));
     let mut second = 1;
     for (pass, to, from) in [(1, "both-old", "old"), (2, "both-new", "both-old"), (3, "new", "both-new")] {
         for (index, node) in nodes.iter().enumerate() {

@@ -25,7 +25,7 @@ pub use journal::{MissingSpan, Piece};
 pub use lanes::{Lane, Span};
 use measure::Measurements;
 pub use measure::{ClassReport, Figures};
-pub use nodes::NodeTimes;
+pub use nodes::{NodeTimes, Replacements};
 pub use waits::{ReasonTotal, WaitSpan};
 
 use crate::cni::reach::Way;
@@ -83,14 +83,16 @@ pub struct Report {
     pub wishes: Vec<WishRecord>,
     /// Decisions that the program refused to itself.
     pub broken: Vec<BrokenRule>,
-    /// Nodes by what they took.
+    /// Nodes by what they took; none if none came to its phase in place.
     pub times: Option<NodeTimes>,
+    /// Nodes that pipelines replaced; none if pipelines replace no nodes.
+    pub replaced: Option<Replacements>,
     /// Each node over time.
     pub nodes: Vec<Lane>,
     /// What was attached over time.
     pub attached: Vec<AttachedCount>,
-    /// Evictions, and restarts of pods.
-    pub evictions: Evictions,
+    /// What the run itself evicted, and restarts of pods; none without a line of the journal. What pipelines evict is not measured.
+    pub evictions: Option<Evictions>,
     /// What the run waited for, in total.
     pub reasons: Vec<ReasonTotal>,
     /// What the run waited for, in order.
@@ -271,9 +273,11 @@ pub fn report(sources: Sources) -> Report {
     let plan = plan.as_ref().map(|(hash, plan)| (hash.as_str(), plan));
     let lanes = lanes::lanes(&entries, plan.map(|(_, plan)| plan));
     let times = nodes::times(&lanes);
+    let is_rotation = plan.is_some_and(|(_, plan)| !plan.image_phases().is_empty());
+    let replaced = nodes::replacements(&entries, is_rotation, missing.is_empty());
     let waits = waits::waits(&entries);
     let counts = counts(&entries);
-    let evictions = evictions::evictions(&entries, &counts);
+    let evictions = evictions::evictions(&entries, &counts, replaced.is_some());
     let mut not_listed = 0;
     let mut report = Report {
         run: id,
@@ -285,9 +289,11 @@ pub fn report(sources: Sources) -> Report {
         wishes: wishes(&entries),
         broken: broken(&entries),
         times,
+        replaced,
         nodes: listed(lanes, &mut not_listed),
         attached: thinned(counts),
-        evictions: Evictions { workloads: listed(evictions.workloads, &mut not_listed), ..evictions },
+        evictions: (!entries.is_empty())
+            .then(|| Evictions { workloads: listed(evictions.workloads, &mut not_listed), ..evictions }),
         reasons: waits::totals(&waits),
         waits: listed(waits, &mut not_listed),
         probes: measure::classes(plan.map(|(_, plan)| plan), &measured),

@@ -11,7 +11,7 @@ use crate::drive::event::{ActRecord, CallResult};
 /// How many workloads and pods are counted by their names, which come from others.
 const NAMES: usize = 200_000;
 
-/// Evictions, and restarts of pods.
+/// What the run itself evicted, and restarts of pods.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -26,7 +26,8 @@ pub struct Evictions {
     pub refused_as_busy: u64,
     /// Calls that failed.
     pub failed: u64,
-    /// Evictions and deletions for each attachment that was counted when there were most; none if attachments were not counted.
+    /// Evictions and deletions for each attachment that was counted when there were most; none if attachments were not counted, or if pipelines replace nodes: they
+    /// restart pods as well, and nothing counts these.
     pub restarts_per_pod: Option<f64>,
     /// The same by what makes the pods, those with most restarts first.
     pub workloads: Vec<WorkloadRestarts>,
@@ -56,8 +57,8 @@ struct Tally {
     refused: u64,
 }
 
-/// Counts evictions; `counts` says in which pass they were, and how many attachments there were.
-pub(super) fn evictions(entries: &[Entry], counts: &[AttachedCount]) -> Evictions {
+/// Counts evictions; `counts` says in which pass they were, and how many attachments there were. Where pipelines replace nodes, these are not all of them.
+pub(super) fn evictions(entries: &[Entry], counts: &[AttachedCount], has_pipelines: bool) -> Evictions {
     let mut sums = Evictions::default();
     let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
     let (mut pass, mut names) = (1, 0_usize);
@@ -113,7 +114,7 @@ pub(super) fn evictions(entries: &[Entry], counts: &[AttachedCount]) -> Eviction
     }
     let most: u64 =
         counts.iter().map(|count| count.attached.values().copied().map(u64::from).sum()).max().unwrap_or(0);
-    sums.restarts_per_pod = (most > 0).then(|| ratio(sums.evicted + sums.deleted, most));
+    sums.restarts_per_pod = (most > 0 && !has_pipelines).then(|| ratio(sums.evicted + sums.deleted, most));
     sums.workloads = tallies.into_iter().map(restarts).collect();
     sums.workloads.sort_by(|a, b| {
         (b.restarts, b.refused_by_budgets, &a.owner).cmp(&(a.restarts, a.refused_by_budgets, &b.owner))

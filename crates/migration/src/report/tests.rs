@@ -143,6 +143,115 @@ fn a_node_that_waited_for_a_person_is_no_measure() {
     assert_eq!(report_of_lines(&[step(1, "a", "claimed")]).times, None, "no node came to its phase");
 }
 
+/// The plan with its nodes replaced by Karpenter.
+fn rotation() -> Plan {
+    let mut rotation = serde_json::to_value(plan()).expect("JSON");
+    for (key, value) in [
+        ("strategy", json!("rotation")),
+        ("passes", json!(["new"])),
+        ("ways", json!(["replace"])),
+        ("image", json!("new")),
+        ("pools", json!([{"name": "main", "nodes": 3, "zones": [], "method": "karpenter"}])),
+    ] {
+        rotation[key] = value;
+    }
+    serde_json::from_value(rotation).expect("a plan")
+}
+
+fn report_of_rotation(lines: &[String]) -> Report {
+    let pieces = [(Some(1), lines.concat())];
+    let pieces = if lines.is_empty() { &[] } else { &pieces[..] };
+    report(Sources { plan: Some(("4be1".into(), rotation())), ..sources(pieces) })
+}
+
+/// Counts, and seconds in the middle and at most.
+type ReplacementFigures = (Option<usize>, Option<usize>, Option<(u64, u64)>);
+
+fn replaced(report: &Report) -> Option<ReplacementFigures> {
+    let replaced = report.replaced.as_ref()?;
+    let seconds = replaced.seconds.map(|seconds| (seconds.median, seconds.most));
+    Some((replaced.permitted, replaced.proven, seconds))
+}
+
+#[test]
+fn nodes_that_a_pipeline_replaces_are_counted_by_turns_and_proofs() {
+    let report = report_of_rotation(&[
+        holds(0, true),
+        // An autoscaler's node: none has had its turn.
+        step(1, "early", "done"),
+        step(2, "a", "waiting"),
+        step(2, "b", "waiting"),
+        step(3, "a", "permitted"),
+        step(4, "b", "permitted"),
+        step(5, "c", "permitted"),
+        step(11, "new-1", "done"),
+        // Two pipelines give their turns back, and one of them asks again later.
+        step(12, "b", "waiting"),
+        step(12, "c", "waiting"),
+        step(20, "b", "permitted"),
+        line(
+            21,
+            &json!({"event": "acted", "act": {"act": "patch", "node": "c", "state": "permitted"}, "outcome": "Conflict"}),
+        ),
+        step(50, "new-2", "done"),
+        // Written once more by another holder.
+        step(51, "new-2", "done"),
+        counted(52, 1, &json!({"new": 8})),
+    ]);
+    assert_eq!(replaced(&report), Some((Some(2), Some(3), Some((8, 30)))));
+    assert_eq!(report.times, None, "none moved in place");
+    let sums = report.evictions.expect("lines");
+    assert_eq!((sums.evicted, sums.restarts_per_pod), (0, None), "the pipeline restarts pods");
+}
+
+/// A Node may outlive its machine; and in a rotation, some pools move in place.
+#[test]
+fn a_node_that_comes_back_by_its_name_is_replaced_and_one_that_moves_in_place_is_a_move() {
+    let report = report_of_rotation(&[
+        step(1, "a", "waiting"),
+        step(5, "a", "permitted"),
+        step(45, "a", "done"),
+        step(50, "b", "waiting"),
+        // The run was turned, and the node moves in place.
+        step(60, "b", "claimed"),
+        step(63, "b", "moving"),
+        step(70, "b", "done"),
+    ]);
+    assert_eq!(replaced(&report), Some((Some(1), Some(1), Some((40, 40)))));
+    let times = report.times.expect("a move");
+    assert_eq!((times.moves, times.seconds.most, times.beyond_moving.most), (1, 10, 3));
+}
+
+#[test]
+fn without_its_plan_the_journal_says_that_nodes_were_replaced() {
+    let report_without_plan = |pieces: &[(Option<u32>, String)]| {
+        let report = report(Sources { plan: None, ..sources(pieces) });
+        replaced(&report)
+    };
+    let (turn, proof) = (step(1, "a", "permitted"), step(9, "new-1", "done"));
+    for (pieces, expected) in [
+        (vec![(Some(1), format!("{turn}{proof}"))], Some((Some(1), Some(1), Some((8, 8))))),
+        (vec![(Some(1), proof.clone())], Some((Some(0), Some(1), None))),
+        // A node that moved in place has its earlier states in the part that is missing.
+        (vec![(Some(2), proof.clone())], None),
+        (vec![(Some(1), turn), (Some(3), proof)], Some((Some(1), Some(1), None))),
+        (vec![(Some(1), format!("{}{}", step(1, "a", "claimed"), step(9, "a", "done")))], None),
+    ] {
+        assert_eq!(report_without_plan(&pieces), expected, "{pieces:?}");
+    }
+}
+
+#[test]
+fn without_its_journal_no_figure_is_zero() {
+    let rotation = report_of_rotation(&[]);
+    assert_eq!(replaced(&rotation), Some((None, None, None)));
+    let in_place = report(sources(&[]));
+    assert_eq!(replaced(&in_place), None);
+    for report in [rotation, in_place] {
+        assert_eq!((report.times, report.evictions), (None, None));
+    }
+}
+
 #[test]
 fn evictions_are_counted_by_what_became_of_them_and_by_owner_and_pass() {
     let report = report_of_lines(&[
@@ -158,7 +267,7 @@ fn evictions_are_counted_by_what_became_of_them_and_by_owner_and_pass() {
             &json!({"event": "acted", "act": {"act": "delete", "pod": "shop/bare", "uid": "u", "node": "a"}, "outcome": "Answered(Accepted)"}),
         ),
     ]);
-    let sums = &report.evictions;
+    let sums = report.evictions.expect("lines");
     assert_eq!((sums.evicted, sums.deleted, sums.refused_by_budgets), (2, 1, 1));
     assert_eq!((sums.refused_as_busy, sums.failed), (1, 1));
     assert_eq!(sums.restarts_per_pod, Some(0.75));
@@ -167,8 +276,10 @@ fn evictions_are_counted_by_what_became_of_them_and_by_owner_and_pass() {
     assert_eq!((db.refused_by_budgets, &db.passes), (1, &BTreeMap::from([(1, 1), (2, 1)])));
     assert_eq!(sums.workloads[1].owner, "Pod/shop/bare");
     assert_eq!(
-        report_of_lines(&[evict(1, "shop/db-0", "Answered(Accepted)")]).evictions.restarts_per_pod,
-        None,
+        report_of_lines(&[evict(1, "shop/db-0", "Answered(Accepted)")])
+            .evictions
+            .map(|sums| (sums.evicted, sums.restarts_per_pod)),
+        Some((1, None)),
         "not counted"
     );
 }
@@ -268,7 +379,7 @@ fn lines_that_two_pieces_have_count_once() {
     let lines =
         [evict(1, "shop/db-0", "Answered(Accepted)"), evict(2, "shop/db-1", "Answered(Accepted)")].concat();
     let report = report(sources(&[(Some(1), lines.clone()), (None, lines)]));
-    assert_eq!(report.evictions.evicted, 2);
+    assert_eq!(report.evictions.map(|sums| sums.evicted), Some(2));
 }
 
 #[test]
