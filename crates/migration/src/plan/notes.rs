@@ -10,7 +10,7 @@ use types::text::glob;
 
 use super::site::{Site, Survey, attached_phases, join_names};
 use super::{Method, Plan, PlannedNode, Pool, Wave};
-use crate::check::finding::{Finding, Severity};
+use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Scene, bridged_services};
 use crate::cni::reach::{self, Way};
 use crate::config::roll::Roll;
@@ -145,8 +145,16 @@ fn way_back_from(plan: &Plan, survey: &Survey<'_>, image: Phase) -> String {
         |node: u64| plan.waves.iter().map(|wave| wave_seconds(wave, node)).sum::<u64>().div_ceil(60);
     let in_place = minutes(NODE_SECONDS).saturating_mul(u64::try_from(passes.len()).unwrap_or(1));
     let others = if passes == [Phase::Old] {
+        // A pipeline that asks may keep the Node while its machine boots another image.
+        let may_keep =
+            |pool: &Pool| pool.method == Method::Permit && plan.image_phase(&pool.name) == Some(image);
+        let kept = if plan.pools.iter().any(may_keep) {
+            ". A Node that is kept while its machine boots the earlier image bears the report of the new one: kubectl crossfade status names it (Arriving), with the command that helps; one that goes back in place is held (NodeSilent) if its machine does that before the run has ended"
+        } else {
+            ""
+        };
         format!(
-            "any other is replaced by a node of the earlier image (about {} min if all of them are)",
+            "any other is replaced by a node of the earlier image (about {} min if all of them are){kept}",
             minutes(REPLACED_SECONDS)
         )
     } else {
@@ -209,11 +217,17 @@ fn images(plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
 #[must_use]
 pub fn risks(plan: &Plan, findings: &[Finding]) -> Option<String> {
     let is_risk = |finding: &&Finding| finding.severity == Severity::Risk && finding.waived.is_none();
+    let object = |object: &Subject| match &*object.detail {
+        "" => object.to_string(),
+        detail => format!("{object} ({detail})"),
+    };
     let name = |finding: &Finding| {
-        let first = finding.objects.first().map(|object| format!(", {object}")).unwrap_or_default();
-        match finding.objects.len() {
-            0 | 1 => format!("{}{first}", finding.rule.code),
-            count => format!("{}{first} and {} more", finding.rule.code, count - 1),
+        let mut names = vec![finding.rule.code.to_owned()];
+        names.extend(finding.objects.iter().take(FEW).map(object));
+        let names = names.join(", ");
+        match finding.objects.len().saturating_sub(FEW) {
+            0 => names,
+            more => format!("{names} and {more} more"),
         }
     };
     let risks: Vec<String> = findings.iter().filter(is_risk).map(name).collect();

@@ -190,6 +190,16 @@ fn the_plan_says_which_way_back_the_image_has() {
         let has_all = |note: &String| words.iter().all(|word| note.contains(word));
         assert!(notes.iter().any(has_all), "{image}: {notes:#?}");
     }
+    for (node, image, may_be_kept) in [
+        (plain("a", None), "new", true),
+        (of_karpenter("a"), "new", false),
+        (reporting("a", Old), "both-new", false),
+    ] {
+        let case = rotation([node], &format!("image: {image}, {ROUTER}"));
+        let notes = notes(&case.scene(), &Survey::gather(&case.scene()), &planned(&case));
+        let is_named = notes.iter().any(|note| note.contains("A Node that is kept"));
+        assert_eq!(is_named, may_be_kept, "{image}: {notes:#?}");
+    }
 }
 
 /// Once all nodes are in `new`, the final image takes their places.
@@ -310,17 +320,17 @@ fn images_and_risks_are_named_beside_the_plan() {
     assert!(!none.iter().any(|note| note.starts_with("Images")), "{none:#?}");
 
     let finding = |severity, objects: &[&str]| {
-        let objects = objects.iter().map(|name| Subject::new(Kind::KARPENTER_NODE_CLAIM, *name));
+        let object = |name: &&str| Subject::new(Kind::KARPENTER_NODE_CLAIM, *name).detail("5 h from now");
+        let objects = objects.iter().map(object).chain([Subject::new(Kind::NODE, "z")]);
         let rule = crate::check::CATALOG.find("karpenter-expiry").expect("a rule");
         Finding::new(rule).severity(severity).with_objects(objects)
     };
     let waived = Finding { waived: Some("so".into()), ..finding(Severity::Risk, &[]) };
     assert_eq!(risks(&plan, &[finding(Severity::Note, &["x"]), waived]), None);
-    let text = risks(&plan, &[finding(Severity::Risk, &["x", "y"])]).expect("a note");
-    assert!(
-        text.starts_with("Risks of this rotation: karpenter-expiry, NodeClaim/x and 1 more. kubectl"),
-        "{text}"
-    );
+    let bare = Finding { objects: Vec::new(), ..finding(Severity::Risk, &[]) };
+    let text = risks(&plan, &[finding(Severity::Risk, &["w", "x", "y"]), bare]).expect("a note");
+    let words = "Risks of this rotation: karpenter-expiry, Node/z, NodeClaim/w (5 h from now), NodeClaim/x (5 h from now) and 1 more; karpenter-expiry. kubectl";
+    assert!(text.starts_with(words), "{text}");
 }
 
 /// Each row: nodes and settings of a rotation, and the one thing in the way, with the nearest rotation that has a plan.

@@ -53,8 +53,13 @@ impl PipelineRules for Permit {
     }
 
     fn note(&self, pool: &Pool, _group: Option<NodeGroup>) -> String {
+        // An Auto Scaling group rebalances between zones.
+        let zones = match pool.zones.len() {
+            0 | 1 => String::new(),
+            count => format!(" in {count} zones"),
+        };
         format!(
-            "The pipeline of pool {:?} ({} nodes) must ask before it drains a node: kubectl crossfade permit NODE --wait SECONDS. What else ends its machines does not ask: suspend AZRebalance and scale-in of an Auto Scaling group for the run.",
+            "The pipeline of pool {:?} ({} nodes{zones}) must ask before it drains a node: kubectl crossfade permit NODE --wait SECONDS. What else ends its machines does not ask: suspend AZRebalance and scale-in of an Auto Scaling group for the run.",
             pool.name, pool.nodes
         )
     }

@@ -145,3 +145,24 @@ fn a_node_that_reports_nothing_in_this_boot_is_named() {
     back.go_for(100);
     assert_eq!(back.state("e"), Some(State::Done));
 }
+
+/// Its machine has booted the system without Crossfade, under the Node that the plan has. The run holds a node that it is bringing back in place, and has brought back.
+#[test]
+fn a_kept_node_whose_crossfade_has_gone_is_named_on_the_way_back() {
+    for (image, reason) in [
+        (new as fn(&str) -> Node, None),
+        (returning, Some(Reason::NodeSilent)),
+        (old_with_crossfade, Some(Reason::NodeSilent)),
+    ] {
+        let mut back = turned("permit", new);
+        back.gain("a", Node { boot: "c".into(), ..image("uid-a") });
+        let decided = back.go_for(30);
+        let named = wait(&decided, Reason::Arriving, "Node/a").expect("a wait");
+        assert!(named.help.contains("kubectl annotate node a crossfade/observed-"), "{named:?}");
+        let step = back.world.nodes["a"].step.clone();
+        back.gain("a", Node { step, ..old("uid-a") });
+        let decided = back.go_for(100);
+        let waits = decided.waits.iter().filter(|wait| wait.object.to_string() == "Node/a");
+        assert_eq!(waits.map(|wait| wait.reason).collect::<Vec<_>>(), Vec::from_iter(reason), "{named:?}");
+    }
+}
