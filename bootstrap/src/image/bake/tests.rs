@@ -197,6 +197,17 @@ fn a_bridge_can_require_both_networks() {
     assert!(!baked(to).1.report.require_all_networks);
     let report = baked(&format!("{to} --require-all-networks")).1.report;
     assert!(report.require_all_networks && report.node);
+    for (more, is_noted) in
+        [("", true), ("--phase both-new", false), ("--phase old", false), ("--require-all-networks", false)]
+    {
+        let notes = baked(&format!("{to} {more}")).2;
+        let has_note = notes.iter().any(|note| note.contains("--require-all-networks makes it wait"));
+        assert_eq!(has_note, is_noted, "{more}: {notes:?}");
+    }
+    let silent = br#"{"version":1,"confDir":"private","report":{"node":false}}"#;
+    let silent = BakeFacts { node: Some(silent.to_vec()), ..facts() };
+    let notes = decided(&format!("{to} --from-node -"), &silent).expect("decided").notes;
+    assert!(!notes.iter().any(|note| note.contains("CrossfadeReady")), "{notes:?}");
 }
 
 #[test]

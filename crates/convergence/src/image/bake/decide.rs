@@ -153,7 +153,10 @@ pub fn decide(options: BakeOptions<'_>, facts: &BakeFacts) -> Result<BakeDecisio
         );
     }
     obstacles.refuse()?;
-    let image = Node::parse(&node).ok().and_then(|node| node.labels.get(IMAGE).cloned());
+    let settings = Node::parse(&node).ok();
+    let both = policy.as_deref().zip(settings.as_ref());
+    notes.extend(both.and_then(|(policy, node)| bridge_note(policy, node, &facts.profiles)));
+    let image = settings.and_then(|node| node.labels.get(IMAGE).cloned());
     Ok(BakeDecision { policy, node, image, notes })
 }
 
@@ -191,6 +194,15 @@ fn check_settings<'p>(
         .for_each(|why| origin.note_unusable(why, FROM_POLICY, obstacles));
     notes.extend(sides::notes(&policy, profiles));
     policy.networks.new.as_ref().and_then(|network| profiles.find(&network.profile))
+}
+
+/// A note about nodes that forward between both networks, and report that they are ready before the old network's agent is.
+fn bridge_note(policy: &[u8], node: &Node, profiles: &Profiles) -> Option<String> {
+    let policy = secondary::parse(policy, profiles).ok()?;
+    let is_early = policy.phase() == Phase::New && node.report.node && !node.report.require_all_networks;
+    is_early.then(|| {
+        "nodes of an image in phase new forward between both networks, and CrossfadeReady does not wait for the agent of the old one: --require-all-networks makes it wait".into()
+    })
 }
 
 /// A final image: there is nothing to choose.
