@@ -52,8 +52,8 @@ fn the_same_seeds_give_the_same_answer_and_others_another() {
     assert_ne!(object["seconds"], other["seconds"]);
 }
 
-/// The nodes of `plan-three` as a pipeline of this kind has them, and the history of their rotation without faults.
-fn rotated(method: &str) -> (Option<i32>, Value) {
+/// The nodes of `plan-three` as a pipeline of this kind has them, and the history of their rotation by this image without faults.
+fn rotated(method: &str, image: &str) -> (Option<i32>, Value) {
     let dir = tempfile::tempdir().expect("a directory");
     let from = fixtures().join("plan-three/cluster");
     let to = dir.path().join("cluster");
@@ -76,7 +76,7 @@ fn rotated(method: &str) -> (Option<i32>, Value) {
         fs::write(to.join(file.file_name()), text).expect("a copy");
     }
     let settings = format!(
-        "version: 1\nnodes: {{poolLabels: [pool, karpenter.sh/nodepool]}}\nroll:\n  limits: {{inTransit: 2, soakSeconds: 0}}\n  methods: {{web: {method}}}\n  bridge: {{accept: a router}}\n"
+        "version: 1\nnodes: {{poolLabels: [pool, karpenter.sh/nodepool]}}\nroll:\n  limits: {{inTransit: 2, soakSeconds: 0}}\n  methods: {{web: {method}}}\n  {image}\n"
     );
     fs::write(dir.path().join("config.yaml"), settings).expect("settings");
     let words =
@@ -89,12 +89,20 @@ fn rotated(method: &str) -> (Option<i32>, Value) {
 
 #[test]
 fn a_rotation_by_each_method_ends() {
-    for method in ["permit", "karpenter", "cluster-api", "follow"] {
-        let (status, answer) = rotated(method);
-        assert_eq!((status, &answer["ok"]), (Some(0), &true.into()), "{method}: {answer:#}");
-        assert_eq!(answer["passes"].as_array().map(Vec::len), Some(1), "{method}: {answer:#}");
+    let (bridged, joined) = ("bridge: {accept: a router}", "image: both-new");
+    for (method, image, passes) in [
+        ("permit", bridged, 1),
+        ("karpenter", bridged, 1),
+        ("cluster-api", bridged, 1),
+        ("follow", bridged, 1),
+        ("permit", joined, 3),
+        ("karpenter", joined, 3),
+    ] {
+        let (status, answer) = rotated(method, image);
+        assert_eq!((status, &answer["ok"]), (Some(0), &true.into()), "{method}, {image}: {answer:#}");
+        assert_eq!(answer["passes"].as_array().map(Vec::len), Some(passes), "{method}, {image}: {answer:#}");
         let none = Value::from(Vec::<Value>::new());
-        assert_eq!((&answer["broken"], &answer["unended"]), (&none, &none), "{method}");
+        assert_eq!((&answer["broken"], &answer["unended"]), (&none, &none), "{method}, {image}");
     }
 }
 

@@ -150,6 +150,23 @@ fn a_rule_lifts_a_taint_of_its_effect_by_its_controller() {
     assert_eq!(objects(&finding), [format!("DaemonSet/kube-system/cilium: {key}:NoSchedule")]);
 }
 
+/// The rule that ships lifts the taint that images register; with another key or effect it does not.
+#[test]
+fn the_rule_that_ships_lifts_the_readiness_taint() {
+    let shipped = include_str!("../../../../../../docs/kubernetes/node-readiness-rule.yaml");
+    let settings = format!("startupTaints: [{{key: {}}}]", types::api::taint::READINESS_KEY);
+    for (from, to, codes) in [
+        ("", "", &[][..]),
+        ("key: readiness.k8s.io/crossfade", "key: readiness.k8s.io/crosfade", &["startup-taint-no-lifter"]),
+        ("effect: NoSchedule", "effect: NoExecute", &["startup-taint-no-lifter"]),
+    ] {
+        assert!(shipped.contains(from), "{from}");
+        let rule = format!("{}---\n", shipped.replace(from, to));
+        let case = case(&[CILIUM, OPERATOR, PLAIN, &rule, CONTROLLER]).config(&settings);
+        assert_eq!(case.codes(&CHECK), codes, "{rule}");
+    }
+}
+
 #[test]
 fn karpenter_must_know_the_taint() {
     let pool = |spec: &str| {
