@@ -29,7 +29,8 @@ pub struct Install {
     /// /opt/cni/bin and /usr/lib/cni that exist].
     #[arg(long = "bin-dir", value_name = "DIR", value_parser = absolute_path_parser())]
     pub bin_dirs: Vec<PathBuf>,
-    /// The cniVersion of Crossfade's conf [default: the version of the installed conf, else 1.0.0].
+    /// The cniVersion of Crossfade's conf; where there is a node.json, the file decides, and another version is refused [default: the version
+    /// of node.json, else of the installed conf, else 1.0.0].
     #[arg(long, value_parser = words::cni_version())]
     pub cni_version: Option<CniVersion>,
     /// Add attachments of NETWORK, which the policy does not name, to the inventory as `unrecorded`; repeat the option for more.

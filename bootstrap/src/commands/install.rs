@@ -134,7 +134,7 @@ fn refuse_node(global: &Global) -> Result<(), Failure> {
 fn apply_before_policy(plan: &Plan, node: &NodeFacts, notes: &mut Vec<String>) -> Result<Vec<Done>, Failure> {
     let brought = plan.content_for(POLICY_FILE).and_then(|bytes| Policy::parse(bytes).ok());
     let Some(policy) = brought else { return Ok(Vec::new()) };
-    let before = node.policy().filter(|_| node.dirs.has_own_conf());
+    let before = node.policy().filter(|_| node.own_conf().is_some());
     let waiting = gated::gather(&policy, before, &node.profiles);
     let mut obstacles = Obstacles::default();
     let files = convergence::node::networks::gated::decide(

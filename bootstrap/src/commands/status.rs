@@ -219,10 +219,7 @@ fn status(node: &NodeFacts) -> Result<Status, Failure> {
     let routes = hostroutes::to_change(&records, &damaged)?;
     let attachments = attachments::from_records(layout, records, damaged, policy)?;
     let networks = count(&attachments);
-    let used = match &node.dirs.installed {
-        Ok(Some(conf)) => Some(node.runtime.answer.uses(&conf.name)),
-        Ok(None) | Err(_) => None,
-    };
+    let used = node.own_conf().map(|conf| node.runtime.answer.uses(&conf.name));
     let installed = used.as_ref().is_some_and(|used| !matches!(used, ConfUse::Other(_)));
     problems.extend(problems::conf_problems(node, &cni::gather(node, PluginChoice::default())));
     problems.extend(used.and_then(|used| problems::conf_use_problem(&node.dirs, used)));

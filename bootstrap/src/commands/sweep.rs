@@ -210,7 +210,7 @@ fn apply(
     search: &str,
     signals: &Signals,
 ) -> Vec<Done> {
-    let name = settings.installed.as_ref().ok().and_then(Option::as_ref).map(|conf| conf.name.as_str());
+    let name = settings.installed.conf().map(|conf| conf.name.as_str());
     let end = Instant::now() + Duration::from_secs(budget::pass_secs(policy.deadlines.del_secs));
     let shares = TimeShares::new(Duration::from_secs(policy.deadlines.del_secs), end);
     let env = Env::for_sweep(Some(search).filter(|search| !search.is_empty()));

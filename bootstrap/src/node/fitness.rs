@@ -5,6 +5,7 @@ use convergence::node::cni::CniFacts;
 use convergence::node::facts::NodeFacts;
 use convergence::node::paths::PRIVATE_CONF_DIR;
 use convergence::node::settings::Settings;
+use convergence::node::settings::directories::OwnConfFile;
 use convergence::runtime::facts::{ConfigFact, RuntimeFacts};
 use shim::node::layout::PLUGIN;
 use types::command::problem::Problem;
@@ -109,19 +110,15 @@ fn check_private(facts: &NodeFacts, obstacles: &mut Obstacles) {
 }
 
 fn check_shared(facts: &NodeFacts, cni: &CniFacts, obstacles: &mut Obstacles) {
-    let conf = facts.dirs.conf_file();
     match &facts.dirs.installed {
-        Err(why) => obstacles.add(why.clone()),
-        Ok(None) => {
+        OwnConfFile::Unreadable(why) => obstacles.add(why.clone()),
+        OwnConfFile::Absent => {
+            let conf = facts.dirs.conf_file();
             let what = format!("Crossfade's conf {} is missing", conf.display());
             obstacles.add(Problem::new(what).with_place(conf.display().to_string()).fix(RUN_BOOT));
         }
-        Ok(Some(installed)) if !installed.is_ours => {
-            let what = format!("{} is not Crossfade's", conf.display());
-            let fix = format!("move it away, then {RUN_BOOT}");
-            obstacles.add(Problem::new(what).with_place(conf.display().to_string()).fix(fix));
-        }
-        Ok(Some(installed)) => match &cni.confs {
+        OwnConfFile::Foreign => obstacles.extend(facts.dirs.foreign_conf_problem(Some(RUN_BOOT))),
+        OwnConfFile::Ours(installed) => match &cni.confs {
             Err(why) => obstacles.add(why.clone()),
             Ok(dir) => {
                 obstacles.extend(facts.runtime.conf_selection().obstacle_problems(dir, &installed.name))

@@ -84,7 +84,7 @@ pub(crate) fn node(global: &Global, args: &Graduate) -> Result<NodeFacts, Failur
     let settings = settings::require(&Root::new(&global.root))?;
     let node = facts::with_runtime(global, settings, &args.node.runtime);
     node.dirs.require_readable()?;
-    if node.dirs.has_own_conf() {
+    if node.own_conf().is_some() {
         return Ok(node);
     }
     let copy = copy(&node.dirs.layout.state_dir);
@@ -101,7 +101,7 @@ pub(crate) fn node(global: &Global, args: &Graduate) -> Result<NodeFacts, Failur
 /// Records or inventory cannot be read.
 pub(crate) fn is_bare(node: &NodeFacts) -> Result<bool, Failure> {
     let layout = &node.dirs.layout;
-    if node.dirs.has_own_conf() || layout.policy_file().symlink_metadata().is_ok() {
+    if node.own_conf().is_some() || layout.policy_file().symlink_metadata().is_ok() {
         return Ok(false);
     }
     // With both lost, records still say who has to DEL what.
@@ -112,7 +112,7 @@ pub(crate) fn is_bare(node: &NodeFacts) -> Result<bool, Failure> {
 /// The copy of Crossfade's conf that an earlier run made.
 fn copy(state_dir: &Path) -> Option<InstalledConf> {
     let path = Journal::new(state_dir).aside_dir().join(CONF_FILE);
-    directories::read(&path).ok().flatten()
+    directories::read(&path).conf().cloned()
 }
 
 /// What is on its way to this node from elsewhere.

@@ -7,6 +7,7 @@ use convergence::commands::install::facts::{InstallFacts, config_without_dir};
 use convergence::node::facts::NodeFacts;
 use convergence::node::networks::gated::Keeper;
 use convergence::node::settings::Settings;
+use convergence::node::settings::directories::OwnConfFile;
 use convergence::runtime::Sandbox;
 use convergence::runtime::answer::RuntimeAnswer;
 use convergence::runtime::cache::Cache;
@@ -86,7 +87,7 @@ pub(crate) fn gather(global: &Global, settings: Settings, args: &Install) -> Ins
     let completed = completion.as_ref().and_then(|completion| Policy::parse(&completion.bytes).ok());
     let before = node.policy();
     let waiting = completed.as_ref().or(before).map_or_else(Vec::new, |policy| {
-        gated::gather(policy, before.filter(|_| dirs.has_own_conf()), &node.profiles)
+        gated::gather(policy, before.filter(|_| dirs.installed.conf().is_some()), &node.profiles)
     });
     InstallFacts {
         keeper: match waiting.as_slice() {
@@ -108,8 +109,8 @@ pub(crate) fn gather(global: &Global, settings: Settings, args: &Install) -> Ins
         runtime_dirs: runtime_dirs(&root, &node.runtime),
         now: boot::now().map_err(|e| format!("read the clock: {e}")),
         leftovers: match dirs.installed {
-            Ok(None) => leftovers(&root, &node.settings),
-            Ok(Some(_)) | Err(_) => Ok(None),
+            OwnConfFile::Absent => leftovers(&root, &node.settings),
+            OwnConfFile::Ours(_) | OwnConfFile::Foreign | OwnConfFile::Unreadable(_) => Ok(None),
         },
         deleter: deleter(&node.runtime),
         completion,

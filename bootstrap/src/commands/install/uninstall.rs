@@ -167,7 +167,7 @@ fn refuse_attached(attachments: &Attachments) -> Result<(), Failure> {
 
 /// While Crossfade's conf is installed, a runtime must say whether it uses the conf. A runtime that does not run uses none.
 fn require_answer(settings: &Directories, runtime: &RuntimeAnswer) -> Result<(), Failure> {
-    let is_installed = !matches!(settings.installed, Ok(None));
+    let is_installed = settings.installed.conf().is_some();
     match runtime {
         RuntimeAnswer::Unknown(why) if is_installed => {
             let fix = "start the runtime, or name the right one; --runtime-endpoint none asks no runtime, and then no pod may be started meanwhile";
@@ -251,7 +251,7 @@ fn wait_until_unused(node: &NodeFacts, bin_dirs: &[PathBuf]) -> Result<(), Failu
 /// Restores Crossfade's conf: a pod that is attached through it, or may still be, needs the conf for its DEL.
 fn restore_conf(settings: &Directories, why: Failure) -> Result<(), Failure> {
     let mut problems = why.problems;
-    if let Ok(Some(conf)) = &settings.installed {
+    if let Some(conf) = settings.installed.conf() {
         let (path, bytes) = (settings.conf_file(), conf.bytes.clone());
         change::write(&Write { path, bytes, mode: conf.mode, nudge: true }).map_err(|e| {
             let path = settings.conf_file();

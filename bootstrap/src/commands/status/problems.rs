@@ -5,7 +5,7 @@ use convergence::node::attachments::{Attachments, DamagedRecord};
 use convergence::node::cni::CniFacts;
 use convergence::node::facts::NodeFacts;
 use convergence::node::paths::{PRIVATE_CONF_DIR, STATUS};
-use convergence::node::settings::directories::Directories;
+use convergence::node::settings::directories::{Directories, OwnConfFile};
 use convergence::runtime::answer::ConfUse;
 use shim::node::layout::Layout;
 use types::command::problem::Problem;
@@ -16,16 +16,19 @@ use crate::cli::Global;
 use crate::host::root::Root;
 use crate::node::switch;
 
+/// The next step where Crossfade's conf is not in its place.
+const INSTALL: &str = "run crossfade-bootstrap install";
+
 /// What an earlier image has left on a node of a final one.
 pub(super) fn earlier_image_problems(settings: &Directories, is_attached: bool) -> Vec<Problem> {
     let reboot = "reboot the node; boot removes what an earlier image left";
     let conf = match &settings.installed {
-        Ok(Some(conf)) if conf.is_ours => {
+        OwnConfFile::Ours(_) => {
             let why = format!("Crossfade's conf {} is still there", settings.conf_file().display());
             Some(Problem::new(why).with_place(settings.conf_file().display().to_string()).fix(reboot))
         }
-        Ok(_) => None,
-        Err(why) => Some(why.into()),
+        OwnConfFile::Absent | OwnConfFile::Foreign => None,
+        OwnConfFile::Unreadable(why) => Some(why.clone()),
     };
     let attached = is_attached.then(|| {
         Problem::new("attachments through Crossfade are left from an earlier image")
@@ -39,22 +42,19 @@ pub(super) fn earlier_image_problems(settings: &Directories, is_attached: bool) 
 pub(super) fn conf_problems(node: &NodeFacts, cni: &CniFacts) -> Vec<Problem> {
     let file = node.dirs.conf_file();
     match &node.dirs.installed {
-        Ok(Some(conf)) => obstacle_problems(node, cni, &conf.name),
-        Ok(None) if node.dirs.conf_dir.ends_with(PRIVATE_CONF_DIR.trim_start_matches('/')) => {
+        OwnConfFile::Ours(conf) => obstacle_problems(node, cni, &conf.name),
+        OwnConfFile::Absent if node.dirs.conf_dir.ends_with(PRIVATE_CONF_DIR.trim_start_matches('/')) => {
             let missing = Problem::new(format!("{} is not there yet", file.display()));
             vec![missing.with_place(file.display().to_string()).fix(
                 "wait until the networks that the policy names are ready, for watch writes the file then; its report says what is missing",
             )]
         }
-        Ok(None) => {
+        OwnConfFile::Absent => {
             let why = format!("{} is not there", file.display());
-            vec![
-                Problem::new(why)
-                    .with_place(file.display().to_string())
-                    .fix("run crossfade-bootstrap install"),
-            ]
+            vec![Problem::new(why).with_place(file.display().to_string()).fix(INSTALL)]
         }
-        Err(why) => vec![why.into()],
+        OwnConfFile::Foreign => node.dirs.foreign_conf_problem(Some(INSTALL)).into_iter().collect(),
+        OwnConfFile::Unreadable(why) => vec![why.clone()],
     }
 }
 

@@ -12,6 +12,7 @@ use crate::node::identity;
 use crate::node::settings::directories;
 use crate::systemd::continuation;
 use convergence::node::facts::NodeFacts;
+use convergence::node::settings::directories::OwnConfFile;
 use convergence::runtime::answer::ConfUse;
 use convergence::runtime::config::RuntimeConfig;
 
@@ -48,10 +49,15 @@ fn uses(global: &Global, facts: &NodeFacts) -> Vec<Check> {
         return skip(ID, unusable.why.as_str());
     }
     let crio = facts.runtime.crio().map(RuntimeConfig::agents_dir);
-    let conf = match directories::resolve(global, &facts.settings, crio, None).installed {
-        Ok(Some(conf)) => conf,
-        Ok(None) => return skip(ID, "Crossfade's conf is not there"),
-        Err(why) => return skip(ID, why.to_string()),
+    let dirs = directories::resolve(global, &facts.settings, crio, None);
+    let conf = match &dirs.installed {
+        OwnConfFile::Ours(conf) => conf,
+        OwnConfFile::Absent => return skip(ID, "Crossfade's conf is not there"),
+        OwnConfFile::Foreign => {
+            let what = dirs.foreign_conf_problem(None).map(|problem| problem.what);
+            return skip(ID, what.unwrap_or_default());
+        }
+        OwnConfFile::Unreadable(why) => return skip(ID, why.to_string()),
     };
     let fault = match facts.runtime.answer.uses(&conf.name) {
         ConfUse::Ours => return pass(ID, "the runtime uses Crossfade's conf"),

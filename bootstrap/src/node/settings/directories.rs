@@ -3,8 +3,9 @@
 //! A flag outranks what Crossfade's installed conf names, and that conf outranks the defaults. So `policy set` on a node and the plugin
 //! there always mean the same policy.
 
-use convergence::node::settings::directories::{Directories, InstalledConf};
+use convergence::node::settings::directories::{Directories, InstalledConf, OwnConfFile};
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use shim::host::file::read_bounded;
@@ -60,13 +61,6 @@ fn default_layout(root: &Root) -> Layout {
     }
 }
 
-/// The directories that Crossfade's conf names, as the node sees them.
-#[must_use]
-pub(crate) fn named_layout(global: &Global, installed: Option<&InstalledConf>) -> Layout {
-    let own_conf = installed.filter(|conf| conf.is_ours);
-    with_flags(global, own_conf.map_or_else(Layout::default, |conf| conf.layout.clone()))
-}
-
 /// The policy that counts: the one that is named, else the first of the usual places that has one.
 fn policy_file(root: &Root, named: &Layout) -> PathBuf {
     let usual =
@@ -95,9 +89,8 @@ pub(crate) fn resolve(
         global.conf_dir.clone()
     };
     let installed = read(&root.resolve_inside(&conf_dir.join(CONF_FILE)));
-    let own_conf = installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours);
-    let layout =
-        own_conf.or(before).map_or_else(|| default_layout(&root), |conf| rooted_layout(&root, &conf.layout));
+    let basis = installed.conf().or(before);
+    let layout = basis.map_or_else(|| default_layout(&root), |conf| rooted_layout(&root, &conf.layout));
     let layout = with_flags(global, layout);
     Directories { conf_dir, layout_on_node: layout.clone(), layout, installed }
 }
@@ -108,26 +101,28 @@ pub(crate) fn agent_directories(global: &Global, agents_dir: &Path) -> Directori
     let root = Root::new(&global.root);
     let conf_dir = root.join(agents_dir);
     let installed = read(&root.resolve_inside(&conf_dir.join(CONF_FILE)));
-    let layout_on_node = named_layout(global, installed.as_ref().ok().and_then(Option::as_ref));
+    let layout_on_node = installed.conf().map_or_else(Layout::default, |conf| conf.layout.clone());
+    let layout_on_node = with_flags(global, layout_on_node);
     Directories { conf_dir, layout: layout_below(&root, &layout_on_node), layout_on_node, installed }
 }
 
-/// Reads Crossfade's conf; `None` if there is no file.
-///
-/// # Errors
-/// A problem about the file, with the next step: the file is not trusted, not readable, or no valid conf.
-pub(crate) fn read(path: &Path) -> Result<Option<InstalledConf>, Problem> {
-    let problem = |why: String| {
+/// Reads the file in the place of Crossfade's conf. One that is not trusted, not readable, or no valid conf is a problem about the file, with
+/// the next step.
+pub(crate) fn read(path: &Path) -> OwnConfFile {
+    try_read(path).unwrap_or_else(|why| {
         let what = format!("Crossfade's conf {}: {why}", path.display());
-        Problem::new(what).with_place(path.display().to_string()).fix("run install to write it anew")
-    };
+        let problem = Problem::new(what).with_place(path.display().to_string());
+        OwnConfFile::Unreadable(problem.fix("run install to write it anew"))
+    })
+}
+
+fn try_read(path: &Path) -> Result<OwnConfFile, String> {
     let mut file = match trust::open(path) {
         Ok(file) => file,
-        Err(why) if why.is_absent() => return Ok(None),
-        Err(why) => return Err(problem(why.to_string())),
+        Err(why) if why.is_absent() => return Ok(OwnConfFile::Absent),
+        Err(why) => return Err(why.to_string()),
     };
-    let bytes = read_bounded(&mut file, MAX_CONF_BYTES).map_err(|e| problem(e.to_string()))?;
-    let mode = file.metadata().map_err(|e| problem(e.to_string()))?;
-    let mode = std::os::unix::fs::MetadataExt::mode(&mode) & 0o7777;
-    InstalledConf::parse(bytes, mode).map(Some).map_err(problem)
+    let bytes = read_bounded(&mut file, MAX_CONF_BYTES).map_err(|e| e.to_string())?;
+    let mode = file.metadata().map_err(|e| e.to_string())?.mode() & 0o7777;
+    OwnConfFile::parse(bytes, mode)
 }

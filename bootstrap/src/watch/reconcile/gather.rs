@@ -72,8 +72,7 @@ impl Watch<'_> {
         let settled = match &self.answer.0 {
             RuntimeAnswer::NotAsked | RuntimeAnswer::Silent => true,
             RuntimeAnswer::Setup(_) => {
-                self.memory.used
-                    || !matches!(facts.map(|facts| &facts.node.dirs.installed), Some(Ok(Some(_))))
+                self.memory.used || facts.is_none_or(|facts| facts.node.own_conf().is_none())
             }
             RuntimeAnswer::Unknown(_) | RuntimeAnswer::Absent(_) | RuntimeAnswer::Failed(_) => false,
         };

@@ -197,6 +197,37 @@ fn a_broken_conf_of_ours_is_written_anew() {
 }
 
 #[test]
+fn another_owners_file_under_the_name_of_our_conf_is_left_alone() {
+    let node = Node::new("bridge");
+    let directories = ["--state-dir", "state", "--run-dir", "run", "--policy", "etc/policy.json"];
+    let run = |words: &[&str], status: i32| {
+        let mut arguments: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        for pair in directories.chunks(2) {
+            arguments.extend([pair[0].to_owned(), node.path(pair[1]).display().to_string()]);
+        }
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        node.run_expecting(&arguments, status)
+    };
+    let theirs =
+        json!({"cniVersion": "0.4.0", "name": "theirs", "plugins": [{"type": "bridge"}]}).to_string();
+    node.write("net.d/01-crossfade.conflist", &theirs);
+    let before = node.files();
+    let output = run(&["install"], 3);
+    assert!(output.contains("01-crossfade.conflist is not Crossfade's\n  fix: move it away\n"), "{output}");
+    let output = run(&["status"], 3);
+    assert!(output.contains("installed     no"), "{output}");
+    assert!(
+        output.contains("is not Crossfade's\n  fix: move it away, then run crossfade-bootstrap install\n"),
+        "{output}"
+    );
+    assert_eq!(node.files(), before);
+    fs::remove_dir_all(node.path("cache")).expect("nothing is attached");
+    let output = run(&["uninstall"], 0);
+    assert!(output.contains("(it is not Crossfade's)"), "{output}");
+    assert_eq!(node.read("net.d/01-crossfade.conflist"), theirs);
+}
+
+#[test]
 fn the_name_is_written_once() {
     let node = Node::new("bridge");
     node.run_expecting(&["install"], 0);

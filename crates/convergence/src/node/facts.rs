@@ -63,7 +63,14 @@ impl NodeFacts {
     /// Crossfade's conf, if it is installed, readable and not another owner's.
     #[must_use]
     pub fn own_conf(&self) -> Option<&InstalledConf> {
-        self.dirs.installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours)
+        self.dirs.installed.conf()
+    }
+
+    /// `cniVersion` of Crossfade's conf. Where there is a node.json, it decides, with its default; else what an installation has `chosen`
+    /// stays.
+    #[must_use]
+    pub fn cni_version<'a>(&'a self, chosen: Option<&'a str>) -> &'a str {
+        chosen.filter(|_| self.node_file.is_none()).unwrap_or_else(|| self.settings.cni_version.as_str())
     }
 
     /// The policy, if it can be used.

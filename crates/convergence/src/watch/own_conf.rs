@@ -19,7 +19,7 @@ use types::status::{ConfState, Reason};
 use crate::change::{Act, Change, Write};
 use crate::node::conf::name::DEFAULT_NAME;
 use crate::node::conf::{CONF_MODE, OWN_CAPABILITIES, conf, foreign};
-use crate::node::settings::directories::InstalledConf;
+use crate::node::settings::directories::{InstalledConf, OwnConfFile};
 use crate::publish::report::{EventReason, NodeEvent};
 use crate::runtime::answer::ConfUse;
 use crate::watch::guard::{CALM, FEW, SHORT};
@@ -95,15 +95,7 @@ pub fn decide(facts: &Observation, memory: &mut Memory, ready: bool) -> OwnConfD
         findings: Vec::new(),
         expected: None,
     };
-    let installed_conf = facts
-        .node
-        .dirs
-        .installed
-        .as_ref()
-        .ok()
-        .and_then(Option::as_ref)
-        .filter(|installed_conf| installed_conf.is_ours)
-        .cloned();
+    let installed_conf = facts.node.own_conf().cloned();
     if let Some(installed_conf) = &installed_conf {
         memory.good = Some(installed_conf.clone());
         memory.was_there = true;
@@ -225,8 +217,7 @@ fn repair(
         return;
     }
     let what = what_was_wrong(facts, &expected);
-    let outdated =
-        matches!(&facts.node.dirs.installed, Ok(Some(own)) if own.is_ours && own.bytes != expected);
+    let outdated = facts.node.own_conf().is_some_and(|own| own.bytes != expected);
     let first = !was_removed && !gave_up && (facts.is_private() || was_settled.is_some() || outdated);
     let (reason, warning, message) = if first {
         (
@@ -262,13 +253,11 @@ fn repair(
 
 fn what_was_wrong(facts: &Observation, expected: &[u8]) -> &'static str {
     match &facts.node.dirs.installed {
-        Ok(None) => "was missing",
-        Ok(Some(installed_conf)) if installed_conf.is_ours && installed_conf.bytes == expected => {
-            "had another mode"
-        }
-        Ok(Some(installed_conf)) if installed_conf.is_ours => "had another content",
-        Ok(Some(_)) => "was another program's",
-        Err(_) => "could not be read",
+        OwnConfFile::Absent => "was missing",
+        OwnConfFile::Ours(installed_conf) if installed_conf.bytes == expected => "had another mode",
+        OwnConfFile::Ours(_) => "had another content",
+        OwnConfFile::Foreign => "was another program's",
+        OwnConfFile::Unreadable(_) => "could not be read",
     }
 }
 
@@ -317,11 +306,7 @@ fn name(
 
 fn bytes(facts: &Observation, basis: Option<&InstalledConf>, name: &str) -> Vec<u8> {
     let layout = basis.map_or(&facts.node.dirs.layout, |conf| &conf.layout);
-    let version = match basis {
-        // Where there is a node.json, it decides; else what an installation chose stays.
-        Some(conf) if facts.node.node_file.is_none() => conf.cni_version.as_str(),
-        _ => facts.node.settings.cni_version.as_str(),
-    };
+    let version = facts.node.cni_version(basis.map(|conf| conf.cni_version.as_str()));
     let mut capabilities: BTreeSet<String> = OWN_CAPABILITIES.map(str::to_owned).into();
     for network in &facts.networks {
         match &network.conf {

@@ -252,14 +252,6 @@ fn decide_private(
     changes
 }
 
-/// The problem of another owner's file that has the name of Crossfade's conf.
-fn foreign_conf_problem(facts: &BootFacts, usual: &ConfDir) -> Option<Problem> {
-    let is_foreign = matches!(&facts.node.dirs.installed, Ok(Some(conf)) if !conf.is_ours);
-    let file = usual.path.join(CONF_FILE).display().to_string();
-    is_foreign
-        .then(|| Problem::new(format!("{file} is not Crossfade's")).with_place(file).fix("move it away"))
-}
-
 fn decide_shared(
     facts: &BootFacts,
     usual: &ConfDir,
@@ -273,7 +265,7 @@ fn decide_shared(
     if let Some(config) = facts.node.runtime.config() {
         rules::require_one_conf(&config.setup, obstacles);
     }
-    obstacles.extend(foreign_conf_problem(facts, usual));
+    obstacles.extend(facts.node.dirs.foreign_conf_problem(None));
     let named = name(facts, &remaining, name_file, obstacles);
     let picks = ConfSelection::from_config(facts.node.runtime.config());
     let name = named.as_ref().map(|(name, _)| name.as_str());
@@ -305,9 +297,7 @@ fn decide_shared(
         changes.push(Change::new(Act::MakeDir(usual.path.clone()), target, "the runtime reads it"));
     }
     let installed = facts.node.own_conf();
-    // Where there is a node.json, it decides; else what an installation chose stays.
-    let chosen = installed.filter(|_| facts.node.node_file.is_none());
-    let version = chosen.map_or(facts.node.settings.cni_version.as_str(), |conf| conf.cni_version.as_str());
+    let version = facts.node.cni_version(installed.map(|conf| conf.cni_version.as_str()));
     let bytes = conf(
         &facts.node.dirs.layout_on_node,
         &name,
@@ -315,7 +305,7 @@ fn decide_shared(
         &rules::capabilities(&facts.cni.networks, installed),
     );
     let write = Write { path: usual.path.join(CONF_FILE), bytes, mode: CONF_MODE, nudge: true };
-    let broken = facts.node.dirs.installed.as_ref().err();
+    let broken = facts.node.dirs.unreadable_conf();
     let why = broken.map_or_else(|| "the runtime calls Crossfade".to_owned(), Problem::to_string);
     changes.push(Change::ensure(write, why));
     changes

@@ -33,7 +33,7 @@ use crate::failure::Failure;
 use crate::node::agent::watch_unit;
 use crate::node::conf::name::NameSources;
 use crate::node::conf::rules::{capabilities, conf_dir, require_one_conf};
-use crate::node::conf::{CONF_MODE, DEFAULT_CNI_VERSION, conf};
+use crate::node::conf::{CONF_MODE, conf};
 use crate::node::networks::gated::{self, Keeper};
 use crate::node::networks::{NetworkConf, needed_sides};
 use crate::node::paths::NODE_FILE;
@@ -75,6 +75,7 @@ pub struct InstallDecision {
 /// All findings at once; 78 when the policy or another settings file is among them, else 3.
 pub fn decide(facts: &InstallFacts, options: InstallOptions<'_>) -> Result<InstallDecision, Failure> {
     let mut obstacles = unreadable_obstacles(facts);
+    obstacles.extend(version_problem(facts, options));
     let mut notes = Vec::new();
     let mut files = Vec::new();
     if let Some(policy) = facts.node.policy() {
@@ -131,11 +132,23 @@ fn unreadable_obstacles(facts: &InstallFacts) -> Obstacles {
         obstacles.extend(error.cloned());
     }
     obstacles.extend(facts.distrusted.iter().cloned());
+    obstacles.extend(facts.node.dirs.foreign_conf_problem(None));
     if facts.cni.plugins.dirs.is_empty() {
         let what = "no directory of plugins: neither /opt/cni/bin nor /usr/lib/cni exists";
         obstacles.add(Problem::new(what).with_place("--bin-dir").fix("name the runtime's with --bin-dir"));
     }
     obstacles
+}
+
+/// Refuses a version that `watch` would not keep: where there is a node.json, it decides.
+fn version_problem(facts: &InstallFacts, options: InstallOptions<'_>) -> Option<Problem> {
+    let (version, file) = (options.cni_version?, facts.node.node_file.as_ref()?.display());
+    let settled = facts.node.cni_version(None);
+    let what = format!(
+        "--cni-version {version}, but cniVersion is {settled} by {file} (its default where the key is left out), and watch writes that"
+    );
+    let fix = format!("set cniVersion to {version} in {file}, or leave --cni-version out");
+    (version != settled).then(|| Problem::new(what).with_place("--cni-version").fix(fix))
 }
 
 /// The name of Crossfade's network and its source; problems of the conf directory become obstacles.
@@ -148,7 +161,7 @@ fn our_name(
         let named = NameSources {
             content: written.as_deref(),
             file: &facts.node.dirs.layout.name(),
-            installed: facts.node.dirs.installed.as_ref().ok().and_then(Option::as_ref),
+            installed: facts.node.own_conf(),
             dir,
         };
         let named = named.choose().map_err(|why| obstacles.add(why)).ok();
@@ -347,14 +360,12 @@ fn name_change(facts: &InstallFacts, name: &str, from: &str) -> Change {
 }
 
 fn conf_change(facts: &InstallFacts, options: InstallOptions<'_>, name: &str) -> Change {
-    let installed = facts.node.dirs.installed.as_ref().ok().and_then(Option::as_ref);
-    let version = match options.cni_version {
-        Some(version) => version,
-        None => installed.map_or(DEFAULT_CNI_VERSION, |conf| conf.cni_version.as_str()),
-    };
+    let installed = facts.node.own_conf();
+    let chosen = options.cni_version.or(installed.map(|conf| conf.cni_version.as_str()));
+    let version = facts.node.cni_version(chosen);
     let bytes = conf(&facts.node.dirs.layout, name, version, &capabilities(&facts.cni.networks, installed));
     let write = Write { path: facts.node.dirs.conf_file(), bytes, mode: CONF_MODE, nudge: true };
-    let broken = facts.node.dirs.installed.as_ref().err();
+    let broken = facts.node.dirs.unreadable_conf();
     // Right in the directory and unknown to the runtime: it reloads when the file is written anew.
     if let (ConfUse::Other(what), Some(_)) = (facts.node.runtime.answer.uses(name), installed) {
         let target = write.path.display().to_string();
@@ -375,25 +386,4 @@ fn conf_change(facts: &InstallFacts, options: InstallOptions<'_>, name: &str) ->
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_network_is_needed_where_a_pod_may_get_it_now() {
-        let both =
-            r#""attach":"both","both":{"primary":"new","defaultRoute":"new","secondaryFailure":"tolerate"}"#;
-        for (rest, sides) in [
-            (r#""attach":"old""#, vec![Side::Old]),
-            (r#""attach":"old","unrecorded":"new""#, vec![Side::Old]),
-            (r#""attach":"old","rules":[{"pod":"x","attach":"new"}]"#, vec![Side::Old, Side::New]),
-            (r#""attach":"both""#, vec![Side::Old, Side::New]),
-            (both, vec![Side::New]),
-        ] {
-            let text = format!(
-                r#"{{"version":1,"networks":{{"old":{{"conf":["/o"]}},"new":{{"conf":["/n"]}}}},{rest}}}"#
-            );
-            let policy = Policy::parse(text.as_bytes()).expect("valid");
-            assert_eq!(needed_sides(&policy).into_iter().collect::<Vec<_>>(), sides, "{rest}");
-        }
-    }
-}
+mod tests;

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::change::Change;
+use crate::change::{Act, Change};
 use crate::node::cni::CniFacts;
 use crate::node::conf::LEAVING_FILE;
 use crate::node::facts::NodeFacts;
 use crate::node::plugins::bin_dirs::BinDir;
+use crate::node::settings::directories::OwnConfFile;
 use crate::runtime::answer::RuntimeAnswer;
 
 /// Decides what goes; `left` is what an uninstall that was killed has left.
@@ -25,7 +26,15 @@ pub fn decide(node: &NodeFacts, cni: &CniFacts, purge: bool, leaving_file: Optio
         | RuntimeAnswer::Failed(_)
         | RuntimeAnswer::Setup(_) => "the runtime calls the next conf from now on".to_owned(),
     };
-    let mut changes = vec![Change::ensure_gone(settings.conf_file(), true, &why)];
+    let conf_file = settings.conf_file();
+    let mut changes = vec![match settings.installed {
+        OwnConfFile::Foreign => {
+            Change::new(Act::Keep, conf_file.display().to_string(), "it is not Crossfade's")
+        }
+        OwnConfFile::Absent | OwnConfFile::Ours(_) | OwnConfFile::Unreadable(_) => {
+            Change::ensure_gone(conf_file, true, &why)
+        }
+    }];
     changes
         .extend(leaving_file.map(|path| Change::remove(path, false, "left by an uninstall that was killed")));
     changes.push(Change::ensure_gone(

@@ -12,7 +12,7 @@ use crate::doctor::finding::{Finding, word};
 use crate::doctor::rule::{Rule, Severity, Symptom};
 use crate::node::conf::confdir::ConfDir;
 use crate::node::paths::PRIVATE_CONF_DIR;
-use crate::node::settings::directories::InstalledConf;
+use crate::node::settings::directories::{InstalledConf, OwnConfFile};
 use crate::publish::report::EventReason;
 use crate::runtime::answer::ConfUse;
 
@@ -42,11 +42,11 @@ pub fn all(facts: &Facts) -> Vec<Finding> {
         [plugin(facts), foreign(facts), several_confs(facts)].into_iter().flatten().collect();
     let fights = fights(facts);
     match &facts.node.dirs.installed {
-        Err(why) => findings.push(unreadable(facts, why)),
-        Ok(Some(conf)) if conf.is_ours => findings.extend(installed(facts, conf)),
-        Ok(Some(_)) => findings.push(missing(facts, "the file is not Crossfade's")),
-        Ok(None) if is_private(facts) => findings.push(waits(facts)),
-        Ok(None) => findings.push(missing(facts, "the file is not there")),
+        OwnConfFile::Unreadable(why) => findings.push(unreadable(facts, why)),
+        OwnConfFile::Ours(conf) => findings.extend(installed(facts, conf)),
+        OwnConfFile::Foreign => findings.push(missing(facts, "the file is not Crossfade's")),
+        OwnConfFile::Absent if is_private(facts) => findings.push(waits(facts)),
+        OwnConfFile::Absent => findings.push(missing(facts, "the file is not there")),
     }
     // Single repairs are news only where watch has not given up.
     if fights.is_none() {
@@ -109,11 +109,16 @@ fn missing(facts: &Facts, why: &str) -> Finding {
     let file = facts.node.dirs.conf_file();
     let first = facts.cni.confs.as_ref().ok().and_then(|dir| dir.confs.first());
     let first = first.map(|conf| format!("the first conf there is {}", conf.file));
-    let finding = Finding::new(&CONF_MISSING).with_objects([file.display().to_string()]);
-    finding
+    let finding = Finding::new(&CONF_MISSING)
+        .with_objects([file.display().to_string()])
         .with_evidence([format!("{}: {why}", file.display())])
-        .with_evidence(first)
-        .run(INSTALL, "checks everything, and writes the conf")
+        .with_evidence(first);
+    // install refuses to write over another owner's file.
+    let foreign = facts.node.dirs.foreign_conf_problem(None);
+    let finding = foreign.into_iter().fold(finding, |finding, problem| {
+        finding.with_manual_step(format!("{}: {}", problem.what, problem.fix))
+    });
+    finding.run(INSTALL, "checks everything, and writes the conf")
 }
 
 const CONF_WAITS: Rule = Severity::Error.rule(

@@ -33,7 +33,7 @@ use crate::node::networks::readiness::NetworkReadiness;
 use crate::node::plugins::bin_dirs::{BinDir, PluginState};
 use crate::node::plugins::packaged_plugin::Plugins;
 use crate::node::policy::file::PolicyFile;
-use crate::node::settings::directories::{Directories, InstalledConf};
+use crate::node::settings::directories::{Directories, InstalledConf, OwnConfFile};
 use crate::publish::node_read::{ApiServerState, ObservedCondition, RegisteredNode};
 use crate::report::Report;
 use crate::runtime::answer::RuntimeAnswer;
@@ -73,7 +73,6 @@ fn installed() -> InstalledConf {
     InstalledConf {
         bytes: Vec::new(),
         mode: 0o644,
-        is_ours: true,
         name: "oldnet".into(),
         cni_version: "1.0.0".into(),
         capabilities: Vec::new(),
@@ -192,7 +191,7 @@ fn well() -> Facts {
                 conf_dir: DIR.into(),
                 layout: Layout::default(),
                 layout_on_node: Layout::default(),
-                installed: Ok(Some(installed())),
+                installed: OwnConfFile::Ours(installed()),
             },
             name: Ok(Some("oldnet".into())),
             policy: Ok(policy_file(&policy("old"))),

@@ -23,8 +23,19 @@ pub struct Directories {
     pub layout: Layout,
     /// The same as the node sees them, for a conf that the node's runtime will read.
     pub layout_on_node: Layout,
-    /// Crossfade's installed conf; `None` if there is none, else the problem that keeps it from being read.
-    pub installed: Result<Option<InstalledConf>, Problem>,
+    /// The file in the place of Crossfade's conf.
+    pub installed: OwnConfFile,
+}
+
+/// The file in the place of Crossfade's conf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnConfFile {
+    Absent,
+    Ours(InstalledConf),
+    /// Another owner has put a file under this name: its first plugin is not Crossfade's.
+    Foreign,
+    /// It cannot be read, so it is unknown which directories it names.
+    Unreadable(Problem),
 }
 
 /// Crossfade's conf, with the parts that the plugin reads in it.
@@ -33,8 +44,6 @@ pub struct InstalledConf {
     pub bytes: Vec<u8>,
     /// Mode of the file.
     pub mode: u32,
-    /// Whether the conf's first plugin is Crossfade's: another owner may have put a file under this name.
-    pub is_ours: bool,
     /// The name of Crossfade's network.
     pub name: String,
     /// `cniVersion` as the conf writes it.
@@ -51,16 +60,22 @@ impl Directories {
     /// # Errors
     /// Bad settings.
     pub fn require_readable(&self) -> Result<(), Failure> {
-        match &self.installed {
-            Err(why) => Err(Failure::all(Exit::BadSettings, [why])),
-            Ok(_) => Ok(()),
-        }
+        self.unreadable_conf().map_or(Ok(()), |why| Err(Failure::all(Exit::BadSettings, [why])))
     }
 
-    /// Whether Crossfade's conf is installed, so that pods come through the plugin.
+    /// Why Crossfade's conf cannot be read, if so.
     #[must_use]
-    pub fn has_own_conf(&self) -> bool {
-        matches!(&self.installed, Ok(Some(conf)) if conf.is_ours)
+    pub const fn unreadable_conf(&self) -> Option<&Problem> {
+        if let OwnConfFile::Unreadable(why) = &self.installed { Some(why) } else { None }
+    }
+
+    /// The problem of another owner's file that has the name of Crossfade's conf; `next` is what to run once the file is away.
+    #[must_use]
+    pub fn foreign_conf_problem(&self, next: Option<&str>) -> Option<Problem> {
+        let file = self.conf_file().display().to_string();
+        let fix = format!("move it away{}", next.map(|next| format!(", then {next}")).unwrap_or_default());
+        (self.installed == OwnConfFile::Foreign)
+            .then(|| Problem::new(format!("{file} is not Crossfade's")).with_place(file).fix(fix))
     }
 
     /// The path of Crossfade's conf; the file need not exist.
@@ -70,8 +85,14 @@ impl Directories {
     }
 }
 
-impl InstalledConf {
-    /// Reads the bytes of a conf.
+impl OwnConfFile {
+    /// Crossfade's conf, if it is there and readable: pods come through the plugin.
+    #[must_use]
+    pub const fn conf(&self) -> Option<&InstalledConf> {
+        if let Self::Ours(conf) = self { Some(conf) } else { None }
+    }
+
+    /// Judges the bytes of the file in the place of Crossfade's conf.
     ///
     /// # Errors
     /// In words; they quote no value.
@@ -86,17 +107,18 @@ impl InstalledConf {
                 plugin.set(key, value.to_owned());
             }
         }
-        let is_ours = plugin.decode::<String>("type").ok().flatten().is_some_and(|name| name == PLUGIN);
+        if plugin.decode::<String>("type").ok().flatten().is_none_or(|name| name != PLUGIN) {
+            return Ok(Self::Foreign);
+        }
         let conf = Conf::read(&mut Cursor::new(plugin.to_raw().get())).map_err(|(e, _)| e.to_string())?;
         let declared: RawObject = plugin.decode("capabilities").ok().flatten().unwrap_or_default();
-        Ok(Self {
+        Ok(Self::Ours(InstalledConf {
             mode,
             bytes,
-            is_ours,
             cni_version: conf.version.to_string(),
             name: conf.name,
             capabilities: declared.pairs().map(|(name, _)| name.to_owned()).collect(),
             layout: conf.layout,
-        })
+        }))
     }
 }

@@ -22,7 +22,7 @@ use crate::node::conf::confdir::{ConfDir, ConfFile};
 use crate::node::facts::NodeFacts;
 use crate::node::networks::ProbeAnswers;
 use crate::node::policy::file::PolicyFile;
-use crate::node::settings::directories::{Directories, InstalledConf};
+use crate::node::settings::directories::{Directories, InstalledConf, OwnConfFile};
 use crate::node::switch::OffSwitch;
 use crate::runtime::CniSetup;
 use crate::runtime::conf_selection::ConfSelection;
@@ -69,7 +69,7 @@ impl World {
                 conf_dir: DIR.into(),
                 layout: Layout::default(),
                 layout_on_node: Layout::default(),
-                installed: Ok(None),
+                installed: OwnConfFile::Absent,
             },
             name: Ok(Some("oldnet".into())),
             policy: Ok(policy_file(&policy)),
@@ -124,7 +124,7 @@ impl World {
         for change in &decision.changes {
             match &change.act {
                 Act::Write(write) if write.path.ends_with(CONF_FILE) => {
-                    self.facts.node.dirs.installed = Ok(Some(installed(&write.bytes, write.mode)));
+                    self.facts.node.dirs.installed = OwnConfFile::Ours(installed(&write.bytes, write.mode));
                     self.memory.settled_conf = Some(write.bytes.clone());
                     self.memory.was_there = true;
                 }
@@ -132,7 +132,7 @@ impl World {
                     self.facts.node.name = Ok(Some(String::from_utf8_lossy(&write.bytes).trim().to_owned()));
                 }
                 Act::Remove { path, .. } if path.ends_with(CONF_FILE) => {
-                    self.facts.node.dirs.installed = Ok(None)
+                    self.facts.node.dirs.installed = OwnConfFile::Absent
                 }
                 Act::Mark { name, .. } => {
                     for network in &mut self.facts.networks {
@@ -165,7 +165,7 @@ impl World {
 #[test]
 fn what_could_not_be_written_was_never_there() {
     let mut world = World::new(Mode::Private);
-    world.facts.node.dirs.installed = Ok(None);
+    world.facts.node.dirs.installed = OwnConfFile::Absent;
     let mut decision = decide(&world.facts, &world.memory, ME);
     assert!(decision.report.ready && decision.document.conf.was_there, "about to be written");
     decision.note_failed("write 01-crossfade.conflist: No space left on device");
@@ -213,7 +213,6 @@ fn installed(bytes: &[u8], mode: u32) -> InstalledConf {
     InstalledConf {
         bytes: bytes.to_vec(),
         mode,
-        is_ours: true,
         name: "oldnet".into(),
         cni_version: "1.0.0".into(),
         capabilities: vec![],
@@ -241,7 +240,7 @@ fn flips_are_told_and_the_sweep_comes_now_and_then() {
 #[test]
 fn a_node_of_a_bridge_can_wait_for_the_network_that_new_pods_do_not_get() {
     let mut world = World::new(Mode::Private);
-    world.facts.node.dirs.installed = Ok(None);
+    world.facts.node.dirs.installed = OwnConfFile::Absent;
     world.round(0);
     world.quiet("NetworkReady");
     world.red(Side::New, true);

@@ -44,7 +44,7 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 private\t'A directory of Crossfade\'s alone, for a node that boots with Crossfade'"
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l plugin -d 'The plugin to install' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l bin-dir -d 'A directory in which the runtime looks for plugins; repeat the option for more [default: the runtime\'s directories, else those of /opt/cni/bin and /usr/lib/cni that exist]' -r -F
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l cni-version -d 'The cniVersion of Crossfade\'s conf [default: the version of the installed conf, else 1.0.0]' -r -f -a "1.0.0\t'The runtime calls neither STATUS nor GC'
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l cni-version -d 'The cniVersion of Crossfade\'s conf; where there is a node.json, the file decides, and another version is refused [default: the version of node.json, else of the installed conf, else 1.0.0]' -r -f -a "1.0.0\t'The runtime calls neither STATUS nor GC'
 1.1.0\t'The runtime polls STATUS, and CRI-O calls GC'"
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l accept-unknown -d 'Add attachments of NETWORK, which the policy does not name, to the inventory as `unrecorded`; repeat the option for more' -r
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand install" -l ignore-network -d 'Omit attachments of NETWORK from the inventory, because their DEL never reaches Crossfade; repeat the option for more' -r

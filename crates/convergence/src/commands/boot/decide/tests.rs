@@ -22,7 +22,7 @@ use crate::node::networks::NetworkConf;
 use crate::node::plugins::bin_dirs::BinDir;
 use crate::node::plugins::packaged_plugin::Plugins;
 use crate::node::policy::file::PolicyFile;
-use crate::node::settings::directories::{Directories, InstalledConf};
+use crate::node::settings::directories::{Directories, OwnConfFile};
 use crate::runtime::CniSetup;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::facts::{ConfigFact, RuntimeFacts};
@@ -61,7 +61,7 @@ pub(in crate::commands::boot) fn facts(kind: BootKind, mode: Mode) -> BootFacts 
             conf_dir: USUAL.into(),
             layout,
             layout_on_node: Layout::default(),
-            installed: Ok(None),
+            installed: OwnConfFile::Absent,
         },
         name: Ok(Some("cilium".into())),
         policy: Policy::parse(policy.as_bytes())
@@ -224,15 +224,7 @@ fn under_pods_of_which_nothing_is_known_no_conf_comes_into_force() {
 #[test]
 fn a_name_of_ours_that_another_program_uses_is_refused() {
     let mut facts = facts(BootKind::Reboot, Mode::Shared);
-    facts.node.dirs.installed = Ok(Some(InstalledConf {
-        bytes: Vec::new(),
-        mode: 0o644,
-        is_ours: false,
-        name: "x".into(),
-        cni_version: "1.0.0".into(),
-        capabilities: Vec::new(),
-        layout: Layout::default(),
-    }));
+    facts.node.dirs.installed = OwnConfFile::Foreign;
     let failure = decide(&facts).expect_err("it is refused");
     assert!(failure.lines()[0].contains("is not Crossfade's"), "{failure:?}");
 }

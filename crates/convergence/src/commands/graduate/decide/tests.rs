@@ -70,7 +70,6 @@ fn installed() -> InstalledConf {
     InstalledConf {
         bytes: b"ours".to_vec(),
         mode: 0o644,
-        is_ours: true,
         name: "oldnet".into(),
         cni_version: "1.0.0".into(),
         capabilities: Vec::new(),

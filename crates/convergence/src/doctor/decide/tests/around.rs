@@ -88,7 +88,7 @@ fn node() -> Vec<Case> {
             |facts| facts.node.settings.conf_dir = Mode::Without,
             |facts| {
                 facts.node.settings.conf_dir = Mode::Without;
-                facts.node.dirs.installed = Ok(None);
+                facts.node.dirs.installed = OwnConfFile::Absent;
             },
         ),
         case(
@@ -228,7 +228,7 @@ fn a_node_that_is_switched_off_has_no_findings_about_what_is_off() {
     let all = decide_after(|facts| {
         facts.off_switch = Some(OffSwitch::File);
         facts.watch = Some(StatusFile::Absent);
-        facts.node.dirs.installed = Ok(None);
+        facts.node.dirs.installed = OwnConfFile::Absent;
         facts.node.runtime.answer = loaded("other", "bridge", 1);
     });
     assert_eq!(all.iter().map(|finding| finding.rule.code).collect::<Vec<_>>(), ["switched-off"]);

@@ -59,22 +59,22 @@ fn conf() -> Vec<Case> {
             "conf-waits",
             |facts| {
                 private(facts);
-                facts.node.dirs.installed = Ok(None);
+                facts.node.dirs.installed = OwnConfFile::Absent;
             },
             private,
         ),
         case(
             "conf-missing",
-            |facts| facts.node.dirs.installed = Ok(None),
+            |facts| facts.node.dirs.installed = OwnConfFile::Absent,
             |facts| {
                 private(facts);
-                facts.node.dirs.installed = Ok(None);
+                facts.node.dirs.installed = OwnConfFile::Absent;
             },
         ),
         case(
             "conf-unreadable",
-            |facts| facts.node.dirs.installed = Err(Problem::new("writable by others")),
-            |facts| facts.node.dirs.installed = Ok(None),
+            |facts| facts.node.dirs.installed = OwnConfFile::Unreadable(Problem::new("writable by others")),
+            |facts| facts.node.dirs.installed = OwnConfFile::Absent,
         ),
         case(
             "conf-not-first",
@@ -217,7 +217,7 @@ fn an_agent_that_fights_is_named_with_its_setting_and_what_it_took_is_given_back
         dir(facts).taken_away = ["01-crossfade", "10-old", "20-new", "30-x"]
             .map(|file| format!("{file}.conflist.cilium_bak"))
             .into();
-        facts.node.dirs.installed = Ok(None);
+        facts.node.dirs.installed = OwnConfFile::Absent;
         facts.watch = Some(StatusFile::Fresh(report(false, Reason::ConfContended)));
     });
     let fights = all.iter().find(|finding| finding.rule.code == "agent-takes-conf").expect("found");
@@ -233,4 +233,20 @@ fn an_agent_that_fights_is_named_with_its_setting_and_what_it_took_is_given_back
         "crossfade-bootstrap install",
     ];
     assert_eq!(steps[1..], commands);
+}
+
+/// `install` does not write over another owner's file, so the first step is to move that away.
+#[test]
+fn another_owners_file_in_the_place_of_our_conf_is_moved_away_first() {
+    let first_step = |change: fn(&mut Facts)| {
+        let findings = decide_after(change);
+        let finding = findings.iter().find(|finding| finding.rule.code == "conf-missing").expect("found");
+        finding.problem().fix
+    };
+    assert_eq!(
+        first_step(|facts| facts.node.dirs.installed = OwnConfFile::Absent),
+        "crossfade-bootstrap install"
+    );
+    let moved = first_step(|facts| facts.node.dirs.installed = OwnConfFile::Foreign);
+    assert!(moved.ends_with("01-crossfade.conflist is not Crossfade's: move it away"), "{moved}");
 }

@@ -152,7 +152,7 @@ impl Boot {
     }
 
     fn has_conf(&self) -> bool {
-        matches!(self.world.facts.node.dirs.installed, Ok(Some(_)))
+        self.world.facts.node.own_conf().is_some()
     }
 }
 

@@ -7,7 +7,7 @@ fn a_replaced_directory_is_written_to_again_and_the_runtime_has_to_be_restarted(
     let mut world = World::new(Mode::Shared);
     world.round(0);
     world.facts.dir_id = Some("d2".into());
-    world.facts.node.dirs.installed = Ok(None);
+    world.facts.node.dirs.installed = OwnConfFile::Absent;
     let round = world.round(1);
     assert_eq!((round.reason, round.changes), ("RuntimeRestartNeeded", vec![CONF.to_owned()]));
     world.quiet("RuntimeRestartNeeded");
@@ -18,7 +18,7 @@ fn a_replaced_directory_is_written_to_again_and_the_runtime_has_to_be_restarted(
     assert_eq!(world.round(1).reason, "NetworkReady");
     // Removed, and not made again.
     world.facts.dir_id = None;
-    world.facts.node.dirs.installed = Ok(None);
+    world.facts.node.dirs.installed = OwnConfFile::Absent;
     assert_eq!(world.round(1).changes, [""; 0]);
     assert_eq!(world.round(3).changes, [CONF]);
     // A file system may give it the same number.
@@ -49,7 +49,7 @@ fn a_replaced_directory_is_told_in_the_words_of_the_runtime_that_is_here() {
         world.facts.node.runtime.config = configured(kind, &picks);
         world.round(0);
         world.facts.dir_id = Some("d2".into());
-        world.facts.node.dirs.installed = Ok(None);
+        world.facts.node.dirs.installed = OwnConfFile::Absent;
         world.round(1);
         let report = decide(&world.facts, &world.memory, ME).report;
         assert_eq!(report.reason, Reason::RuntimeRestartNeeded);

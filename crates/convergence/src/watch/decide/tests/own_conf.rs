@@ -52,10 +52,7 @@ fn private_a_foreign_conf_goes_in_every_round_and_the_node_is_not_ready_while_it
         assert_eq!(round.reason, "ForeignConf", "round {pass}");
         assert_eq!(round.changes[0], GONE, "round {pass}");
     }
-    assert!(
-        matches!(&world.facts.node.dirs.installed, Ok(Some(_))),
-        "our conf is not held up, for it sorts first"
-    );
+    assert!(world.facts.node.own_conf().is_some(), "our conf is not held up, for it sorts first");
     world.facts.foreign.clear();
     let decision = decide(&world.facts, &world.memory, ME);
     assert!(decision.report.ready, "{:?}", decision.report);
@@ -108,16 +105,13 @@ fn private_what_must_hold_before_the_first_write() {
 fn shared_a_conf_that_was_installed_is_put_back_by_one_write() {
     type Harm = fn(&mut World);
     let harms: [Harm; 4] = [
-        |world| world.facts.node.dirs.installed = Ok(None),
-        |world| world.facts.node.dirs.installed = Err("torn".into()),
+        |world| world.facts.node.dirs.installed = OwnConfFile::Absent,
+        |world| world.facts.node.dirs.installed = OwnConfFile::Unreadable("torn".into()),
         |world| {
-            let Ok(Some(own)) = &mut world.facts.node.dirs.installed else { panic!("none") };
+            let OwnConfFile::Ours(own) = &mut world.facts.node.dirs.installed else { panic!("none") };
             own.mode = 0o600;
         },
-        |world| {
-            let Ok(Some(own)) = &mut world.facts.node.dirs.installed else { panic!("none") };
-            (own.is_ours, own.bytes) = (false, b"other".to_vec());
-        },
+        |world| world.facts.node.dirs.installed = OwnConfFile::Foreign,
     ];
     let mut world = World::new(Mode::Shared);
     assert_eq!(world.round(0).happened, ["ConfRepaired", "NetworkReady"], "its absence has no known cause");
@@ -145,11 +139,11 @@ fn shared_what_was_never_installed_or_is_taken_away_on_purpose_is_not_written() 
     world.facts.node.name = Ok(Some("oldnet".into()));
     world.round(1);
     world.facts.leaving = true;
-    world.facts.node.dirs.installed = Ok(None);
+    world.facts.node.dirs.installed = OwnConfFile::Absent;
     assert_eq!(world.round(1).changes, [""; 0]);
     world.facts.leaving = false;
     assert_eq!(world.round(1).changes, [CONF], "an uninstall that gave up");
-    world.facts.node.dirs.installed = Ok(None);
+    world.facts.node.dirs.installed = OwnConfFile::Absent;
     world.facts.node.name = Ok(None);
     assert_eq!(world.round(1).changes, [""; 0], "one that did not, and had no round to itself");
 }
@@ -164,7 +158,7 @@ fn a_changed_capability_is_a_new_conf_and_no_repair() {
         conf.capabilities.insert("bandwidth".into());
         assert_eq!(world.round(1).happened, ["ConfWritten"]);
         // The agent takes its conf away: what it declared stays.
-        let Ok(Some(own)) = &mut world.facts.node.dirs.installed else { panic!("none") };
+        let OwnConfFile::Ours(own) = &mut world.facts.node.dirs.installed else { panic!("none") };
         own.capabilities.push("bandwidth".into());
         world.network(Side::New).conf = Err(ConfAbsence("gone".into()));
         world.quiet("NetworkReady");
@@ -179,7 +173,7 @@ fn an_agent_that_takes_it_again_and_again_is_named_and_left_alone_until_a_calm()
     let ours = world.facts.node.dirs.installed.clone();
     let mut writes = 0;
     for _ in 0..1000 {
-        world.facts.node.dirs.installed = Ok(None);
+        world.facts.node.dirs.installed = OwnConfFile::Absent;
         let Ok(dir) = &mut world.facts.cni.confs else { panic!("none") };
         dir.taken_away = vec![format!("{CONF_FILE}.cilium_bak")];
         let round = world.round(1);
@@ -199,7 +193,7 @@ fn an_agent_that_takes_it_again_and_again_is_named_and_left_alone_until_a_calm()
         );
     }
     assert_eq!(world.round(CALM.as_secs()).changes, [CONF], "one try");
-    world.facts.node.dirs.installed = Ok(None);
+    world.facts.node.dirs.installed = OwnConfFile::Absent;
     assert_eq!(world.round(1).changes, [""; 0], "taken again");
     // The program that puts it back ends it.
     world.facts.node.dirs.installed = ours;
@@ -223,11 +217,12 @@ fn off_takes_our_conf_away_in_shared_mode_alone_and_only_ours() {
     {
         let mut world = World::new(mode);
         world.round(0);
-        let Ok(Some(own)) = &mut world.facts.node.dirs.installed else { panic!("none") };
-        own.is_ours = ours;
+        if !ours {
+            world.facts.node.dirs.installed = OwnConfFile::Foreign;
+        }
         world.facts.off_switch = Some(OffSwitch::File);
         let round = world.round(1);
         assert_eq!((round.reason, round.changes.len()), ("SwitchedOff", usize::from(removed)), "{round:?}");
-        assert_eq!(world.facts.node.dirs.installed == Ok(None), removed);
+        assert_eq!(world.facts.node.dirs.installed == OwnConfFile::Absent, removed);
     }
 }

@@ -72,7 +72,7 @@ fn a_runtime_that_goes_on_with_another_conf_is_not_fought() {
 fn what_was_just_written_is_awaited_before_it_is_written_again() {
     let mut world = World::new(Mode::Private);
     world.facts.node.runtime.answer = loaded("none", "none");
-    world.facts.node.dirs.installed = Ok(None);
+    world.facts.node.dirs.installed = OwnConfFile::Absent;
     let round = world.round(0);
     assert_eq!((round.reason, round.changes), ("WaitingForNetwork", vec![CONF.to_owned()]));
     for _ in 0..9 {
@@ -145,7 +145,7 @@ fn what_is_taken_away_on_purpose_is_not_put_back() {
     assert_eq!(world.round(1).changes, [""; 0]);
     world.facts.leaving = false;
     world.facts.off_switch = Some(OffSwitch::File);
-    world.facts.node.dirs.installed = Ok(None);
+    world.facts.node.dirs.installed = OwnConfFile::Absent;
     assert_eq!(world.round(1).changes, [""; 0]);
 }
 
