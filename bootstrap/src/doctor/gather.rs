@@ -22,10 +22,11 @@ use std::time::Duration;
 use convergence::doctor::facts::{Facts, Source};
 use convergence::node::cni::CniFacts;
 use convergence::node::facts::NodeFacts;
+use convergence::node::networks::NetworkConf;
 use convergence::node::paths::{GATE, PRIVATE_CONF_DIR, STATUS, UNFIT};
 use convergence::publish::node_read::ApiServerState;
+use shim::host::boot;
 use shim::node::layout::Layout;
-use shim::{host::boot, node::hostports};
 use types::command::problem::Problem;
 use types::node::{Mode, Node};
 
@@ -35,7 +36,7 @@ use crate::node::agent::status_file;
 use crate::node::attachments::last_pass;
 use crate::node::cni::{self, PluginChoice};
 use crate::node::conf::foreign;
-use crate::node::networks::readiness;
+use crate::node::networks::{self, readiness};
 use crate::node::settings::mode;
 use crate::node::{facts, fitness, identity, switch};
 use crate::publish::node_read::{self, ApiReadError};
@@ -119,16 +120,9 @@ fn gate(global: &Global, node: &NodeFacts, boot_id: &str) -> Option<Vec<Problem>
 
 /// Networks of whose pods some asked for host ports in this boot, while no plugin of the conf maps them.
 fn unmapped_host_ports(node: &NodeFacts, cni: &CniFacts) -> Vec<String> {
-    let confs = cni.networks.iter().filter_map(|network| network.conf.as_ref().ok());
-    let maps = |conf: &shim::attachment::conflist::Conflist| {
-        conf.plugins
-            .iter()
-            .any(|plugin| plugin.capabilities().iter().any(|name| name == hostports::CAPABILITY))
-    };
-    confs
-        .filter(|(conf, _)| !maps(conf) && hostports::is_noted(&node.dirs.layout, &conf.name))
-        .map(|(conf, _)| conf.name.clone())
-        .collect()
+    let noted = |network: &&NetworkConf| networks::has_unmapped_host_ports(network, &node.dirs.layout);
+    let names = cni.networks.iter().filter(noted).filter_map(NetworkConf::name);
+    names.map(str::to_owned).collect()
 }
 
 fn server(root: &Root, node: &Node) -> Source<ApiServerState> {

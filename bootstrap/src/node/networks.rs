@@ -10,6 +10,8 @@ pub(crate) mod unready;
 
 use std::path::PathBuf;
 
+use shim::node::hostports;
+use shim::node::layout::Layout;
 use types::policy::{Network, Policy, Side};
 
 use crate::host::root::Root;
@@ -27,4 +29,11 @@ pub(crate) fn load_all(root: &Root, policy: &Policy, bin_dirs: &[PathBuf]) -> Ve
         NetworkConf { side, conf, missing }
     };
     policy.networks().map(load).collect()
+}
+
+/// Whether pods of the network asked for host ports in this boot, and no plugin of its conf maps them.
+#[must_use]
+pub(crate) fn has_unmapped_host_ports(network: &NetworkConf, layout: &Layout) -> bool {
+    let is_noted = |name| hostports::is_noted(layout, name);
+    network.name().is_some_and(is_noted) && !network.declares(hostports::CAPABILITY)
 }

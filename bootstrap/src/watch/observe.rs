@@ -143,9 +143,9 @@ pub(crate) fn ask_again(facts: &mut Observation, now: Duration) {
         let marker = facts.probed.0.join(observed.side.as_str());
         observed.probe_answers = probe::ask(network, &marker, profiles);
         observed.agent = lives(&probe::sockets(network));
-        if let Ok((conf, _)) = &observed.conf {
+        if let Ok((name, _)) = &observed.conf {
             let file = proof::result(&dirs.layout, observed.side);
-            observed.proof = proof::read(&file, &conf.name, &facts.boot_id);
+            observed.proof = proof::read(&file, name, &facts.boot_id);
         }
     }
 }

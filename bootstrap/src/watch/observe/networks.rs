@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use convergence::node::cni::CniFacts;
 use convergence::node::facts::NodeFacts;
 use convergence::node::networks::NetworkConf;
-use convergence::watch::observation::{ConfAbsence, ConfSummary, NetworkObservation};
-use shim::node::{hostports, ready};
+use convergence::watch::observation::NetworkObservation;
+use shim::node::ready;
 
 use super::identity;
-use crate::node::networks::probe;
+use crate::node::networks::{self, probe};
 use crate::watch::proof;
 
 pub(super) fn lives(sockets: &[PathBuf]) -> Vec<Option<String>> {
@@ -26,25 +26,21 @@ pub(super) fn networks(
     let layout = &node.dirs.layout;
     let observe = |network_conf: &NetworkConf| {
         let network = policy.network(network_conf.side)?;
-        let conf = match &network_conf.conf {
-            Ok((conf, path)) => Ok((ConfSummary::from_conflist(conf), path.clone())),
-            Err(why) => Err(ConfAbsence(why.to_string())),
-        };
-        let name = conf.as_ref().ok().map(|(conf, _)| conf.name.clone());
-        let maps_hostports = |conf: &ConfSummary| conf.capabilities.contains(hostports::CAPABILITY);
+        let name = network_conf.name();
         Some(NetworkObservation {
             side: network_conf.side,
             profile: network.profile.clone(),
-            unmapped_hostports: conf
-                .as_ref()
-                .is_ok_and(|(conf, _)| !maps_hostports(conf) && hostports::is_noted(layout, &conf.name)),
-            conf,
+            unmapped_hostports: networks::has_unmapped_host_ports(network_conf, layout),
+            conf: match &network_conf.conf {
+                Ok((conf, path)) => Ok((conf.name.clone(), path.clone())),
+                Err(why) => Err(why.to_string()),
+            },
             missing: network_conf.missing.clone(),
             probe_answers: probe::ask(network, &probed.join(network_conf.side.as_str()), &node.profiles),
             agent: lives(&probe::sockets(network)),
-            marked: name.as_ref().is_some_and(|name| ready::is_marked(layout, name)),
+            marked: name.is_some_and(|name| ready::is_marked(layout, name)),
             proof: name
-                .and_then(|name| proof::read(&proof::result(layout, network_conf.side), &name, boot_id)),
+                .and_then(|name| proof::read(&proof::result(layout, network_conf.side), name, boot_id)),
         })
     };
     cni.networks.iter().filter_map(observe).collect()

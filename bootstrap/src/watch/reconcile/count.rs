@@ -24,7 +24,7 @@ pub(super) struct Basis {
 impl Basis {
     fn from_facts(facts: &Observation) -> Self {
         let name = |network: &crate::watch::observe::NetworkObservation| {
-            network.conf.as_ref().ok().map(|(conf, _)| conf.name.clone())
+            network.conf.as_ref().ok().map(|(name, _)| name.clone())
         };
         Self {
             state_dir: facts.node.dirs.layout.state_dir.clone(),

@@ -6,7 +6,7 @@ pub mod readiness;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use shim::attachment::conflist::{Conflist, LoadError};
+use shim::attachment::conflist::{Conflist, LoadError, Plugin};
 use types::policy::{Attach, Policy, SecondaryFailure, Side};
 
 /// A network of the policy as it is on this node.
@@ -25,6 +25,13 @@ impl NetworkConf {
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.conf.as_ref().ok().map(|(conf, _)| conf.name.as_str())
+    }
+
+    /// Whether a plugin of the network's conf declares a capability.
+    #[must_use]
+    pub fn declares(&self, capability: &str) -> bool {
+        let plugins = self.conf.iter().flat_map(|(conf, _)| &conf.plugins);
+        plugins.flat_map(Plugin::capabilities).any(|name| name == capability)
     }
 }
 

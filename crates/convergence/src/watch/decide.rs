@@ -414,7 +414,7 @@ fn describe(
 ) -> Document {
     let networks = facts.networks.iter().zip(judged).map(|(network, judged)| status::Network {
         network: network.side,
-        name: network.conf.as_ref().ok().map(|(conf, _)| conf.name.clone()),
+        name: network.conf.as_ref().ok().map(|(name, _)| name.clone()),
         profile: network.profile.clone(),
         attached: attached.contains(&network.side),
         ready: judged.ready.is_ok(),

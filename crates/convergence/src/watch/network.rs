@@ -74,13 +74,13 @@ pub fn judge(
             verdict.unproven = Some(why.clone());
         }
     }
-    if let (Ok(()), Ok((conf, path)), false) = (&verdict.ready, &network.conf, network.marked) {
+    if let (Ok(()), Ok((name, path)), false) = (&verdict.ready, &network.conf, network.marked) {
         let act = Act::Mark {
             layout: Box::new(facts.node.dirs.layout.clone()),
-            name: conf.name.clone(),
+            name: name.clone(),
             conf: path.clone(),
         };
-        changes.push(Change::new(act, &conf.name, "ready for the first time in this boot"));
+        changes.push(Change::new(act, name, "ready for the first time in this boot"));
     }
     verdict.changes = changes;
     verdict
@@ -88,7 +88,7 @@ pub fn judge(
 
 /// Whether the network's conf, binaries and probes let pods use it.
 fn require_usable(network: &NetworkObservation) -> Result<(), String> {
-    network.conf.as_ref().map_err(|why| why.0.clone())?;
+    network.conf.as_ref().map_err(Clone::clone)?;
     match network.missing.first() {
         Some(why) => Err(why.clone()),
         None => network.probe_answers.all.clone(),

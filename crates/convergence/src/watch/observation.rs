@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use shim::attachment::conflist::Conflist;
 use types::node::Mode;
 use types::policy::Side;
 
@@ -68,8 +67,8 @@ pub struct NetworkObservation {
     pub side: Side,
     /// The name of the network's profile.
     pub profile: String,
-    /// The network's conf and its path, or why it is not there.
-    pub conf: Result<(ConfSummary, PathBuf), ConfAbsence>,
+    /// The network's own name and the path of its conf, or why it has no conf.
+    pub conf: Result<(String, PathBuf), String>,
     /// Binaries that are missing or cannot be used.
     pub missing: Vec<String>,
     /// The answers of the network's probes.
@@ -82,26 +81,4 @@ pub struct NetworkObservation {
     pub unmapped_hostports: bool,
     /// What a proof has found in this boot.
     pub proof: Option<ProofResult>,
-}
-
-/// The parts of a conf that `watch` needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfSummary {
-    pub name: String,
-    /// The capabilities that the conf's plugins declare.
-    pub capabilities: BTreeSet<String>,
-}
-
-/// Why a conf is not there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfAbsence(pub String);
-
-impl ConfSummary {
-    /// The summary of a conf that is loaded.
-    #[must_use]
-    pub fn from_conflist(conf: &Conflist) -> Self {
-        let capabilities =
-            conf.plugins.iter().flat_map(shim::attachment::conflist::Plugin::capabilities).collect();
-        Self { name: conf.name.clone(), capabilities }
-    }
 }

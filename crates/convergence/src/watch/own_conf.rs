@@ -9,7 +9,6 @@
 
 pub mod directory;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use types::status::{ConfState, Reason};
 
 use crate::change::{Act, Change, Write};
 use crate::node::conf::name::DEFAULT_NAME;
-use crate::node::conf::{CONF_MODE, OWN_CAPABILITIES, conf, foreign};
+use crate::node::conf::{CONF_MODE, foreign, rules};
 use crate::node::settings::directories::{InstalledConf, OwnConfFile};
 use crate::publish::report::{EventReason, NodeEvent};
 use crate::runtime::answer::ConfUse;
@@ -130,7 +129,9 @@ pub fn decide(facts: &Observation, memory: &mut Memory, ready: bool) -> OwnConfD
         decided.state = OwnConfState::Waiting;
         return decided;
     }
-    let expected_bytes = bytes(facts, basis, &name);
+    let layout = basis.map_or(&facts.node.dirs.layout, |conf| &conf.layout);
+    let expected_bytes =
+        rules::own_conf_bytes((&facts.node, &facts.cni), basis, None, (layout, name.as_str()));
     decided.expected = Some(expected_bytes.clone());
     if installed_conf.is_some_and(|installed_conf| {
         installed_conf.bytes == expected_bytes && installed_conf.mode == CONF_MODE
@@ -237,14 +238,8 @@ fn repair(
     decided.state = OwnConfState::Written;
     memory.reload.wrote(facts.now);
     if matches!(facts.node.name, Ok(None)) {
-        let bytes = format!("{name}\n").into_bytes();
-        let write = Write {
-            path: facts.node.dirs.layout.name(),
-            bytes,
-            mode: shim::host::file::PRIVATE,
-            nudge: false,
-        };
-        decided.changes.push(Change::ensure(write, format!("Crossfade's network is called {name}")));
+        let why = format!("Crossfade's network is called {name}");
+        decided.changes.push(rules::name_change(&facts.node.dirs.layout, &name, why));
     }
     let reason = format!("{what}; {}", if first { "the switch" } else { "put back" });
     let write = Write { path, bytes: expected, mode: CONF_MODE, nudge: true };
@@ -302,21 +297,4 @@ fn name(
         Err(_) => name_in(basis),
     };
     recorded_name.or_else(private)
-}
-
-fn bytes(facts: &Observation, basis: Option<&InstalledConf>, name: &str) -> Vec<u8> {
-    let layout = basis.map_or(&facts.node.dirs.layout, |conf| &conf.layout);
-    let version = facts.node.cni_version(basis.map(|conf| conf.cni_version.as_str()));
-    let mut capabilities: BTreeSet<String> = OWN_CAPABILITIES.map(str::to_owned).into();
-    for network in &facts.networks {
-        match &network.conf {
-            Ok((conf, _)) => capabilities.extend(conf.capabilities.iter().cloned()),
-            // While a network has no conf, what was declared stays.
-            Err(_) => capabilities.extend(basis.iter().flat_map(|conf| conf.capabilities.iter().cloned())),
-        }
-    }
-    if facts.node.policy.is_err() {
-        capabilities.extend(basis.iter().flat_map(|conf| conf.capabilities.iter().cloned()));
-    }
-    conf(layout, name, version, &capabilities)
 }

@@ -17,7 +17,6 @@
 
 use std::path::Path;
 
-use shim::host::file::PRIVATE;
 use shim::node::layout::{CONF_FILE, PLUGIN, PROBED};
 use types::command::problem::Problem;
 use types::node::Mode;
@@ -31,7 +30,7 @@ use crate::failure::Failure;
 use crate::node::conf::confdir::ConfDir;
 use crate::node::conf::foreign::ForeignEntry;
 use crate::node::conf::name::NameSources;
-use crate::node::conf::{CONF_MODE, conf, rules};
+use crate::node::conf::{CONF_MODE, rules};
 use crate::node::identity::BootKind;
 use crate::node::paths::NODE_FILE;
 use crate::node::plugins::PLUGIN_MODE;
@@ -191,9 +190,9 @@ fn name(
         let fix = format!("set cni_default_network to {name}, or leave it out");
         obstacles.add(Problem::new(what).with_place("cni_default_network").fix(fix));
     }
-    let write = Write { path: file, bytes: format!("{name}\n").into_bytes(), mode: PRIVATE, nudge: false };
     let why = format!("Crossfade's network is called {name}, after {from}");
-    Some((name, name_file.is_none().then(|| Change::ensure(write, why))))
+    let change = name_file.is_none().then(|| rules::name_change(&facts.node.dirs.layout, &name, why));
+    Some((name, change))
 }
 
 fn decide_private(
@@ -296,14 +295,8 @@ fn decide_shared(
         let target = usual.path.display().to_string();
         changes.push(Change::new(Act::MakeDir(usual.path.clone()), target, "the runtime reads it"));
     }
-    let installed = facts.node.own_conf();
-    let version = facts.node.cni_version(installed.map(|conf| conf.cni_version.as_str()));
-    let bytes = conf(
-        &facts.node.dirs.layout_on_node,
-        &name,
-        version,
-        &rules::capabilities(&facts.cni.networks, installed),
-    );
+    let directories = (&facts.node.dirs.layout_on_node, name.as_str());
+    let bytes = rules::own_conf_bytes((&facts.node, &facts.cni), facts.node.own_conf(), None, directories);
     let write = Write { path: usual.path.join(CONF_FILE), bytes, mode: CONF_MODE, nudge: true };
     let broken = facts.node.dirs.unreadable_conf();
     let why = broken.map_or_else(|| "the runtime calls Crossfade".to_owned(), Problem::to_string);

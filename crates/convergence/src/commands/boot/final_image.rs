@@ -15,7 +15,7 @@
 
 use std::path::PathBuf;
 
-use shim::node::layout::{CONF_FILE, PLUGIN};
+use shim::node::layout::CONF_FILE;
 use types::command::problem::Problem;
 
 use crate::change::obstacles::Obstacles;
@@ -129,25 +129,20 @@ fn notes_on_leavings(facts: &BootFacts, leavings: &Leavings) -> Vec<String> {
         .collect()
 }
 
-/// Removes Crossfade's plugin where the file is certainly Crossfade's ([`BinDir::is_crossfades`](crate::node::plugins::bin_dirs::BinDir::is_crossfades)).
+/// Removes Crossfade's plugin where the file is certainly Crossfade's ([`BinDir::plugin_removal`](crate::node::plugins::bin_dirs::BinDir::plugin_removal)).
 fn plugins(facts: &BootFacts, leavings: &Leavings, changes: &mut Vec<Change>, notes: &mut Vec<String>) {
     for dir in &facts.cni.plugins.dirs {
-        let Some(is_ours) = dir.is_crossfades() else { continue };
-        let path = dir.plugin_file();
-        if !is_ours {
-            notes.push(format!(
-                "{} is called {PLUGIN} and is not known as Crossfade's: it stays",
-                path.display()
-            ));
-        } else if leavings.is_replayed {
+        if leavings.is_replayed && dir.is_crossfades() == Some(true) {
             notes.push(format!(
                 "{} stays: CRI-O remembers sandboxes that were attached through Crossfade, and calls the plugin for their DEL",
-                path.display()
+                dir.plugin_file().display()
             ));
-        } else if dir.read_only {
-            notes.push(format!("{} stays: its directory is read-only, and no conf calls it", path.display()));
-        } else {
-            changes.push(Change::remove(path, false, "confDir none: no conf calls it"));
+            continue;
+        }
+        match dir.plugin_removal() {
+            Some(Ok(path)) => changes.push(Change::remove(path, false, "confDir none: no conf calls it")),
+            Some(Err(why)) => notes.push(why),
+            None => {}
         }
     }
 }

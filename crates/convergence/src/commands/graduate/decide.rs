@@ -250,18 +250,11 @@ fn leave(facts: &GraduateFacts, names: &NetworkNames<'_>, decision: &mut Decisio
         decision.step(Stage::Leave, Change::new(aside, path.display().to_string(), why));
     }
     for dir in &facts.plugins {
-        match dir.is_crossfades() {
-            Some(true) if dir.read_only => decision.notes.push(format!(
-                "{} stays: its directory is read-only, and no conf calls it",
-                dir.plugin_file().display()
-            )),
-            Some(true) => {
-                let gone = Change::ensure_gone(dir.plugin_file(), false, "no conf calls it");
-                decision.step(Stage::Leave, gone);
+        match dir.plugin_removal() {
+            Some(Ok(path)) => {
+                decision.step(Stage::Leave, Change::ensure_gone(path, false, "no conf calls it"))
             }
-            Some(false) => decision
-                .notes
-                .push(format!("{} is not known as Crossfade's: it stays", dir.plugin_file().display())),
+            Some(Err(why)) => decision.notes.push(why),
             None => {}
         }
     }

@@ -31,9 +31,9 @@ use crate::commands::install::inventory::{InventoryFacts, take};
 use crate::commands::install::uncached::{self, UncachedChoice};
 use crate::failure::Failure;
 use crate::node::agent::watch_unit;
+use crate::node::conf::CONF_MODE;
 use crate::node::conf::name::NameSources;
-use crate::node::conf::rules::{capabilities, conf_dir, require_one_conf};
-use crate::node::conf::{CONF_MODE, conf};
+use crate::node::conf::rules::{self, conf_dir, own_conf_bytes, require_one_conf};
 use crate::node::networks::gated::{self, Keeper};
 use crate::node::networks::{NetworkConf, needed_sides};
 use crate::node::paths::NODE_FILE;
@@ -341,29 +341,18 @@ fn inventory_change(facts: &InstallFacts, entries: Vec<Entry>) -> Change {
 }
 
 fn name_change(facts: &InstallFacts, name: &str, from: &str) -> Change {
-    let written = facts.node.name.as_ref().ok().and_then(Option::as_ref);
-    let path = facts.node.dirs.layout.name();
-    let write = Write {
-        bytes: format!("{name}\n").into_bytes(),
-        path,
-        mode: shim::host::file::PRIVATE,
-        nudge: false,
-    };
-    match written {
-        Some(_) => Change::new(
-            Act::Keep,
-            write.path.display().to_string(),
-            format!("Crossfade's network is called {name}"),
-        ),
-        None => Change::ensure(write, format!("Crossfade's network is called {name}, after {from}")),
+    let why = format!("Crossfade's network is called {name}");
+    let layout = &facts.node.dirs.layout;
+    match &facts.node.name {
+        Ok(Some(_)) => Change::new(Act::Keep, layout.name().display().to_string(), why),
+        Ok(None) | Err(_) => rules::name_change(layout, name, format!("{why}, after {from}")),
     }
 }
 
 fn conf_change(facts: &InstallFacts, options: InstallOptions<'_>, name: &str) -> Change {
     let installed = facts.node.own_conf();
-    let chosen = options.cni_version.or(installed.map(|conf| conf.cni_version.as_str()));
-    let version = facts.node.cni_version(chosen);
-    let bytes = conf(&facts.node.dirs.layout, name, version, &capabilities(&facts.cni.networks, installed));
+    let directories = (&facts.node.dirs.layout, name);
+    let bytes = own_conf_bytes((&facts.node, &facts.cni), installed, options.cni_version, directories);
     let write = Write { path: facts.node.dirs.conf_file(), bytes, mode: CONF_MODE, nudge: true };
     let broken = facts.node.dirs.unreadable_conf();
     // Right in the directory and unknown to the runtime: it reloads when the file is written anew.

@@ -1,14 +1,19 @@
-//! The rules for Crossfade's conf: what it needs of the runtime's conf directory, and the capabilities that it declares.
+//! The rules for Crossfade's conf: what it needs of the runtime's conf directory, and its content.
 
 use std::collections::BTreeSet;
 
+use shim::attachment::conflist::Plugin;
+use shim::host::file::PRIVATE;
+use shim::node::layout::Layout;
 use types::command::problem::Problem;
 use types::profile::Profiles;
 
 use crate::change::obstacles::Obstacles;
-use crate::node::conf::OWN_CAPABILITIES;
+use crate::change::{Change, Write};
+use crate::node::cni::CniFacts;
 use crate::node::conf::confdir::ConfDir;
-use crate::node::networks::NetworkConf;
+use crate::node::conf::{OWN_CAPABILITIES, conf};
+use crate::node::facts::NodeFacts;
 use crate::node::settings::directories::InstalledConf;
 use crate::runtime::CniSetup;
 use crate::runtime::conf_selection::ConfSelection;
@@ -78,16 +83,34 @@ pub fn require_one_conf(setup: &CniSetup, obstacles: &mut Obstacles) {
     }
 }
 
-/// The capabilities of the delegates and of the plugin itself. While a network has no conf, the capabilities of the installed conf stay.
-pub fn capabilities(networks: &[NetworkConf], installed: Option<&InstalledConf>) -> BTreeSet<String> {
+/// The bytes that Crossfade's conf should have on a node; `basis` is the conf that is installed, or was. Where there is a node.json, it decides
+/// the version; else `option` does, and what an installation chose stays.
+#[must_use]
+pub fn own_conf_bytes(
+    (node, cni): (&NodeFacts, &CniFacts),
+    basis: Option<&InstalledConf>,
+    option: Option<&str>,
+    (layout, name): (&Layout, &str),
+) -> Vec<u8> {
+    let version = node.cni_version(option.or(basis.map(|conf| conf.cni_version.as_str())));
+    conf(layout, name, version, &capabilities(node, cni, basis))
+}
+
+/// The capabilities of the delegates and of the plugin itself. While a network has no conf, or the policy cannot be used, the capabilities of
+/// the earlier conf stay.
+fn capabilities(node: &NodeFacts, cni: &CniFacts, basis: Option<&InstalledConf>) -> BTreeSet<String> {
     let mut all: BTreeSet<String> = OWN_CAPABILITIES.map(str::to_owned).into();
-    for network in networks {
-        match &network.conf {
-            Ok((conf, _)) => {
-                all.extend(conf.plugins.iter().flat_map(shim::attachment::conflist::Plugin::capabilities))
-            }
-            Err(_) => all.extend(installed.iter().flat_map(|conf| conf.capabilities.iter().cloned())),
-        }
+    let confs = || cni.networks.iter().map(|network| network.conf.as_ref());
+    all.extend(confs().flatten().flat_map(|(conf, _)| &conf.plugins).flat_map(Plugin::capabilities));
+    if node.policy.is_err() || confs().any(|conf| conf.is_err()) {
+        all.extend(basis.iter().flat_map(|conf| conf.capabilities.iter().cloned()));
     }
     all
+}
+
+/// Writes the file with the name of Crossfade's network.
+#[must_use]
+pub fn name_change(layout: &Layout, name: &str, why: impl Into<String>) -> Change {
+    let bytes = format!("{name}\n").into_bytes();
+    Change::ensure(Write { path: layout.name(), bytes, mode: PRIVATE, nudge: false }, why)
 }

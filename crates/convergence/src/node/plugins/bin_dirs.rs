@@ -56,6 +56,20 @@ impl BinDir {
         }
     }
 
+    /// The plugin's file, to be removed where no conf calls it any more; else a note of why the file stays. None if there is no such file.
+    #[must_use]
+    pub fn plugin_removal(&self) -> Option<Result<PathBuf, String>> {
+        let path = self.plugin_file();
+        let shown = path.display();
+        Some(match self.is_crossfades()? {
+            false => Err(format!("{shown} is called {PLUGIN} and is not known as Crossfade's: it stays")),
+            true if self.read_only => {
+                Err(format!("{shown} stays: its directory is read-only, and no conf calls it"))
+            }
+            true => Ok(path),
+        })
+    }
+
     /// Whether this process may put the plugin there.
     #[must_use]
     pub const fn is_writable(&self) -> bool {

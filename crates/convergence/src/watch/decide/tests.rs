@@ -31,7 +31,6 @@ use crate::runtime::endpoint::RuntimeChoice;
 use crate::runtime::facts::{ConfigFact, RuntimeFacts};
 use crate::watch::decide::*;
 use crate::watch::guard::CALM;
-use crate::watch::observation::{ConfAbsence, ConfSummary};
 use crate::watch::passes::Passes;
 use crate::watch::proof::ProofResult;
 
@@ -136,7 +135,7 @@ impl World {
                 }
                 Act::Mark { name, .. } => {
                     for network in &mut self.facts.networks {
-                        network.marked |= network.conf.as_ref().is_ok_and(|(conf, _)| conf.name == *name);
+                        network.marked |= network.conf.as_ref().is_ok_and(|(own_name, _)| own_name == name);
                     }
                 }
                 _ => {}
@@ -196,10 +195,7 @@ fn network(side: Side) -> NetworkObservation {
     NetworkObservation {
         side,
         profile: "generic".into(),
-        conf: Ok((
-            ConfSummary { name: format!("{side}net"), capabilities: BTreeSet::new() },
-            PathBuf::from("/x"),
-        )),
+        conf: Ok((format!("{side}net"), PathBuf::from("/x"))),
         missing: Vec::new(),
         probe_answers: ProbeAnswers { all: Ok(()), marker: None },
         agent: Vec::new(),

@@ -7,7 +7,6 @@ use shim::attachment::plan::decide_add;
 use types::pod::Pod;
 
 use crate::watch::decide::tests::*;
-use crate::watch::observation::ConfAbsence;
 
 /// How many boots, and how many moments of a second each has; after that everything is well.
 const BOOTS: u64 = 1000;
@@ -94,8 +93,7 @@ impl Boot {
         self.world.facts.node.policy = if self.torn { Err("torn".into()) } else { Ok(policy_file(&policy)) };
         for (side, agent) in Side::BOTH.into_iter().zip(self.agents) {
             let network_facts = self.world.network(side);
-            network_facts.conf =
-                if agent.conf { network(side).conf } else { Err(ConfAbsence("no conf yet".into())) };
+            network_facts.conf = if agent.conf { network(side).conf } else { Err("no conf yet".into()) };
             network_facts.missing = if agent.binary { vec![] } else { vec!["a binary".into()] };
             network_facts.probe_answers.all = if agent.answers { Ok(()) } else { Err("no answer".into()) };
         }

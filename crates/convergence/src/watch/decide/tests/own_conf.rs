@@ -1,6 +1,10 @@
 //! The life of Crossfade's conf: it appears, `watch` repairs it, `watch` stops, and it goes.
 
+use shim::attachment::conflist::{Conflist, LoadError};
+use types::json::raw::to_raw;
+
 use crate::node::conf::foreign::ForeignEntry;
+use crate::node::networks::NetworkConf;
 use crate::watch::decide::tests::*;
 
 #[test]
@@ -75,7 +79,7 @@ fn private_what_must_hold_before_the_first_write() {
             world.red(Side::Old, true);
         }),
         ("SwitchedOff", |world| world.facts.off_switch = Some(OffSwitch::File)),
-        ("WaitingForNetwork", |world| world.network(Side::Old).conf = Err(ConfAbsence("x".into()))),
+        ("WaitingForNetwork", |world| world.network(Side::Old).conf = Err("x".into())),
         ("WaitingForNetwork", |world| world.network(Side::Old).missing = vec!["x".into()]),
         ("WaitingForNetwork", |world| {
             world.policy(|policy| policy["attach"] = json!("both"));
@@ -154,14 +158,22 @@ fn a_changed_capability_is_a_new_conf_and_no_repair() {
         let mut world = World::new(mode);
         world.round(0);
         let repairs = world.memory.repairs;
-        let Ok((conf, _)) = &mut world.network(Side::New).conf else { panic!("none") };
-        conf.capabilities.insert("bandwidth".into());
+        let conf = json!({"cniVersion": "1.0.0", "name": "newnet",
+            "plugins": [{"type": "bandwidth", "capabilities": {"bandwidth": true}}]});
+        let conf = Conflist::from_resolved(&to_raw(&conf)).expect("a conf");
+        let missing = Vec::new();
+        world.facts.cni.networks =
+            vec![NetworkConf { side: Side::New, conf: Ok((conf, "/x".into())), missing }];
         assert_eq!(world.round(1).happened, ["ConfWritten"]);
         // The agent takes its conf away: what it declared stays.
         let OwnConfFile::Ours(own) = &mut world.facts.node.dirs.installed else { panic!("none") };
         own.capabilities.push("bandwidth".into());
-        world.network(Side::New).conf = Err(ConfAbsence("gone".into()));
+        world.facts.cni.networks[0].conf = Err(LoadError::Absent(Vec::new()));
         world.quiet("NetworkReady");
+        // Without a policy it is unknown which networks declare what.
+        world.facts.cni.networks.clear();
+        world.facts.node.policy = Err("torn".into());
+        assert_eq!(world.round(1).changes, [""; 0]);
         assert_eq!(world.memory.repairs, repairs);
     }
 }
