@@ -2,37 +2,30 @@
 
 pub(crate) mod connections;
 
-use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use convergence::failure::Failure;
-use convergence::node::attachments::leaks::Leak;
+use convergence::node::attachments::leaks::{Leak, leaked_attachments};
 use convergence::node::attachments::selection::{is_selected, require_known};
 use convergence::node::attachments::{Attachments, Line, Part, age_text};
 use convergence::node::facts::NodeFacts;
 use convergence::report::{Page, Report};
-use convergence::runtime::SandboxList;
+use convergence::runtime::State;
 use serde::Serialize;
-use shim::attachment::owner::Owners;
+use shim::host::boot;
 use shim::node::store::Store;
-use shim::{
-    host::boot,
-    node::{inventory, ledger},
-};
+use shim::node::{inventory, ledger};
 use types::command::exit::Exit;
 use types::policy::Phase;
 
 use crate::cli::{Global, List, print};
 use crate::host::root::Root;
-use crate::node::attachments::sweep_candidates::judge;
+use crate::node::attachments::sweep_candidates::judge_now;
 use crate::node::attachments::{self, leaks};
 use crate::node::cni::{self, PluginChoice};
-use crate::node::networks::scratch;
 use crate::node::{facts, settings};
 use crate::runtime::cri::Runtime;
-
-/// How long all probes of the networks that owe DELs may take together.
-const PROBES_WITHIN: Duration = Duration::from_secs(5);
 
 /// The answer of `attachments`.
 ///
@@ -72,7 +65,7 @@ pub(crate) fn answer(global: &Global, args: &List) -> Result<Exit, Failure> {
 fn attachments(global: &Global, args: &List) -> Result<AttachmentsReport, Failure> {
     let node = if args.leaks { facts_with_runtime(global, args)? } else { facts::gather_certain(global)? };
     let mut attachments = attachments::list(&node.dirs.layout, node.policy())?;
-    let leaks = if args.leaks { Some(leaks(&node, &attachments)?) } else { None };
+    let leaks = if args.leaks { Some(leaks(&node)?) } else { None };
     let ledger = if args.ledger { Some(read_ledger(&node)?) } else { None };
     if let Some(selector) = &args.selection {
         keep(&mut attachments, selector, &node)?;
@@ -105,40 +98,24 @@ fn read_ledger(node: &NodeFacts) -> Result<Vec<ledger::Line>, Failure> {
     })
 }
 
-/// What is left of attachments that ended. Leases are read before the runtime is asked and after it, because pods come and go meanwhile.
-fn leaks(node: &NodeFacts, attachments: &Attachments) -> Result<Vec<Leak>, Failure> {
+/// What is left of attachments that ended.
+fn leaks(node: &NodeFacts) -> Result<Vec<Leak>, Failure> {
     let failed = |e: std::io::Error| Failure::new(Exit::Failed, e);
     let policy = &node.require_policy()?.policy;
     let cni = cni::gather(node, PluginChoice::default());
-    let (records, _) = Store::new(&node.dirs.layout).load_all().map_err(failed)?;
+    let layout = &node.dirs.layout;
+    let (records, _) = Store::new(layout).load_all().map_err(failed)?;
     let before = leaks::held_leases(&cni.networks, &records);
-    let inventory = inventory::load(&node.dirs.layout).map_err(failed)?;
-    let now = boot::now().map_err(failed)?;
+    let inventory = inventory::load(layout).map_err(failed)?;
     let listed = sandboxes(node)?;
-    let owners = Owners::ask(policy, Instant::now() + PROBES_WITHIN);
-    let judged = judge(&records, &inventory, &SandboxList::Cri(listed.clone()), &owners, &now);
-    let mut all_leaks =
-        convergence::node::attachments::leaks::leaked_attachments(&judged, policy.gc.grace_secs);
-    let container_ids: BTreeSet<String> = attachments
-        .attachments
-        .iter()
-        .map(|line| line.container_id.clone())
-        .chain(records.iter().map(|record| record.intent.container_id.clone()))
-        .chain(scratch::containers(&node.dirs.layout))
-        .collect();
-    let after = leaks::held_leases(&cni.networks, &records);
-    let held_twice: Vec<_> = before.into_iter().filter(|lease| after.contains(lease)).collect();
-    all_leaks.extend(convergence::node::attachments::leaks::leaked_leases(
-        &held_twice,
-        &container_ids,
-        &listed,
-    ));
+    let judged = judge_now(policy, &records, &inventory, listed.clone()).map_err(failed)?;
+    let mut all_leaks = leaked_attachments(&judged, policy.gc.grace_secs);
+    let attached = (records.as_slice(), &inventory);
+    all_leaks.extend(leaks::leaked_leases(before, (layout, &cni.networks), attached, &listed));
     Ok(all_leaks)
 }
 
-fn sandboxes(
-    node: &NodeFacts,
-) -> Result<std::collections::BTreeMap<String, convergence::runtime::State>, Failure> {
+fn sandboxes(node: &NodeFacts) -> Result<BTreeMap<String, State>, Failure> {
     let Some(endpoint) = node.runtime.choice.endpoint() else {
         return Err(Failure::usage("--leaks needs the living sandboxes, and no runtime is known")
             .with_place("--leaks")

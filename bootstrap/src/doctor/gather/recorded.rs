@@ -1,21 +1,19 @@
 //! Records, inventory and ledger, and what runtime and kernel say of the same attachments.
 //!
-//! All of it moves while it is read. So leases are read twice, before the records and after the runtime's list: one that is there both times
-//! and has no owner in between is left over. And a sandbox without a record is looked for once more, since its ADD may just have ended.
+//! All of it moves while it is read. So leases are read twice ([`leaked_leases`]), and a sandbox without a record is looked for once more,
+//! since its ADD may just have ended.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use convergence::doctor::facts::{AttachmentRecords, Kernel, Sandboxes, Source};
 use convergence::node::attachments::Life;
-use convergence::node::attachments::leaks::{self, leaked_leases};
+use convergence::node::attachments::leaks::Leak;
 use convergence::node::attachments::sweep_candidates::SweepCandidate;
 use convergence::node::cni::CniFacts;
 use convergence::node::facts::NodeFacts;
-use convergence::runtime::SandboxList;
-use shim::attachment::owner::Owners;
+use convergence::runtime::State;
 use shim::host::netns::{self, Netns};
 use shim::node::inventory::{self, Inventory};
 use shim::node::store::{DamagedFile, Key, Store};
@@ -28,13 +26,9 @@ use types::command::problem::Problem;
 
 use super::sandboxes;
 use crate::host::root::Root;
-use crate::node::attachments::leaks::held_leases;
-use crate::node::attachments::sweep_candidates::judge;
+use crate::node::attachments::leaks::{container_ids, held_leases, leaked_leases};
+use crate::node::attachments::sweep_candidates::judge_now;
 use crate::node::attachments::{self, hostroutes};
-use crate::node::networks::scratch;
-
-/// How long the probes of the networks that owe DELs may take together.
-const PROBES_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) fn gather(
     node: &NodeFacts,
@@ -53,17 +47,15 @@ pub(super) fn gather(
             return (Source::Unread(why), kernel, sandboxes::gather(node, None));
         }
     };
-    let container_ids: BTreeSet<String> = containers(&records, &inventory);
+    let container_ids = container_ids(&records, &inventory);
     let sandboxes = sandboxes::gather(node, Some(&container_ids));
     let listed = sandboxes.read().map(|sandboxes| sandboxes.listed.clone());
     let judged = judge_candidates(node, &records, &inventory, listed.clone());
     let kernel = if Root::new(&node.root).is_node() {
-        let held_again = listed.as_ref().map(|_| held_leases(&cni.networks, &records)).unwrap_or_default();
-        let held_twice: Vec<_> = before.into_iter().filter(|lease| held_again.contains(lease)).collect();
-        let accounted: BTreeSet<String> =
-            container_ids.into_iter().chain(scratch::containers(&node.dirs.layout)).collect();
-        let leases = listed.map(|listed| leaked_leases(&held_twice, &accounted, &listed)).unwrap_or_default();
-        kernel_source(&records, &damaged, leases)
+        let places = (&node.dirs.layout, cni.networks.as_slice());
+        let attached = (records.as_slice(), &inventory);
+        let leases = listed.map(|listed| leaked_leases(before, places, attached, &listed));
+        kernel_source(&records, &damaged, leases.unwrap_or_default())
     } else {
         Source::Absent("a tree is inspected, and no node".into())
     };
@@ -73,23 +65,17 @@ pub(super) fn gather(
 /// What to do about a state directory that cannot be read.
 const STATE: &str = "run crossfade-bootstrap attachments as root, which names the file";
 
-fn containers(records: &[Attachment], inventory: &Inventory) -> BTreeSet<String> {
-    let recorded = records.iter().map(|record| record.intent.container_id.clone());
-    recorded.chain(inventory.attachments.iter().map(|entry| entry.container_id.clone())).collect()
-}
-
 /// The attachments as a sweep judges them. Without the runtime's list none of this boot counts as forgotten.
 fn judge_candidates(
     node: &NodeFacts,
     records: &[Attachment],
     inventory: &Inventory,
-    listed: Option<BTreeMap<String, convergence::runtime::State>>,
+    listed: Option<BTreeMap<String, State>>,
 ) -> Vec<SweepCandidate> {
-    let (Some(policy), Ok(now)) = (node.policy(), boot::now()) else { return Vec::new() };
-    let owners = Owners::ask(policy, Instant::now() + PROBES_WITHIN);
+    let Some(policy) = node.policy() else { return Vec::new() };
     let is_unlisted = listed.is_none();
-    let listing = SandboxList::Cri(listed.unwrap_or_default());
-    let mut judged = judge(records, inventory, &listing, &owners, &now);
+    let judged = judge_now(policy, records, inventory, listed.unwrap_or_default());
+    let mut judged = judged.unwrap_or_default();
     if is_unlisted {
         judged.iter_mut().for_each(|candidate| candidate.listed = shim::sweep::ListStatus::OutOfScope);
     }
@@ -127,11 +113,7 @@ fn records_source(
     }
 }
 
-fn kernel_source(
-    records: &[Attachment],
-    damaged: &[DamagedFile],
-    leases: Vec<leaks::Leak>,
-) -> Source<Kernel> {
+fn kernel_source(records: &[Attachment], damaged: &[DamagedFile], leases: Vec<Leak>) -> Source<Kernel> {
     let lost = records.iter().filter(|record| has_lost_its_netns(record));
     let key = |record: &Attachment| Key::new(&record.intent.container_id, &record.intent.ifname);
     match hostroutes::to_change(records, damaged) {

@@ -1,14 +1,43 @@
 //! Leaks of attachments that ended: records and inventory entries whose sandboxes are gone, and leases of unknown containers.
+//!
+//! Pods come and go while all of it is read. So leases are read twice, before the runtime is asked and after its list: one that is there both
+//! times and has no owner in between is left over.
 
-use convergence::node::attachments::leaks::HeldLease;
-
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use convergence::node::attachments::leaks::{self, HeldLease, Leak};
+use convergence::node::networks::NetworkConf;
+use convergence::runtime::State;
 use shim::attachment::local_cleanup::{lease_directories, leases};
+use shim::node::inventory::Inventory;
+use shim::node::layout::Layout;
 use types::attachment::Attachment;
 
-use convergence::node::networks::NetworkConf;
+use crate::node::networks::scratch;
+
+/// The containers of records and of the inventory.
+#[must_use]
+pub(crate) fn container_ids(records: &[Attachment], inventory: &Inventory) -> BTreeSet<String> {
+    let recorded = records.iter().map(|record| record.intent.container_id.clone());
+    recorded.chain(inventory.attachments.iter().map(|entry| entry.container_id.clone())).collect()
+}
+
+/// The leases that were held `before` the runtime gave its list, are held now, and have no owner: neither an attachment, nor a proof, nor a
+/// sandbox in the list.
+#[must_use]
+pub(crate) fn leaked_leases(
+    before: Vec<HeldLease>,
+    (layout, confs): (&Layout, &[NetworkConf]),
+    (records, inventory): (&[Attachment], &Inventory),
+    listed: &BTreeMap<String, State>,
+) -> Vec<Leak> {
+    let mut owners = container_ids(records, inventory);
+    owners.extend(scratch::containers(layout));
+    let after = held_leases(confs, records);
+    let held_twice: Vec<_> = before.into_iter().filter(|lease| after.contains(lease)).collect();
+    leaks::leaked_leases(&held_twice, &owners, listed)
+}
 
 /// Reads the leases of the networks in `confs` and of those that `records` name. A directory that cannot be read has none.
 #[must_use]

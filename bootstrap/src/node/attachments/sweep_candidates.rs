@@ -3,21 +3,26 @@
 
 use convergence::node::attachments::sweep_candidates::{RecordLocation, SweepCandidate};
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shim::attachment::owner::{Owner, Owners};
 use shim::call::serve::pass::netns_of;
-use shim::host::boot::{Age, Moment};
+use shim::host::boot::{self, Age, Moment};
 use shim::host::netns::Netns;
 use shim::node::inventory::{Deleter, Entry, Inventory};
 use shim::node::store::Key;
 use types::attachment::Attachment;
 use types::json::raw::RawObject;
+use types::policy::Policy;
 
-use convergence::runtime::SandboxList;
 use convergence::runtime::cache::made_by_cri;
+use convergence::runtime::{SandboxList, State};
+
+/// How long all probes of the networks that owe DELs may take together, where nothing is closed.
+const PROBES_WITHIN: Duration = Duration::from_secs(5);
 
 /// Gathers the facts about every attachment with a record, and about every inventory entry without one.
 #[must_use]
@@ -64,6 +69,21 @@ pub(crate) fn judge(
         });
     }
     judged
+}
+
+/// [`judge`] by the sandboxes that a CRI runtime lists now, for commands that close nothing; the networks have a few seconds to answer.
+///
+/// # Errors
+/// The clock cannot be read.
+pub(crate) fn judge_now(
+    policy: &Policy,
+    records: &[Attachment],
+    inventory: &Inventory,
+    listed: BTreeMap<String, State>,
+) -> io::Result<Vec<SweepCandidate>> {
+    let now = boot::now()?;
+    let owners = Owners::ask(policy, Instant::now() + PROBES_WITHIN);
+    Ok(judge(records, inventory, &SandboxList::Cri(listed), &owners, &now))
 }
 
 /// Whether the netns that an entry's result names is there. *Source*: the specification, `interfaces[].sandbox`.
