@@ -11,6 +11,7 @@ use types::command::problem::Problem;
 use types::node::{Mode, Node, RuntimeKind};
 
 use crate::host::root::Root;
+use crate::kubelet::own_registration;
 use crate::systemd::unit::{Command, GENERATED, Unit};
 
 /// The name under which systemd calls crossfade-bootstrap as a generator.
@@ -70,6 +71,15 @@ impl Role {
         let by_name = |name: &str| name.starts_with(self.program());
         by_name(command.name())
             || (command.name() == "hyperkube" && command.arguments.first().is_some_and(|name| by_name(name)))
+    }
+}
+
+/// Whether Crossfade has anything to add to the command line of a unit.
+#[must_use]
+pub(crate) fn is_needed(root: &Root, node: &Node, role: Role) -> bool {
+    match role {
+        Role::Kubelet => own_registration::speaks(root, node),
+        Role::Runtime(_) => node.conf_dir == Mode::Private,
     }
 }
 

@@ -51,6 +51,15 @@ pub(crate) fn query(arguments: &[&str]) -> Result<String, String> {
     Ok(output.map_err(|why| failure(&why))?.stdout_text())
 }
 
+/// Asks what systemd has loaded of a unit: `loaded`, `masked`, `not-found`, ... *Source*: man 1 `systemctl`, `LoadState`.
+///
+/// # Errors
+/// As [`query`].
+pub(crate) fn load_state(unit: &str) -> Result<String, String> {
+    let answer = query(&["show", "--property=LoadState", unit])?;
+    Ok(answer.trim().strip_prefix("LoadState=").unwrap_or_default().to_owned())
+}
+
 /// Runs a systemctl and waits until what it asked systemd for is done.
 fn call(systemctl: &mut Command, limits: RunLimits) -> Result<(), String> {
     run_command(systemctl, limits).map_err(|error| error.to_string())?.check_success()

@@ -259,8 +259,7 @@ fn runtime(
 
 /// Whether systemd answers, and has this unit.
 fn is_loaded(unit: &str) -> bool {
-    let ask = || systemctl::query(&["show", "--property=LoadState", unit]);
-    systemctl::is_here() && ask().is_ok_and(|state| state.trim() == "LoadState=loaded")
+    systemctl::is_here() && systemctl::load_state(unit).is_ok_and(|state| state == "loaded")
 }
 
 /// Whether the process behind a socket began after `then`, in this boot. *Source*: man 5 `proc_pid_stat`, `starttime`, in ticks since boot.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use convergence::failure::Failure;
 use convergence::image::seal::SealFacts;
@@ -19,7 +18,6 @@ use super::settings::ImageSettings;
 use super::tree::{Item, ItemKind, glob};
 use super::{conf, login, own_state};
 use crate::cli::{Global, Seal};
-use crate::host::command::{CommandError, RunLimits, run};
 use crate::host::mounts::{MountPlace, Mounts};
 use crate::host::root::Root;
 use crate::image::seal::allow;
@@ -28,8 +26,6 @@ use crate::systemd::systemctl;
 /// What tells that systemd runs. *Source*: man 3 `sd_booted`.
 const SYSTEMD: &str = "/run/systemd/system";
 const WATCH: &str = "crossfade-watch.service";
-/// How long systemd may take to say what runs, and the largest answer.
-const LIMITS: RunLimits = RunLimits { timeout: Duration::from_secs(10), max_bytes: 1 << 20 };
 
 /// The tree, without a link on the way to it: mounts are told by such paths.
 pub(super) fn open_image(dir: &Path) -> Result<Root, Failure> {
@@ -45,12 +41,9 @@ fn find_running(root: &Root, node: &Node) -> Vec<SealFinding> {
     }
     let kubelet = node.kubelet.unit.as_str();
     let is_active = |unit: &str| {
-        let answer = systemctl::command().map_err(CommandError::NotStarted);
-        let answer = answer.and_then(|mut command| run(command.args(["is-active", "--", unit]), LIMITS));
+        let answer = systemctl::query(&["is-active", "--", unit]);
         // Without an answer nothing is known to run; what it would write is found by the next look.
-        answer.is_ok_and(|answer| {
-            matches!(answer.stdout.trim_ascii(), b"active" | b"activating" | b"reloading")
-        })
+        answer.is_ok_and(|state| matches!(state.trim(), "active" | "activating" | "reloading"))
     };
     let units = [
         (kubelet, "it would write its state again"),

@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use types::command::problem::Problem;
-use types::node::{Mode, Node};
+use types::node::Node;
 
 use super::check::{Check, Fault, from_faults, pass, skip};
 use super::systemd::{Enablement, Verdict};
 use crate::host::root::Root;
-use crate::kubelet::own_registration;
 use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::{Boot, Unit, mask};
 use convergence::node::paths::PACKAGED;
@@ -50,10 +49,7 @@ impl UnitOnDisk {
                 is_masked: mask(root, &name).is_some(),
                 is_linked: there.is_some_and(|unit| continuation::brings_drop_in(root, unit, role)),
                 stuck: there.and_then(|unit| continuation::continuation(root, unit, role).err()),
-                is_needed: match role {
-                    Role::Kubelet => own_registration::speaks(root, node),
-                    Role::Runtime(_) => node.conf_dir == Mode::Private,
-                },
+                is_needed: continuation::is_needed(root, node, role),
                 unit,
                 name,
             };

@@ -31,10 +31,9 @@ pub(crate) fn watch_unit() -> Result<(), Problem> {
     if !is_here() {
         return Err("systemd does not run this node".into());
     }
-    let state = systemctl::query(&["show", "--property=LoadState", watch])?;
-    match state.trim().strip_prefix("LoadState=") {
-        Some("loaded") => Ok(()),
-        Some("masked") => {
+    match systemctl::load_state(watch)?.as_str() {
+        "loaded" => Ok(()),
+        "masked" => {
             let fix = format!("unmask it: systemctl unmask {watch}");
             Err(Problem::new(format!("{watch} is masked")).with_place(watch).fix(fix))
         }

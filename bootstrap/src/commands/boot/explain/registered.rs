@@ -8,7 +8,7 @@ use convergence::node::paths::KUBELET_ENV;
 use convergence::report::Page;
 use serde::Serialize;
 use types::api::taint::Taint;
-use types::node::{Mode, Node};
+use types::node::Node;
 
 use crate::host::root::Root;
 use crate::kubelet::own_registration;
@@ -62,11 +62,7 @@ impl ContinuedUnit {
 
     /// Why its command cannot be continued, where there is something to add to it.
     pub(super) fn matters(&self, root: &Root, node: &Node) -> Option<String> {
-        let needed = match self.role {
-            Role::Kubelet => own_registration::speaks(root, node),
-            Role::Runtime(_) => node.conf_dir == Mode::Private,
-        };
-        self.error.clone().filter(|_| needed)
+        self.error.clone().filter(|_| continuation::is_needed(root, node, self.role))
     }
 
     pub(super) fn render(&self, text: &mut Page) {
