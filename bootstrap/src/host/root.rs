@@ -90,8 +90,13 @@ impl Root {
     /// The first of [`SETTINGS_DIRS`] that has `file`; a dangling link is there, too: it must fail, not fall through.
     #[must_use]
     pub fn settings_file(&self, file: &str) -> Option<PathBuf> {
-        let mut places = SETTINGS_DIRS.iter().map(|dir| Path::new(dir).join(file));
-        places.find(|place| self.entry(place).symlink_metadata().is_ok()).map(|place| self.join(place))
+        self.settings_files(file).next().map(|place| self.join(place))
+    }
+
+    /// Each `file` of [`SETTINGS_DIRS`], as the node sees it: the first one counts, and hides the others.
+    pub fn settings_files(&self, file: &str) -> impl Iterator<Item = PathBuf> {
+        let places = SETTINGS_DIRS.iter().map(move |dir| Path::new(dir).join(file));
+        places.filter(|place| self.entry(place).symlink_metadata().is_ok())
     }
 
     /// The directories of a layout, as they lie below this root; the policy is not looked for.
@@ -209,6 +214,15 @@ fn parts(path: &Path) -> Vec<OsString> {
         Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
     });
     components.collect()
+}
+
+/// The names in a directory, sorted; none where it cannot be listed.
+#[must_use]
+pub(crate) fn names_in(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
 }
 
 #[cfg(test)]

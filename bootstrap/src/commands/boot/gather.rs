@@ -25,7 +25,7 @@ use types::policy::{Policy, Side};
 use crate::change::read_with_mode;
 use crate::cli::Global;
 use crate::commands::boot::leavings;
-use crate::host::root::Root;
+use crate::host::root::{Root, names_in};
 use crate::host::untrusted::{self, DirectoryRule};
 use crate::node::cni::{self, PluginChoice};
 use crate::node::conf::{foreign, our_conf, root_path};
@@ -100,12 +100,6 @@ fn sums(dir: &Path) -> BTreeMap<String, String> {
     names_in(dir).into_iter().filter_map(sum).collect()
 }
 
-/// The names in a directory; none where it cannot be listed.
-fn names_in(dir: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
-}
-
 /// The network namespaces that a runtime has made for pods and not removed. The directory is in memory, so that after a reboot there is none.
 ///
 /// The runtime is not asked, for at a boot it does not run yet. *Source*: containerd, `pkg/netns/netns_linux.go`, `newNS`: `cni-` and a UUID;
@@ -113,7 +107,6 @@ fn names_in(dir: &Path) -> Vec<String> {
 fn pod_netns(root: &Root) -> Vec<String> {
     let mut names = names_in(&root.join(NETNS));
     names.retain(|name| is_uuid(name.strip_prefix("cni-").unwrap_or(name)));
-    names.sort();
     names
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use convergence::node::glob::matches;
 use shim::host::file::read_bounded;
 
-use crate::host::root::Root;
+use crate::host::root::{Root, names_in};
 
 /// Largest file that is looked into, in bytes.
 const MAX_BYTES: usize = 4 << 20;
@@ -48,7 +48,7 @@ impl Item {
     /// What is in a directory, by name.
     #[must_use]
     pub(crate) fn children(&self, root: &Root) -> Vec<Self> {
-        names(&self.real).iter().filter_map(|name| Self::open(root, &self.path.join(name))).collect()
+        names_in(&self.real).iter().filter_map(|name| Self::open(root, &self.path.join(name))).collect()
     }
 
     /// How many things, directories left out, are in it.
@@ -77,7 +77,7 @@ pub(crate) fn glob(root: &Root, pattern: &Path) -> Vec<Item> {
         let part = part.as_os_str().to_string_lossy();
         if part.contains(['*', '?', '[']) {
             let below = |dir: PathBuf| {
-                let names = names(&root.join(&dir));
+                let names = names_in(&root.join(&dir));
                 let fitting = names.into_iter().filter(|name| matches(&part, name));
                 fitting.map(|name| dir.join(name)).collect::<Vec<_>>()
             };
@@ -87,14 +87,6 @@ pub(crate) fn glob(root: &Root, pattern: &Path) -> Vec<Item> {
         }
     }
     paths.iter().filter_map(|path| Item::open(root, path)).collect()
-}
-
-/// The names in a directory, sorted; none where there is no directory.
-fn names(dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.sort();
-    names
 }
 
 fn count(dir: &Path) -> u64 {

@@ -75,13 +75,13 @@ fn uses(global: &Global, facts: &NodeFacts) -> Vec<Check> {
 
 fn check_boot(root: &Root, since: EffectiveBoot) -> Vec<Check> {
     const ID: &str = "node.boot";
-    let well = match (identity::current(root), identity::boot_record(root)) {
-        (Ok(now), Some(booted)) if booted.boot_id == now.boot_id => {
+    let well = match identity::current(root) {
+        Ok(now) if identity::is_of(root, &now.boot_id).is_ok() => {
             return pass(ID, "boot has succeeded in this boot");
         }
-        (Err(why), _) => why,
-        _ if since == EffectiveBoot::NextBoot => return skip(ID, LATER),
-        _ => "boot has not succeeded in this boot".into(),
+        Ok(_) if since == EffectiveBoot::NextBoot => return skip(ID, LATER),
+        Ok(_) => "boot has not succeeded in this boot".into(),
+        Err(why) => why,
     };
     from_faults(ID, vec![Fault::new(well, "systemctl status crossfade-boot says why")], "")
 }

@@ -44,8 +44,7 @@ pub(super) struct Places {
 
 impl Places {
     fn gather(root: &Root, file: &str) -> Self {
-        let all = SETTINGS_DIRS.iter().map(|dir| Path::new(dir).join(file));
-        let mut there = all.filter(|place| root.entry(place).symlink_metadata().is_ok());
+        let mut there = root.settings_files(file);
         Self { counts: there.next(), hidden: there.collect() }
     }
 }

@@ -14,7 +14,6 @@
 use std::path::Path;
 
 use shim::host::{file, trust};
-use shim::node::layout::SETTINGS_DIRS;
 use types::json::raw::RawObject;
 use types::node::{Mode, Node};
 
@@ -74,9 +73,8 @@ fn mode_in(path: &Path) -> Option<Mode> {
 }
 
 fn hidden_mode(root: &Root) -> Option<Mode> {
-    let places = SETTINGS_DIRS.iter().map(|dir| root.join(Path::new(dir).join(NODE_FILE)));
-    let mut existing = places.filter(|place| place.symlink_metadata().is_ok()).skip(1);
-    existing.find_map(|place| settings::read(&place).ok()).map(|node| node.conf_dir)
+    let mut hidden = root.settings_files(NODE_FILE).skip(1);
+    hidden.find_map(|place| settings::read(&root.join(place)).ok()).map(|node| node.conf_dir)
 }
 
 fn is_installed(root: &Root, node: &Node) -> bool {

@@ -4,13 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsStr;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::relation::{self, Kind};
 use super::search::{directories, is_masked};
 use super::{read, syntax};
-use crate::host::root::Root;
+use crate::host::root::{Root, names_in};
 
 /// What a unit's name may end with, of those that others wait for.
 const SUFFIXES: [&str; 8] = ["service", "target", "socket", "mount", "automount", "path", "timer", "slice"];
@@ -40,10 +39,10 @@ impl Order {
         let mut order = Self::default();
         let mut names = BTreeSet::new();
         for dir in directories(root) {
-            for name in names_in(root, &dir) {
+            for name in names_in(&root.join(&dir)) {
                 let path = dir.join(&name);
                 if let Some(unit) = name.strip_suffix(".d").filter(|unit| is_unit(unit)) {
-                    for file in names_in(root, &path).iter().filter(|file| file.ends_with(".conf")) {
+                    for file in names_in(&root.join(&path)).iter().filter(|file| file.ends_with(".conf")) {
                         // The first of several places counts.
                         if names.insert(format!("{name}/{file}")) {
                             order.read(root, unit, &path.join(file));
@@ -121,16 +120,10 @@ fn is_unit(name: &str) -> bool {
     suffix.is_some_and(|suffix| SUFFIXES.contains(&suffix))
 }
 
-/// Sorted, so that the result depends on the tree alone.
-fn names_in(root: &Root, dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(root.join(dir)).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.sort();
-    names
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn tree(files: &[(&str, &str)]) -> (tempfile::TempDir, Root) {

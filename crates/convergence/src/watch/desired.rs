@@ -11,6 +11,7 @@ use types::policy::Phase;
 
 use crate::node::policy::desired_phase::DesiredPhase;
 use crate::publish::report::EventReason;
+use crate::watch::guard::backoff;
 
 /// The pause after a try that failed; doubled each time, up to [`LONGEST`].
 const PAUSE: Duration = Duration::from_secs(1);
@@ -179,7 +180,7 @@ impl DesiredProgress {
 
 impl FailedFlip {
     fn pause(&self) -> Duration {
-        (PAUSE * 2u32.saturating_pow(self.failures.saturating_sub(1).min(16))).min(LONGEST)
+        backoff(self.failures, (PAUSE, LONGEST))
     }
 }
 

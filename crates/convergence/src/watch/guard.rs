@@ -64,6 +64,12 @@ impl Guard {
     }
 }
 
+/// The pause after so many failures in a row: `first` after one, doubled each time, up to `longest`.
+#[must_use]
+pub fn backoff(failures: u32, (first, longest): (Duration, Duration)) -> Duration {
+    (first * 2u32.saturating_pow(failures.saturating_sub(1).min(16))).min(longest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

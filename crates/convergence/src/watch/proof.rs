@@ -11,6 +11,7 @@ use types::policy::Side;
 use types::status::ProofState;
 
 use crate::node::agent::own_command::proof_within_secs;
+use crate::watch::guard::backoff;
 
 /// How long a network whose packets pass on this node waits for DNS servers and other nodes. They may wait for this very node: after an outage of
 /// a whole cluster no DNS pod runs before the first node is ready.
@@ -233,7 +234,7 @@ impl Proofs {
     }
 
     fn pause(&self) -> Duration {
-        (PAUSE * 2u32.saturating_pow(self.failures.saturating_sub(1).min(16))).min(LONGEST)
+        backoff(self.failures, (PAUSE, LONGEST))
     }
 
     /// Whether pods may get the network of this side; else why not.

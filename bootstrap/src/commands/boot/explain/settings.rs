@@ -1,12 +1,12 @@
 //! The settings files of the node, and the ones that count.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use convergence::node::facts::NodeFacts;
 use convergence::node::paths::NODE_FILE;
 use convergence::report::Page;
 use serde::Serialize;
-use shim::node::layout::{POLICY_FILE, SETTINGS_DIRS};
+use shim::node::layout::POLICY_FILE;
 use types::policy::Phase;
 
 use crate::host::root::Root;
@@ -90,8 +90,7 @@ impl SettingsFile {
 }
 
 fn places(root: &Root, file: &str) -> SettingsFile {
-    let all = SETTINGS_DIRS.iter().map(|dir| Path::new(dir).join(file));
-    let mut there = all.filter(|place| root.entry(place).symlink_metadata().is_ok());
+    let mut there = root.settings_files(file);
     let (file, masked) = (there.next(), there.collect());
     SettingsFile { file, masked, phase: None, error: None, absent: "" }
 }
