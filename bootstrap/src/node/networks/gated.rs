@@ -12,7 +12,7 @@ use convergence::node::networks::needed_sides;
 use convergence::node::paths::STATUS;
 use shim::node::layout::{Layout, PROBED};
 use types::command::problem::Problem;
-use types::policy::{Network, Policy, Probe, Side};
+use types::policy::{Network, Policy, Side};
 use types::profile::Profiles;
 
 use crate::cli::Install;
@@ -42,8 +42,7 @@ pub(crate) fn gather(policy: &Policy, before: Option<&Policy>, profiles: &Profil
 fn files(policy: &Policy) -> impl Iterator<Item = (Side, &Network, PathBuf)> {
     policy.networks().filter_map(|(side, network)| {
         let file = Path::new(PROBED).join(side.as_str());
-        let is_marker = |probe: &Probe| matches!(probe, Probe::File(path) if *path == file);
-        network.probes().iter().any(is_marker).then_some((side, network, file))
+        probe::waits_for(network, &file).then_some((side, network, file))
     })
 }
 

@@ -27,13 +27,23 @@ const WITHIN: Duration = Duration::from_secs(2);
 /// How long a policy's own probes of one network may take together.
 const LOCAL_WITHIN: Duration = Duration::from_secs(2);
 
+/// Whether the policy waits for the file that `watch` keeps while all probes of the network hold.
+#[must_use]
+pub(crate) fn waits_for(network: &Network, marker: &Path) -> bool {
+    network.probes().iter().any(|probe| is_marker(probe, marker))
+}
+
+fn is_marker(probe: &Probe, marker: &Path) -> bool {
+    matches!(probe, Probe::File(path) if path == marker)
+}
+
 /// Asks all probes of a network. `marker` is the file that `watch` keeps while all of them hold. Where the policy waits for `marker`, the
 /// profile's probes that a policy cannot express are among them.
 #[must_use]
 pub(crate) fn ask(network: &Network, marker: &Path, profiles: &Profiles) -> ProbeAnswers {
-    let is_marker = |probe: &&Probe| matches!(probe, Probe::File(path) if path == marker);
-    let local: Vec<Probe> = network.probes().iter().filter(|probe| !is_marker(probe)).cloned().collect();
-    let waits = network.probes().iter().any(|probe| is_marker(&probe));
+    let local = network.probes().iter().filter(|probe| !is_marker(probe, marker));
+    let local: Vec<Probe> = local.cloned().collect();
+    let waits = waits_for(network, marker);
     // Longer than an ADD waits: an agent that answers slowly on a busy node is still there.
     let local = all_hold_within(&local, Depth::All, LOCAL_WITHIN, Instant::now() + LOCAL_WITHIN);
     let profile = profiles.find(&network.profile).filter(|_| waits);

@@ -4,7 +4,7 @@
 use convergence::node::networks::readiness::{ConfError, NetworkReadiness};
 
 use shim::attachment::conflist::LoadError;
-use types::policy::{Policy, Probe, Side};
+use types::policy::{Policy, Side};
 
 use crate::host::root::Root;
 use crate::node::conf::root_path;
@@ -33,7 +33,6 @@ pub(crate) fn gather(node: &NodeFacts, policy: &Policy, confs: &[NetworkConf]) -
     let readiness = |(side, network): (Side, &types::policy::Network)| {
         let conf = confs.iter().find(|conf| conf.side == side)?;
         let file = probed.join(side.as_str());
-        let waits = network.probes().iter().any(|probe| matches!(probe, Probe::File(path) if *path == file));
         Some(NetworkReadiness {
             side,
             profile: network.profile.clone(),
@@ -45,7 +44,7 @@ pub(crate) fn gather(node: &NodeFacts, policy: &Policy, confs: &[NetworkConf]) -
             },
             missing: conf.missing.clone(),
             probes: probe::ask(network, &file, &node.profiles).all,
-            waits_for: waits.then(|| (file.clone(), file.is_file())),
+            waits_for: probe::waits_for(network, &file).then(|| (file.clone(), file.is_file())),
         })
     };
     policy.networks().filter_map(readiness).collect()

@@ -7,6 +7,7 @@ use types::status::ProofState;
 use crate::change::{Act, Change};
 use crate::node::agent::own_command::{OwnCommand, proof_within_secs};
 use crate::node::networks::gated;
+use crate::node::networks::readiness::unusable_reason;
 use crate::watch::memory::AgentState;
 use crate::watch::observation::{NetworkObservation, Observation};
 use crate::watch::proof::{self, ProofInputs, Proofs};
@@ -39,7 +40,9 @@ pub fn judge(
     let profile = facts.node.profiles.find(&network.profile);
     let allowed = profile.map_or(Proof::Probe, |profile| profile.proof);
     let proof = allowed.min(facts.node.settings.proof);
-    let usable = require_usable(network);
+    let conf_error = network.conf.as_ref().err();
+    let why = unusable_reason(conf_error, &network.missing, &network.probe_answers.all);
+    let usable = why.map_or(Ok(()), |why| Err(why.clone()));
     let first = *agent_state == AgentState::default();
     if first {
         agent_state.proofs = Proofs::resume(network.proof.as_ref(), proof, network.marked);
@@ -84,15 +87,6 @@ pub fn judge(
     }
     verdict.changes = changes;
     verdict
-}
-
-/// Whether the network's conf, binaries and probes let pods use it.
-fn require_usable(network: &NetworkObservation) -> Result<(), String> {
-    network.conf.as_ref().map_err(Clone::clone)?;
-    match network.missing.first() {
-        Some(why) => Err(why.clone()),
-        None => network.probe_answers.all.clone(),
-    }
 }
 
 /// The file that stands for all probes where an ADD cannot ask them.

@@ -36,16 +36,24 @@ impl NetworkReadiness {
     /// Why a pod could not get the network now; `None` if it could.
     #[must_use]
     pub fn unready_reason(&self) -> Option<String> {
-        match (&self.conf, self.missing.first(), &self.probes) {
-            (Err(ConfError::Absent(why) | ConfError::Broken(why)), _, _) => Some(why.clone()),
-            (Ok(_), Some(why), _) => Some(why.clone()),
-            (Ok(_), None, Err(why)) => Some(why.clone()),
-            (Ok(_), None, Ok(())) => match &self.waits_for {
-                Some((file, false)) => Some(format!("{} is missing, which watch keeps", file.display())),
-                Some((_, true)) | None => None,
-            },
-        }
+        let conf_error = self.conf.as_ref().err();
+        let conf_error = conf_error.map(|(ConfError::Absent(why) | ConfError::Broken(why))| why);
+        let why = unusable_reason(conf_error, &self.missing, &self.probes).cloned();
+        why.or_else(|| match &self.waits_for {
+            Some((file, false)) => Some(format!("{} is missing, which watch keeps", file.display())),
+            Some((_, true)) | None => None,
+        })
     }
+}
+
+/// Why no pod can use a network: it has no conf, a plugin is missing, or a probe does not hold; the first of these counts.
+#[must_use]
+pub fn unusable_reason<'a>(
+    conf_error: Option<&'a String>,
+    missing: &'a [String],
+    probes: &'a Result<(), String>,
+) -> Option<&'a String> {
+    conf_error.or(missing.first()).or(probes.as_ref().err())
 }
 
 #[cfg(test)]
