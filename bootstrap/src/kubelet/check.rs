@@ -122,20 +122,13 @@ fn check_registered(
             .iter()
             .map(|file| format!("{} is not there yet; {} names it", file.display(), unit.name())),
     );
-    let kubelet_sources = match sources::gather(root, &unit) {
-        Ok(kubelet_sources) => kubelet_sources,
-        // The generator has named it.
-        Err(_) => return Vec::new(),
-    };
+    // The generator has named what is wrong.
+    let Ok(kubelet_sources) = sources::gather(root, &unit) else { return Vec::new() };
     let registration = registration::decide(&own, &kubelet_sources);
+    let absent_notes = kubelet_sources.absent_notes();
     findings.extend(kubelet_sources.broken.into_iter().chain(registration.conflicts).map(Problem::from));
     notes.extend(registration.notes);
-    notes.extend(
-        kubelet_sources
-            .absent
-            .iter()
-            .map(|file| format!("{} is not there yet; it may name taints", file.display())),
-    );
+    notes.extend(absent_notes);
     registration.arguments
 }
 

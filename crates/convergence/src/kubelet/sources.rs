@@ -42,6 +42,13 @@ pub struct List {
 }
 
 impl KubeletSources {
+    /// A note for each file that is not there.
+    #[must_use]
+    pub fn absent_notes(&self) -> Vec<String> {
+        let note = |file: &PathBuf| format!("{} is not there yet; it may name taints", file.display());
+        self.absent.iter().map(note).collect()
+    }
+
     /// The taints that kubelet would register without Crossfade: the last list, for each of them replaces those before it.
     ///
     /// *Source*: `pkg/util/taints/taints.go`, `taintsVar.Set`; `cmd/kubelet/app/server.go`, `mergeKubeletConfigurations`.

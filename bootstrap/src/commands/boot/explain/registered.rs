@@ -126,10 +126,8 @@ impl KubeletReport {
         }
         let (kubelet_sources, registration) = own_registration::registration(root, node)?;
         let Registration { arguments, labels, taints, mut notes, conflicts, drop_in: _ } = registration;
-        notes.extend(conflicts);
-        notes.extend(kubelet_sources.broken);
-        let absent = kubelet_sources.absent.iter();
-        notes.extend(absent.map(|file| format!("{} is not there yet; it may name taints", file.display())));
+        let absent_notes = kubelet_sources.absent_notes();
+        notes.extend(conflicts.into_iter().chain(kubelet_sources.broken).chain(absent_notes));
         if !node.kubelet.register {
             notes.push(
                 "node.json says kubelet.register: false, so its labels and taints are left to a fragment"
