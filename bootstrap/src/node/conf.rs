@@ -12,8 +12,8 @@ use shim::node::layout::CONF_FILE;
 
 use crate::host::root::Root;
 
-/// The path of Crossfade's conf in a directory, if the file there is Crossfade's. Crossfade never touches another owner's file of that
-/// name.
+/// The path of Crossfade's conf in a directory, if the file there is Crossfade's. Another owner's file of that name is
+/// none; only a `watch` that runs puts Crossfade's conf back over it.
 #[must_use]
 pub(crate) fn our_conf(root: &Root, dir: &Path) -> Option<PathBuf> {
     // No agent can have renamed what bears this name.

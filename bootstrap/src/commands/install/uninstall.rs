@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use convergence::change::{Act, Change, Write};
-use convergence::commands::install::uninstall::decide;
+use convergence::commands::install::uninstall::{decide, unread_conf_problem};
 use convergence::failure::Failure;
 use convergence::node::attachments::Attachments;
 use convergence::node::conf::LEAVING_FILE;
 use convergence::node::facts::NodeFacts;
 use convergence::node::paths::{DISABLED, PRIVATE_CONF_DIR, PROOF, STATUS};
-use convergence::node::settings::directories::Directories;
+use convergence::node::settings::directories::{Directories, OwnConfFile};
 use convergence::runtime::CniSetup;
 use convergence::runtime::answer::RuntimeAnswer;
 use convergence::runtime::facts::RuntimeFacts;
@@ -70,6 +70,9 @@ fn run_once(global: &Global, args: &Uninstall) -> Result<ChangeReport, Failure> 
     refuse_configured(&node)?;
     let RuntimeFacts { choice, answer, .. } = &node.runtime;
     require_answer(&node.dirs, answer)?;
+    if let Some(problem) = unread_conf_problem(&node) {
+        return Err(Failure::all(Exit::No, [problem]));
+    }
     if let (RuntimeAnswer::Setup(_) | RuntimeAnswer::Silent, Some(endpoint)) = (answer, choice.endpoint()) {
         can_see(endpoint).map_err(Failure::try_later)?;
     }
@@ -165,9 +168,9 @@ fn refuse_attached(attachments: &Attachments) -> Result<(), Failure> {
     Err(Failure::all(Exit::No, findings))
 }
 
-/// While Crossfade's conf is installed, a runtime must say whether it uses the conf. A runtime that does not run uses none.
+/// While Crossfade's conf is installed, or another file is in its place, a runtime must say which conf it uses. A runtime that does not run uses none.
 fn require_answer(settings: &Directories, runtime: &RuntimeAnswer) -> Result<(), Failure> {
-    let is_installed = settings.installed.conf().is_some();
+    let is_installed = settings.installed != OwnConfFile::Absent;
     match runtime {
         RuntimeAnswer::Unknown(why) if is_installed => {
             let fix = "start the runtime, or name the right one; --runtime-endpoint none asks no runtime, and then no pod may be started meanwhile";

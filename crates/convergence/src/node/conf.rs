@@ -15,6 +15,7 @@ use shim::call::request::POD_ANNOTATIONS;
 use shim::node::hostports;
 use shim::node::layout::{Layout, PLUGIN};
 use types::json::raw::to_raw;
+use types::node::CniVersion;
 
 /// Capabilities that Crossfade's conf always declares, because the plugin itself reads them. Host ports are among them: a runtime passes
 /// only declared capabilities, and the plugin must notice a pod that asks for a host port on a network without that capability.
@@ -72,16 +73,14 @@ pub fn conf(layout: &Layout, name: &str, version: &str, capabilities: &BTreeSet<
 /// # Errors
 /// Never: the conf that [`conf`] writes is JSON.
 pub fn plugin_input(layout: &Layout, name: &str) -> serde_json::Result<Value> {
-    let whole: Value = serde_json::from_slice(&conf(layout, name, DEFAULT_CNI_VERSION, &BTreeSet::new()))?;
+    let whole: Value =
+        serde_json::from_slice(&conf(layout, name, CniVersion::V100.as_str(), &BTreeSet::new()))?;
     let mut input = whole["plugins"][0].clone();
     for key in ["name", "cniVersion"] {
         input[key] = whole[key].clone();
     }
     Ok(input)
 }
-
-/// cniVersion of Crossfade's conf, unless the command line or node.json names another one.
-pub const DEFAULT_CNI_VERSION: &str = "1.0.0";
 
 /// Mode of Crossfade's conf: the file holds no secret.
 pub const CONF_MODE: u32 = 0o644;

@@ -66,11 +66,12 @@ impl NodeFacts {
         self.dirs.installed.conf()
     }
 
-    /// `cniVersion` of Crossfade's conf. Where there is a node.json, it decides, with its default; else what an installation has `chosen`
-    /// stays.
+    /// `cniVersion` of Crossfade's conf. A node.json decides, with its default; where there is none, or its key cannot be used, what an
+    /// installation has `chosen` stays.
     #[must_use]
     pub fn cni_version<'a>(&'a self, chosen: Option<&'a str>) -> &'a str {
-        chosen.filter(|_| self.node_file.is_none()).unwrap_or_else(|| self.settings.cni_version.as_str())
+        let decides = self.node_file.is_some() && self.node_json().understands("cniVersion");
+        chosen.filter(|_| !decides).unwrap_or_else(|| self.settings.cni_version.as_str())
     }
 
     /// The policy, if it can be used.

@@ -2,13 +2,27 @@
 
 use std::path::PathBuf;
 
+use types::command::problem::Problem;
+
 use crate::change::{Act, Change};
 use crate::node::cni::CniFacts;
 use crate::node::conf::LEAVING_FILE;
 use crate::node::facts::NodeFacts;
 use crate::node::plugins::bin_dirs::BinDir;
 use crate::node::settings::directories::OwnConfFile;
+use crate::runtime::CniSetup;
 use crate::runtime::answer::RuntimeAnswer;
+
+/// Why Crossfade cannot leave yet: another owner's file has taken the place of its conf, and the runtime, which has not read that file, still
+/// calls the plugin.
+#[must_use]
+pub fn unread_conf_problem(node: &NodeFacts) -> Option<Problem> {
+    let calls_us = node.runtime.answer.setup().is_some_and(CniSetup::has_ours);
+    let foreign = node.dirs.foreign_conf_problem(None).filter(|_| calls_us)?;
+    let what = format!("{}, and the runtime, which has not read it, calls Crossfade's plugin", foreign.what);
+    let fix = "move it away, run crossfade-bootstrap install, and uninstall then";
+    Some(Problem { what, ..foreign.fix(fix) })
+}
 
 /// Decides what goes; `left` is what an uninstall that was killed has left.
 #[must_use]

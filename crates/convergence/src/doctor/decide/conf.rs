@@ -102,7 +102,7 @@ const CONF_MISSING: Rule = Severity::Error.rule(
     "conf-missing",
     "The directory that the runtime reads does not have Crossfade's conf.",
     "Crossfade's conf is not in the runtime's directory: new pods get the network of the conf that sorts first",
-    "`crossfade-bootstrap install --dry-run` says what stands in the way of the conf, and `install` writes it.",
+    "`crossfade-bootstrap install --dry-run` says what stands in the way of the conf, and `install` writes it. Another owner's file under its name has to be moved away first.",
 );
 
 fn missing(facts: &Facts, why: &str) -> Finding {

@@ -100,15 +100,23 @@ impl OwnConfFile {
         let list = RawObject::parse(&bytes).map_err(|e| e.to_string())?;
         let plugins: Vec<RawObject> =
             list.decode("plugins").map_err(|e| format!("plugins: {e}"))?.unwrap_or_default();
+        let mut types = Vec::new();
+        for plugin in &plugins {
+            let name: Option<String> = plugin.decode("type").map_err(|e| format!("type: {e}"))?;
+            types.push(name.ok_or("a plugin of it has no type")?);
+        }
         let mut plugin = plugins.into_iter().next().ok_or("it has no plugin")?;
+        if !types.iter().any(|name| name == PLUGIN) {
+            return Ok(Self::Foreign);
+        }
+        if types.first().is_none_or(|name| name != PLUGIN) {
+            return Err("its first plugin is another one than Crossfade's".to_owned());
+        }
         // As the reference library hands it to the plugin, so that it is read by the plugin's own parser.
         for key in ["name", "cniVersion"] {
             if let Some(value) = list.get(key) {
                 plugin.set(key, value.to_owned());
             }
-        }
-        if plugin.decode::<String>("type").ok().flatten().is_none_or(|name| name != PLUGIN) {
-            return Ok(Self::Foreign);
         }
         let conf = Conf::read(&mut Cursor::new(plugin.to_raw().get())).map_err(|(e, _)| e.to_string())?;
         let declared: RawObject = plugin.decode("capabilities").ok().flatten().unwrap_or_default();

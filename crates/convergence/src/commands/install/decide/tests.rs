@@ -18,8 +18,10 @@ use crate::node::plugins::bin_dirs::PluginState;
 use crate::node::plugins::packaged_plugin::Plugins;
 use crate::node::policy::file::PolicyFile;
 use crate::node::settings::directories::{Directories, InstalledConf, OwnConfFile};
+use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::cache::Cache;
 use crate::runtime::facts::RuntimeFacts;
+use crate::runtime::{CniSetup, Network};
 
 const DIR: &str = "/etc/cni/net.d";
 
@@ -156,6 +158,42 @@ fn uninstall_removes_our_conf_and_leaves_another_owners_file() {
         let changes = uninstall::decide(&facts.node, &facts.cni, true, None);
         assert!(changes[0].target.ends_with(CONF_FILE), "{changes:?}");
         assert_eq!(changes[0].act.word(), word);
+    }
+}
+
+/// It arrived complete, as by a rename from another directory, so that the runtime did not see it come.
+#[test]
+fn crossfade_stays_while_the_runtime_calls_it_under_another_owners_file() {
+    let network =
+        |plugin: &str| Network { name: "n".into(), types: vec![plugin.to_owned()], conf: String::new() };
+    for (conf, plugin, stays) in [
+        (OwnConfFile::Foreign, "crossfade", true),
+        (OwnConfFile::Foreign, "bridge", false),
+        (installed("1.0.0"), "crossfade", false),
+    ] {
+        let mut node = facts(conf).node;
+        node.runtime.answer = RuntimeAnswer::Setup(CniSetup {
+            conf_dir: DIR.into(),
+            bin_dirs: Vec::new(),
+            max_confs: 1,
+            networks: vec![network(plugin)],
+        });
+        assert_eq!(uninstall::unread_conf_problem(&node).is_some(), stays, "{plugin}");
+    }
+}
+
+/// Damage is repaired; only a conf that is whole, and has no plugin of Crossfade's, is another owner's.
+#[test]
+fn what_is_torn_is_no_other_owners_file() {
+    let read = |plugins: Value| {
+        let conf = json!({"cniVersion": "1.0.0", "name": "n", "plugins": plugins});
+        OwnConfFile::parse(conf.to_string().into_bytes(), 0o644)
+    };
+    assert_eq!(read(json!([{"type": "bridge"}, {"type": "portmap"}])), Ok(OwnConfFile::Foreign));
+    for damaged in
+        [json!([{}]), json!([{"type": 7}]), json!([{"type": "bridge"}, {"type": "crossfade"}]), json!([])]
+    {
+        assert!(read(damaged.clone()).is_err(), "{damaged}");
     }
 }
 
