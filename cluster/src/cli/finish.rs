@@ -38,7 +38,7 @@ pub struct Finish {
     pub values: Option<PathBuf>,
     /// A file with recorded flows, as policies observe takes it; - is stdin. Repeat it for several. Of these flows the policies must deny none before the
     /// setting is named with which the new CNI enforces them.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "undo")]
     pub flows: Vec<PathBuf>,
     /// Wait for the Lease of another holder to expire, and take it over.
     #[arg(long)]

@@ -6,7 +6,9 @@ use migration::check::Scene;
 use migration::cni::support::{Cni, Stage, Strategy};
 use migration::cni::values;
 use migration::config::Config;
-use migration::finish::lines::{self, Facts, Line, LineName, LineState, Observation, PolicyComparison};
+use migration::finish::lines::{
+    self, Change, Facts, Line, LineName, LineState, Observation, PolicyComparison,
+};
 use migration::finish::{FinishPlan, Inventory, Pin, Record, plan};
 use migration::plan::{Plan, canon};
 use migration::roll::run::Run;
@@ -106,16 +108,16 @@ pub(crate) fn finish(global: &Global, args: &FinishArgs) -> Result<FinishReport,
         live::apply_finish(&global.access, gather, &files, &request, &mut report_step)
     } else {
         let inputs = gather(global, config, named, flows)?;
-        if let Some(file) = &args.values {
-            write_values(&inputs, file)?;
-        }
         if is_live {
             live::view_finish(&global.access, &inputs, &files, &mut report_step)
         } else {
             Ok(offline(&inputs.scene(), &inputs.policies))
         }
     };
-    let FinishView { lines, plan, record } = viewed.map_err(call_failure)?;
+    let FinishView { lines, changes, plan, record } = viewed.map_err(call_failure)?;
+    if let Some(file) = &args.values {
+        write_values(&changes, file)?;
+    }
     let hash = plan.hash();
     let next = next_command(global, args, &lines, &hash);
     Ok(FinishReport { from: plan.from, to: plan.to, lines, hash, plan, record, next })
@@ -174,15 +176,13 @@ fn offline(scene: &Scene<'_>, policies: &PolicyComparison) -> FinishView {
         open_run: None,
         now: None,
     };
-    FinishView { lines: lines::lines(&facts), plan, record: None }
+    FinishView { lines: lines::lines(&facts), changes: lines::changes(&facts), plan, record: None }
 }
 
 /// How the policies of both CNIs compare.
 fn compared(inputs: &PolicyInputs, from: Cni, to: Cni, missing: &[Problem]) -> PolicyComparison {
-    let unknown = |problems: &[Problem]| PolicyComparison {
-        unknown: problems.iter().map(|problem| problem.what.clone()).collect(),
-        ..PolicyComparison::default()
-    };
+    let unknown =
+        |problems: &[Problem]| PolicyComparison { unknown: problems.to_vec(), ..PolicyComparison::default() };
     if !missing.is_empty() {
         return unknown(missing);
     }
@@ -193,16 +193,17 @@ fn compared(inputs: &PolicyInputs, from: Cni, to: Cni, missing: &[Problem]) -> P
 fn observe(inputs: &PolicyInputs, args: &Observe) -> Result<Observation, Failure> {
     let report = policies::observe_in(inputs, args)?;
     let time = |text: &Option<snapshot::model::Text>| text.as_ref()?.parse().ok();
+    let open = report.judgement.unjudged.iter().filter(|flows| flows.why.is_open());
     Ok(Observation {
         problems: report.problems().into_iter().map(|problem| problem.what).collect(),
         allowed: report.judgement.allowed,
+        open: open.fold(0, |all, flows| all.saturating_add(flows.flows)),
+        lost: report.judgement.lost,
         window: time(&report.judgement.first).zip(time(&report.judgement.last)),
     })
 }
 
-fn write_values(inputs: &FinishInputs, file: &Path) -> Result<(), Failure> {
-    let FinishInputs { policies, config, .. } = inputs;
-    let changes = lines::changes(&inputs.scene(), policies, config.finish.observation_hours);
+fn write_values(changes: &[Change], file: &Path) -> Result<(), Failure> {
     let sets: Vec<(&str, &str)> = changes.iter().map(|change| (change.set, change.value)).collect();
     let text = values::file(&sets);
     save(file, |out| out.write_all(text.as_bytes())).map_err(|problem| {

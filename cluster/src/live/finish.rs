@@ -11,7 +11,7 @@ use migration::check::Scene;
 use migration::cni::footprint::Part;
 use migration::cni::support::{Cni, Strategy};
 use migration::config::Config;
-use migration::finish::lines::{self, Facts, Line, LineName, LineState, PolicyComparison};
+use migration::finish::lines::{self, Change, Facts, Line, LineName, LineState, PolicyComparison};
 use migration::finish::managed_objects::managers;
 use migration::finish::removal::{self, Removal};
 use migration::finish::{CLOSED, FENCE, FinishPlan, Inventory, Record, backup};
@@ -102,6 +102,8 @@ struct FinishScene<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct FinishView {
     pub lines: Vec<Line>,
+    /// The settings of the new CNI that may change now; none after an act.
+    pub changes: Vec<Change>,
     /// What would be removed of what is there.
     pub plan: FinishPlan,
     /// What was approved; none if nothing was.
@@ -162,15 +164,16 @@ impl<'a> FinishScene<'a> {
         backup::read(&bytes, hash, &inventory.cluster).ok()
     }
 
-    fn lines(
+    fn decide<T>(
         &self,
         inventory: &Inventory,
         plan: &FinishPlan,
         record: Option<&Record>,
         caller: &Caller,
-    ) -> Vec<Line> {
+        decide: fn(&Facts<'_>) -> T,
+    ) -> T {
         let backup = self.backup(record, inventory);
-        lines::lines(&Facts {
+        decide(&Facts {
             scene: self.scene,
             inventory,
             plan,
@@ -211,8 +214,9 @@ async fn view_session(
     let inventory = gather::inventory(session.caller(), scene.scene, approved.as_ref()).await?;
     let plan = FinishPlan::new(scene.scene, &inventory);
     let decided = approved.as_ref().unwrap_or(&plan);
-    let lines = scene.lines(&inventory, decided, record.as_ref(), session.caller());
-    Ok(FinishView { lines, plan, record })
+    let decide = |facts: &Facts<'_>| (lines::lines(facts), lines::changes(facts));
+    let (lines, changes) = scene.decide(&inventory, decided, record.as_ref(), session.caller(), decide);
+    Ok(FinishView { lines, changes, plan, record })
 }
 
 /// Does what is asked for. The inputs are gathered once the Lease is held: no run changes them then.
@@ -414,7 +418,8 @@ impl<'a> FinishHolder<'a> {
         }
         let (mut before, mut last, mut looks) = (Vec::new(), None, 0);
         loop {
-            let lines = self.scene.lines(&inventory, &plan, self.record.as_ref(), self.caller());
+            let lines =
+                self.scene.decide(&inventory, &plan, self.record.as_ref(), self.caller(), lines::lines);
             let next = lines::next(&lines).cloned();
             let act = next.as_ref().map(|line| (line.line, line.state));
             // The removal goes on from object to object, the clean-up from node to node; every other act is done once.
@@ -463,7 +468,8 @@ impl<'a> FinishHolder<'a> {
     }
 
     fn view(&self, lines: Vec<Line>, inventory: &Inventory) -> FinishView {
-        FinishView { lines, plan: FinishPlan::new(self.scene.scene, inventory), record: self.record.clone() }
+        let plan = FinishPlan::new(self.scene.scene, inventory);
+        FinishView { lines, changes: Vec::new(), plan, record: self.record.clone() }
     }
 
     /// Writes the backup, reads it back, and records its hash.
@@ -568,7 +574,7 @@ impl<'a> FinishHolder<'a> {
         }
         let inventory = gather::inventory(self.caller(), scene, None).await?;
         let plan = FinishPlan::new(scene, &inventory);
-        let lines = self.scene.lines(&inventory, &plan, self.record.as_ref(), self.caller());
+        let lines = self.scene.decide(&inventory, &plan, self.record.as_ref(), self.caller(), lines::lines);
         Ok(self.view(lines, &inventory))
     }
 }

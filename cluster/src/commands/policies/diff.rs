@@ -24,6 +24,9 @@ use crate::cli::policies::Diff;
 use crate::input;
 use crate::print::{Document, Progress, Report};
 
+/// What helps with a policy that cannot be read.
+const READABLE: &str = "say the same with fields of which packets alone can tell";
+
 /// What a comparison found.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -105,7 +108,8 @@ pub(super) fn future_policies(
     Ok((after, left_out))
 }
 
-/// How the policies in the cluster compare under both CNIs, and how many of them the new one goes by. One that enforces none has none to compare.
+/// How the policies in the cluster compare under both CNIs, and how many of them the new one goes by. One that enforces none has none to compare; if that is
+/// the new one, those that the old one goes by count.
 ///
 /// # Errors
 /// An evaluator does not take all policies together, or the snapshot does not say how a CNI enforces them.
@@ -114,8 +118,10 @@ pub(in crate::commands) fn in_cluster(
     from: Cni,
     to: Cni,
 ) -> Result<PolicyComparison, Failure> {
-    if from.facts().policy_kinds.is_empty() {
-        let policies = inputs.engine(to).map_or(0, |engine| inputs.count(to, engine));
+    let enforcer =
+        [(from, to), (to, from)].into_iter().find(|(none, _)| none.facts().policy_kinds.is_empty());
+    if let Some((_, enforcer)) = enforcer {
+        let policies = inputs.engine(enforcer).map_or(0, |engine| inputs.count(enforcer, engine));
         return Ok(PolicyComparison { policies, ..PolicyComparison::default() });
     }
     let (old, new) = (inputs.engine(from)?, inputs.engine(to)?);
@@ -129,8 +135,11 @@ pub(in crate::commands) fn in_cluster(
             object: None,
         })
     });
-    let unread =
-        before.unread.iter().chain(&after.unread).map(|object| format!("{}: {}", object.object, object.why));
+    let unread = before
+        .unread
+        .iter()
+        .chain(&after.unread)
+        .map(|object| Problem::new(format!("{}: {}", object.object, object.why)).fix(READABLE));
     Ok(PolicyComparison {
         differences: packets.collect(),
         unknown: unread.collect(),
@@ -229,7 +238,7 @@ impl Report for DiffReport {
 
     fn problems(&self) -> Vec<Problem> {
         let unread = self.unread.iter().map(|item| {
-            Problem::new(item.clone()).fix("say the same with fields of which packets alone can tell, or leave the policy out on both sides")
+            Problem::new(item.clone()).fix(format!("{READABLE}, or leave the policy out on both sides"))
         });
         let packets = self.packets.iter().map(|packet| {
             let line = line(packet);

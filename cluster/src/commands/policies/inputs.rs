@@ -2,7 +2,7 @@
 
 use migration::check::Scene;
 use migration::cni::cidr::{self, Usage};
-use migration::cni::enforcement::{KINDS, cluster_policies, enforces};
+use migration::cni::enforcement::{KINDS, cluster_policies, enforces, may_enforce};
 use migration::cni::support::{Cni, Strategy};
 use migration::config::Config;
 use netpol::convert::CONVERTED_FROM;
@@ -173,12 +173,12 @@ impl PolicyInputs {
         kinds.flat_map(|kind| self.snapshot.objects(kind)).map(snapshot::model::Object::value)
     }
 
-    /// How many policies an engine goes by where this CNI is, with those that an earlier conversion made.
+    /// How many policies an engine goes by where this CNI is, or may go by where its release is unknown, with those that an earlier conversion made.
     pub(super) fn count(&self, cni: Cni, engine: Engine) -> usize {
-        self.kinds(cni, engine)
-            .filter(|kind| KINDS.contains(kind))
-            .map(|kind| self.snapshot.objects(kind).len())
-            .sum()
+        let scene = self.scene();
+        let counts =
+            |kind: &Kind| KINDS.contains(kind) && (!ADMIN.contains(kind) || may_enforce(&scene, cni, *kind));
+        engine.kinds().iter().filter(|kind| counts(kind)).map(|kind| self.snapshot.objects(*kind).len()).sum()
     }
 
     /// The policies among those objects, with what they are.

@@ -144,9 +144,11 @@ fn finish_names_the_setting_that_enforces_policies_after_a_day_of_flows_that_pas
     let dir = dir(&[only_carts(), agent.clone(), config.clone()]);
     let pass = flow(CART[0], CART[1], 80);
     let day = pass.clone() + &pass.replace("03-01", "03-02");
-    for (file, text) in
-        [("hour.json", pass), ("day.json", day.clone()), ("bad.json", day + &flow(JOB[0], JOB[1], 80))]
-    {
+    for (file, text) in [
+        ("hour.json", pass.clone()),
+        ("day.json", day.clone()),
+        ("bad.json", day + &flow(JOB[0], JOB[1], 80)),
+    ] {
         fs::write(dir.path().join(file), text).expect("written");
     }
     let finish = |from: &str, more: &[&str]| {
@@ -175,9 +177,17 @@ fn finish_names_the_setting_that_enforces_policies_after_a_day_of_flows_that_pas
         );
         (line, file.contains("policyEnforcementMode"))
     };
+    // They may be answers.
+    let unclear =
+        pass.replace(r#""is_reply":false,"#, "").replace(r#""SYN":true"#, r#""ACK":true"#).repeat(4);
+    fs::write(dir.path().join("unclear.json"), unclear).expect("written");
     for from in ["flannel", "calico"] {
         for (files, words) in [
-            (&[][..], "policies that begin to hold: 1"),
+            (
+                &["--flows", "day.json", "--flows", "unclear.json"][..],
+                "4 that may be denied could not be judged",
+            ),
+            (&[], "1 policy would be enforced from then on"),
             (&["--flows", "hour.json"], "24 hours are asked for"),
             (&["--flows", "bad.json"], "TCP 80 would be denied"),
         ] {
@@ -194,4 +204,15 @@ fn finish_names_the_setting_that_enforces_policies_after_a_day_of_flows_that_pas
     write(dir.path(), "input.json", &[agent, config]);
     let (line, is_named) = finish("flannel", &[]);
     assert!(is_named && line.contains("there is no policy that cilium would enforce"), "{line}");
+    for (objects, words) in
+        [(vec![], r#""state":"done""#), (vec![only_carts()], "flannel enforces none of 1 policy")]
+    {
+        write(dir.path(), "input.json", &objects);
+        let arguments =
+            ["finish", "--from", "cilium", "--to", "flannel", "--snapshot", "input.json", "-o", "json"];
+        let answer: Value = serde_json::from_str(stdout(&in_cluster(dir.path(), &arguments))).expect("JSON");
+        let lines = answer["lines"].as_array().expect("lines");
+        let line = lines.iter().find(|line| line["line"] == "policies").expect("a line").to_string();
+        assert!(line.contains(words), "{line}");
+    }
 }

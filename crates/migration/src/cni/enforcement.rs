@@ -87,6 +87,16 @@ impl Phase {
 /// new one does not.
 #[must_use]
 pub fn enforces(scene: &Scene<'_>, cni: Cni, kind: Kind) -> bool {
+    enforces_if(scene, cni, kind, cni == scene.from)
+}
+
+/// The same, where a release that the snapshot does not say counts as enforcing them.
+#[must_use]
+pub fn may_enforce(scene: &Scene<'_>, cni: Cni, kind: Kind) -> bool {
+    enforces_if(scene, cni, kind, true)
+}
+
+fn enforces_if(scene: &Scene<'_>, cni: Cni, kind: Kind, without_release: bool) -> bool {
     let has_kind = cni.facts().own_policies.contains(&kind);
     match kind {
         Kind::NETWORK_POLICY => {
@@ -102,8 +112,7 @@ pub fn enforces(scene: &Scene<'_>, cni: Cni, kind: Kind) -> bool {
             let has_engine = calico::policy_engine(scene.snapshot, cni).is_some();
             let enforcer = if has_engine { Cni::Calico } else { cni };
             enforcer.driver().support(kind).is_some_and(|support| {
-                let is_in =
-                    release(scene, enforcer).map_or(cni == scene.from, |version| support.has(version));
+                let is_in = release(scene, enforcer).map_or(without_release, |version| support.has(version));
                 is_in && support.is_on(scene.snapshot)
             })
         }
@@ -382,6 +391,17 @@ mod tests {
                 [enforces(&case.scene(), from, first), enforces(&case.scene(), to, first)],
                 [from != Flannel, false]
             );
+        }
+        // What may begin to hold is looked for among recorded flows.
+        for (to, objects, expected) in [
+            (Calico, vec![], true),
+            (Calico, vec![agent_of(Calico, "v3.28.4")], false),
+            (Antrea, vec![gate()], true),
+            (Antrea, vec![], false),
+            (Cilium, vec![], false),
+        ] {
+            let case = Case::new(Flannel, to, objects);
+            assert_eq!(may_enforce(&case.scene(), to, first), expected, "{to}");
         }
         // Calico as the policy engine of Amazon's network.
         for (tag, expected) in [("v3.28.4", false), ("v3.30.0", true), ("latest", true)] {

@@ -11,6 +11,9 @@ use serde::Serialize;
 use crate::check::finding::{Rule, Subject};
 use crate::cni::support::Stage;
 
+/// The key with which Cilium enforces policies. *Source*: Cilium, "Policy Enforcement Modes".
+pub const ENFORCEMENT: &str = "enable-policy";
+
 /// What a setting must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expectation {
@@ -91,6 +94,12 @@ impl RequiredSetting {
     #[must_use]
     pub const fn for_stage(&self, stage: Stage) -> Expectation {
         self.expected[stage as usize]
+    }
+
+    /// Whether the new CNI enforces policies from it on.
+    #[must_use]
+    pub fn enforces_policies(&self) -> bool {
+        self.key == ENFORCEMENT
     }
 
     /// The value of the chart for a value of the cluster.

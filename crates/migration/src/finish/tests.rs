@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use snapshot::model::Kind;
+use types::command::problem::Problem;
 use types::policy::Phase;
 
 use super::lines::{LineName, LineState, lines, next};
@@ -179,8 +180,12 @@ impl World {
     }
 
     fn lines(&self) -> Vec<Line> {
+        self.decide(lines)
+    }
+
+    fn decide<T>(&self, decide: fn(&Facts<'_>) -> T) -> T {
         let plan = self.plan();
-        lines(&Facts {
+        decide(&Facts {
             scene: &self.case.scene(),
             inventory: &self.inventory,
             plan: &plan,
@@ -311,7 +316,7 @@ fn agents_that_probe_the_old_network_are_taken_away_first() {
 fn policies_that_differ_or_are_unknown_stop_the_fence() {
     for policies in [
         PolicyComparison { differences: vec!["x to y".into()], ..PolicyComparison::default() },
-        PolicyComparison { unknown: vec!["not read".into()], ..PolicyComparison::default() },
+        PolicyComparison { unknown: vec![Problem::new("not read")], ..PolicyComparison::default() },
     ] {
         let world = World { policies, ..World::approved() };
         assert_eq!(world.next(), (LineName::Policies, LineState::Waits));
@@ -347,7 +352,7 @@ fn settings_of_the_last_stage_are_shown_as_a_change() {
         .collect();
     let each = ["cni.customConf=false", "operator.unmanagedPodWatcher.restart=true"];
     assert_eq!(sets, each.map(|set| vec![set]), "{line:?}");
-    let changes = super::lines::changes(&world.case.scene(), &PolicyComparison::default(), 24);
+    let changes = world.decide(super::lines::changes);
     let sets: Vec<(&str, &str)> = changes.iter().map(|change| (change.set, change.value)).collect();
     let file = crate::cni::values::file(&sets);
     assert_eq!(
@@ -381,23 +386,38 @@ fn enforcement_is_named_once_the_policies_are_alike_and_real_flows_pass() {
         let time = |text: &str| text.parse().expect("a time");
         let problems = problems.iter().map(|problem| (*problem).to_owned()).collect();
         let window = window.map(|(first, last)| (time(first), time(last)));
-        Some(Observation { problems, allowed: 7, window })
+        Some(Observation { problems, allowed: 7, open: 7, lost: 0, window })
     };
     let begins = "2026-01-01T00:00:00Z";
     let day = seen(&[], Some((begins, "2026-01-01T23:55:00Z")));
+    let day_with = |open, lost| day.clone().map(|day| Observation { open, lost, ..day });
+    let day_at = |first, last| seen(&[], Some((first, last)));
     let known =
         |policies, observation| PolicyComparison { policies, observation, ..PolicyComparison::default() };
     let different = PolicyComparison { differences: vec!["x to y".into()], ..known(2, day.clone()) };
-    let unknown = PolicyComparison { unknown: vec!["not read".into()], ..known(2, day.clone()) };
+    let unknown =
+        PolicyComparison { unknown: vec![Problem::new("not read").fix("read it")], ..known(2, day.clone()) };
     for (policies, hours, held) in [
         (known(0, None), 24, None),
-        (known(2, None), 24, Some("policies that begin to hold: 2")),
-        (known(2, None), 1, Some("policies that begin to hold: 2")),
+        (known(0, seen(&["no flow could be judged"], None)), 24, None),
+        (known(2, None), 24, Some("2 policies would be enforced from then on")),
+        (known(1, None), 1, Some("1 policy would be enforced from then on")),
         (known(2, None), 0, None),
         (known(2, day.clone()), 24, None),
         (known(2, day.clone()), 25, Some("25 hours are asked for")),
         (known(2, seen(&[], Some((begins, "2026-01-01T23:54:59Z")))), 24, Some("24 hours are asked for")),
         (known(2, seen(&[], None)), 24, Some("does not say when")),
+        (known(2, day_with(8, 0)), 24, Some("let through, and 8 that may be denied")),
+        (known(2, day_with(0, 1)), 24, Some("lost 1 flows")),
+        (known(2, day_with(8, 1)), 0, None),
+        (known(2, day_at("2026-01-02T00:00:00Z", "2026-01-03T00:05:00Z")), 24, None),
+        (
+            known(2, day_at("2026-01-02T00:00:00Z", "2026-01-03T00:05:01Z")),
+            24,
+            Some("2026-01-03T00:00:00Z now"),
+        ),
+        (known(2, day_at("2025-12-25T23:00:00Z", "2025-12-27T00:00:00Z")), 24, None),
+        (known(2, day_at("2025-12-25T23:00:00Z", "2025-12-26T23:59:59Z")), 24, Some("more than 7 days ago")),
         (known(2, seen(&[], None)), 0, None),
         (
             known(2, seen(&["TCP 80 would be denied"], Some((begins, "2026-01-02T00:00:00Z")))),
@@ -405,8 +425,8 @@ fn enforcement_is_named_once_the_policies_are_alike_and_real_flows_pass() {
             Some("TCP 80"),
         ),
         (known(2, seen(&["TCP 80 would be denied"], None)), 0, Some("TCP 80")),
-        (different, 24, Some("x to y")),
-        (unknown, 24, Some("not read")),
+        (different.clone(), 24, Some("x to y")),
+        (unknown.clone(), 24, Some("not read")),
     ] {
         for from in [Cni::Flannel, Cni::Calico] {
             let data = json!({"custom-cni-conf": "false", "enable-policy": "never", "unmanaged-pod-watcher-interval": "15"});
@@ -419,25 +439,55 @@ fn enforcement_is_named_once_the_policies_are_alike_and_real_flows_pass() {
             assert_eq!(line.state, LineState::Waits, "{row}");
             let is_named = line.help.contains("--set policyEnforcementMode=default");
             assert_eq!(is_named, held.is_none(), "{row}");
-            let changes = super::lines::changes(&world.case.scene(), &policies, hours);
+            let changes = world.decide(super::lines::changes);
             assert_eq!(changes.len(), usize::from(held.is_none()), "{row}");
             if let Some(held) = held {
                 assert!(line.evidence.iter().any(|what| what.contains(held)), "{row}");
             }
             let data = json!({"custom-cni-conf": "false", "unmanaged-pod-watcher-interval": "15"});
             let world = World { policies: policies.clone(), ..before_the_last_settings(from, data, hours) };
-            let state = world.line(LineName::Policies).state;
+            let line = world.line(LineName::Policies);
             let is_alike = policies.differences.is_empty() && policies.unknown.is_empty();
-            assert_eq!(state == LineState::Done, is_alike, "Cilium enforces them already: {row}");
+            assert_eq!(line.state == LineState::Done, is_alike, "Cilium enforces them already: {row}");
+            let problems = policies.observation.iter().flat_map(|observation| &observation.problems);
+            for problem in problems.filter(|_| is_alike) {
+                assert!(line.evidence.contains(problem), "what is denied already is not hidden: {line:?}");
+            }
         }
     }
-    let world = before_the_last_settings(Cni::Flannel, json!({"enable-policy": "never"}), 24);
-    let line = World { policies: known(1, None), ..world }.line(LineName::Policies);
-    assert!(
-        line.help.contains("kubectl crossfade finish --from flannel --to cilium --flows FILE"),
-        "{line:?}"
-    );
-    assert!(line.help.contains("observationHours: 0"), "{line:?}");
+    let help = |policies| {
+        let world = before_the_last_settings(Cni::Calico, json!({"enable-policy": "never"}), 24);
+        World { policies, ..world }.line(LineName::Policies).help
+    };
+    for (policies, words) in [
+        (known(1, None), "kubectl crossfade finish --from calico --to cilium --flows FILE"),
+        (known(1, None), "observationHours: 0"),
+        (known(1, None), "kubectl crossfade finish --confirm HASH"),
+        (known(1, seen(&["TCP 80"], None)), "by a NetworkPolicy, which both CNIs enforce, and"),
+        (different, "policies convert"),
+    ] {
+        assert!(help(policies.clone()).contains(words), "{policies:?}");
+    }
+    assert_eq!(help(unknown), "read it");
+    // What the settings file says now is not what was approved.
+    let mut world = before_the_last_settings(Cni::Calico, json!({"enable-policy": "never"}), 0);
+    world.plan = Some(FinishPlan { observation_hours: 24, ..world.plan() });
+    world.policies = known(1, None);
+    let is_named = |change: &super::lines::Change| change.set == "policyEnforcementMode";
+    assert!(!world.decide(super::lines::changes).iter().any(is_named));
+}
+
+/// No policy could ever be alike.
+#[test]
+fn a_cni_that_enforces_nothing_waits_until_no_policy_is_left() {
+    for (policies, state) in [(0, LineState::Done), (2, LineState::Waits)] {
+        let policies = PolicyComparison { policies, ..PolicyComparison::default() };
+        let case = Case::new(Cni::Cilium, Cni::Flannel, vec![]);
+        let line = World { policies, case, ..World::new() }.line(LineName::Policies);
+        assert_eq!(line.state, state, "{line:?}");
+        let is_named = line.evidence[0] == "flannel enforces none of 2 policies";
+        assert_eq!(is_named && line.help.contains("delete them"), state == LineState::Waits, "{line:?}");
+    }
 }
 
 /// What does not read a setting runs on.
@@ -794,7 +844,7 @@ fn what_is_left_of_crossfade_is_named_with_the_command_that_takes_it_away() {
         (
             step(r#","cordon":"theirs""#),
             "Node/a has a step of a run",
-            "nodes: kubectl annotate node a crossfade/step- (",
+            "the run; or: kubectl annotate node a crossfade/step- (",
         ),
         (
             step(r#","cordon":"ours","undisturbed":true"#),
@@ -828,6 +878,15 @@ fn what_is_left_of_crossfade_is_named_with_the_command_that_takes_it_away() {
         assert!(line.evidence[0].starts_with(words), "{line:?}");
         assert!(line.help.contains(help), "{line:?}");
     }
+    let named = |name: &str, (kind, mut node): (Kind, Value)| {
+        node["metadata"]["name"] = name.into();
+        (kind, node)
+    };
+    let steps = vec![named("a", step(r#","cordon":"theirs""#)), named("b", step(r#","cordon":"ours""#))];
+    let line =
+        World { case: Case::new(Cni::Calico, Cni::Antrea, steps), ..World::new() }.line(LineName::Leave);
+    let commands = "or: kubectl annotate node a crossfade/step-; kubectl uncordon b && kubectl annotate node b crossfade/step- (";
+    assert!(line.help.contains(commands), "{line:?}");
     for near in [
         node_of(json!({})),
         node_of(
@@ -886,6 +945,10 @@ fn roles_of_crossfade_and_whatever_gives_them_are_left() {
     let line = world.line(LineName::Leave);
     assert_eq!(line.state, LineState::Waits, "what was not read may be there");
     assert!(line.evidence[0].contains("are not known") && line.help.contains("rbac-finish.yaml"), "{line:?}");
+    world.now = "";
+    let line = world.line(LineName::Leave);
+    assert!(line.evidence[0].ends_with("a snapshot does not have them"), "{line:?}");
+    assert!(line.help.starts_with("leave --snapshot out"), "{line:?}");
     assert!(ROLES.is_sorted() && bare().line(LineName::Leave).state == LineState::Done);
 }
 

@@ -95,6 +95,10 @@ fn wrong_value_finding(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
         sets.extend(gap.sets);
         steps.extend(gap.patches);
     }
+    if stage == Stage::Finish && setting.enforces_policies() {
+        steps.push(format!("{FINISH_NAMES_ENFORCEMENT}."));
+        sets.clear();
+    }
     if !sets.is_empty() {
         steps.push(format!("Run: {}.", command(scene, &sets)));
     }
@@ -129,13 +133,22 @@ const VALUES_NEXT: Rule = Severity::Note.rule(
     "Run the command when the stage begins, not before.",
 );
 
+/// How people learn when the new CNI may enforce policies.
+const FINISH_NAMES_ENFORCEMENT: &str =
+    "kubectl crossfade finish names policyEnforcementMode, with its command, in the line policies";
+
 /// What the next stage that needs other settings changes.
 fn change(scene: &Scene<'_>, rows: &[Row], next: Stage) -> Option<Finding> {
     let (lines, command) = upgrade(scene, rows, next)?;
     let what =
         format!("For the stage {next}, settings of {} change: {}.", scene.to.facts().title, lines.join("; "));
+    let enforcement = if next == Stage::Finish && rows.iter().any(|row| row.setting.enforces_policies()) {
+        format!(" {FINISH_NAMES_ENFORCEMENT}.")
+    } else {
+        String::new()
+    };
     let fix = format!(
-        "When the stage {next} begins, and not before: {command}. Then set transition.phase to {next} in the settings file and check again."
+        "When the stage {next} begins, and not before: {command}.{enforcement} Then set transition.phase to {next} in the settings file and check again."
     );
     Some(Finding::new(&VALUES_NEXT).what(what).fix(fix))
 }
@@ -330,13 +343,25 @@ mod tests {
         for words in [
             "--set cni.customConf=false",
             "--set operator.unmanagedPodWatcher.restart=true",
-            "--set policyEnforcementMode=default",
+            "kubectl crossfade finish names policyEnforcementMode",
         ] {
             assert!(next.fix.contains(words), "{words}: {}", next.fix);
         }
-        assert!(!next.fix.contains("uninstall"), "{}", next.fix);
+        assert!(!next.fix.contains("uninstall") && !next.fix.contains("--set policy"), "{}", next.fix);
         case.config.transition.phase = Stage::Finish;
         assert_eq!(case.codes(&CHECK), ["cilium-custom-conf", "cilium-policy-mode", "cilium-unmanaged-pods"]);
+        let fix = case.finding(&CHECK, "cilium-policy-mode").fix;
+        assert!(fix.contains("kubectl crossfade finish") && !fix.contains("--set"), "{fix}");
+    }
+
+    /// Whether Cilium enforces policies for all pods or only for those that policies select is for people to decide.
+    #[test]
+    fn a_cilium_that_enforces_more_is_not_weakened_at_the_end() {
+        for (mode, is_right) in [("default", true), ("always", true), ("never", false)] {
+            let mut case = with("enable-policy", mode);
+            case.config.transition.phase = Stage::Finish;
+            assert_eq!(!case.codes(&CHECK).contains(&"cilium-policy-mode"), is_right, "{mode}");
+        }
     }
 
     #[test]

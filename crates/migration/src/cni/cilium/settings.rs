@@ -5,7 +5,7 @@
 //! found the watcher of unmanaged pods restarting CoreDNS for ever.
 
 use crate::check::finding::{Rule, Severity};
-use crate::cni::values::{Expectation, RequiredSetting};
+use crate::cni::values::{ENFORCEMENT, Expectation, RequiredSetting};
 use Expectation::{Any, OneOf};
 
 const OFF: Expectation = OneOf(&["false", "disabled"]);
@@ -143,12 +143,12 @@ pub(super) const SETTINGS: &[RequiredSetting] = &[
     },
     RequiredSetting {
         rule: &CILIUM_POLICY_MODE,
-        key: "enable-policy",
+        key: ENFORCEMENT,
         set: "policyEnforcementMode",
         helm: None,
         absent: "default",
         readers: AGENTS,
-        expected: [OneOf(&["never"]), OneOf(&["never"]), OneOf(&["default"])],
+        expected: [OneOf(&["never"]), OneOf(&["never"]), OneOf(&["default", "always"])],
     },
     RequiredSetting {
         rule: &CILIUM_HOST_ROUTING,

@@ -16,7 +16,7 @@ pub(super) fn leave(facts: &Facts<'_>) -> Line {
     let name = LineName::Leave;
     let found =
         [steps(facts), keys(facts), taints(facts), conditions(facts), node_configs(facts), namespaces(facts)];
-    let found = found.into_iter().flatten().chain(rights(facts.inventory.rights.as_ref()));
+    let found = found.into_iter().flatten().chain(rights(facts));
     let (evidence, helps): (Vec<Vec<String>>, Vec<String>) = found.unzip();
     if evidence.is_empty() {
         let unsought = format!(
@@ -41,18 +41,21 @@ fn steps(facts: &Facts<'_>) -> Option<Leftover> {
     let step =
         |node: &'_ Node| Some((node.name().to_owned(), node.metadata.annotation(step::KEY)?.to_owned()));
     let steps: Vec<(String, String)> = facts.scene.snapshot.nodes.iter().filter_map(step).collect();
-    let (first, text) = steps.first()?;
+    let commands = first_few(steps.iter().map(|(node, text)| step_command(node, text)).collect());
+    let help = format!("let kubectl crossfade roll finish or end the run; or: {}", commands.join("; "));
+    let words = steps.iter().map(|(node, _)| format!("Node/{node} has a step of a run"));
+    (!steps.is_empty()).then(|| (words.collect(), help))
+}
+
+/// What takes a step away, with what the run did to this node.
+fn step_command(node: &str, text: &str) -> String {
     let read = Step::parse(text).ok();
-    let node = shell_word(first);
+    let node = shell_word(node);
     let cordon = read.as_ref().is_some_and(|step| step.cordon == Some(Cordon::Ours));
     let uncordon = if cordon { format!("kubectl uncordon {node} && ") } else { String::new() };
     let disruption =
         if read.is_some_and(|step| step.undisturbed) { format!(" {UNDISTURBED}-") } else { String::new() };
-    let help = format!(
-        "let kubectl crossfade roll finish or end the run; or for each of these nodes: {uncordon}kubectl annotate node {node} {}-{disruption}",
-        step::KEY
-    );
-    Some((steps.iter().map(|(node, _)| format!("Node/{node} has a step of a run")).collect(), help))
+    format!("{uncordon}kubectl annotate node {node} {}-{disruption}", step::KEY)
 }
 
 /// Labels and annotations, which Crossfade takes away when it leaves a node.
@@ -137,10 +140,18 @@ fn namespaces(facts: &Facts<'_>) -> Option<Leftover> {
 }
 
 /// Who may do what Crossfade does.
-fn rights(rights: Option<&Rights>) -> Vec<Leftover> {
-    let Some(Rights { roles, bindings }) = rights else {
-        let help = "read them with the rights in deploy/cluster/rbac-finish.yaml, or as an administrator";
-        return vec![(vec!["ClusterRoles and ClusterRoleBindings are not known".into()], help.into())];
+fn rights(facts: &Facts<'_>) -> Vec<Leftover> {
+    let Some(Rights { roles, bindings }) = &facts.inventory.rights else {
+        let what = "ClusterRoles and ClusterRoleBindings are not known";
+        // Only a cluster that answers says what time it is.
+        let (what, help) = match facts.now {
+            None => (format!("{what}: a snapshot does not have them"), "leave --snapshot out"),
+            Some(_) => (
+                what.to_owned(),
+                "read them with the rights in deploy/cluster/rbac-finish.yaml, or as an administrator",
+            ),
+        };
+        return vec![(vec![what], help.into())];
     };
     let leftover = |(kind, names): (&str, &Vec<String>)| {
         let words = names.iter().map(|name| format!("{kind}/{name} is there")).collect();

@@ -205,7 +205,7 @@ impl World {
                 container["env"] = all.into();
                 true
             }
-            "rollout" | "get" | "describe" | "edit" | "drain" | "cordon" | "apply" => false,
+            "rollout" | "get" | "describe" | "edit" | "drain" | "cordon" | "apply" | "crossfade" => false,
             other => panic!("kubectl {other} is not known to the test: {words:?}"),
         }
     }
