@@ -110,14 +110,18 @@ fn wrong_value_finding(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
     }
     steps.extend(ports.map(|_| format!("Pods use ports of their node. {}", host_ports::PLUGIN)));
     Finding::new(setting.rule)
-        .severity(severity(scene, row))
+        .severity(severity(scene, row, stage))
         .what(what)
         .fix(steps.join(" "))
         .with_objects(row.subjects.clone())
 }
 
-/// Where both CNIs give addresses of the Nodes' pod CIDRs, no waiver of a risk may let pods get the same address.
-fn severity(scene: &Scene<'_>, row: &Row) -> Severity {
+/// Where both CNIs give addresses of the Nodes' pod CIDRs, no waiver of a risk may let pods get the same address. In the last stage, the setting
+/// that enforces policies waits for `finish`.
+fn severity(scene: &Scene<'_>, row: &Row, stage: Stage) -> Severity {
+    if stage == Stage::Finish && row.setting.enforces_policies() {
+        return Severity::Note;
+    }
     let is_same =
         row.setting.rule == &cilium::settings::CILIUM_IPAM && row.now.as_deref() == Some("kubernetes");
     let is_given_twice = is_same
@@ -349,7 +353,7 @@ mod tests {
         }
         assert!(!next.fix.contains("uninstall") && !next.fix.contains("--set policy"), "{}", next.fix);
         case.config.transition.phase = Stage::Finish;
-        assert_eq!(case.codes(&CHECK), ["cilium-custom-conf", "cilium-policy-mode", "cilium-unmanaged-pods"]);
+        assert_eq!(case.codes(&CHECK), ["cilium-custom-conf", "cilium-unmanaged-pods", "cilium-policy-mode"]);
         let fix = case.finding(&CHECK, "cilium-policy-mode").fix;
         assert!(fix.contains("kubectl crossfade finish") && !fix.contains("--set"), "{fix}");
     }
