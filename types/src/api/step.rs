@@ -101,6 +101,12 @@ impl State {
         !matches!(self, Self::Done | Self::Waiting)
     }
 
+    /// Whether the node waits for its pipeline's turn, or has it.
+    #[must_use]
+    pub const fn is_left_to_pipeline(self) -> bool {
+        matches!(self, Self::Waiting | Self::Permitted)
+    }
+
     /// As people and files write it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -96,10 +96,10 @@ impl RequiredSetting {
         self.expected[stage as usize]
     }
 
-    /// Whether the new CNI enforces policies from it on.
+    /// Whether `finish` alone names it when a stage begins: that with which the new CNI enforces policies, in the last stage.
     #[must_use]
-    pub fn enforces_policies(&self) -> bool {
-        self.key == ENFORCEMENT
+    pub fn waits_for_finish(&self, stage: Stage) -> bool {
+        stage == Stage::Finish && self.key == ENFORCEMENT
     }
 
     /// The value of the chart for a value of the cluster.

@@ -55,7 +55,7 @@ pub struct Seconds {
 pub(super) fn times(lanes: &[Lane]) -> Option<NodeTimes> {
     let (mut all, mut beyond) = (Vec::new(), Vec::new());
     let is_held = |span: &Span| span.state == State::Held;
-    let is_replaced = |span: &Span| is_of_pipeline(span.state);
+    let is_replaced = |span: &Span| span.state.is_left_to_pipeline();
     for lane in lanes {
         // Each move ends with `done`, whose time counts for nothing.
         for spans in lane.spans.split_inclusive(|span| span.state == State::Done) {
@@ -86,11 +86,6 @@ pub(super) fn times(lanes: &[Lane]) -> Option<NodeTimes> {
     })
 }
 
-/// Whether a node in this state waits for its pipeline, or its pipeline may take it away.
-fn is_of_pipeline(state: State) -> bool {
-    matches!(state, State::Waiting | State::Permitted)
-}
-
 /// What is known of the nodes that pipelines replaced; none if neither the plan nor the journal has such nodes. A journal that is not whole has nodes of which it lacks
 /// the states before the last one.
 pub(super) fn replacements(entries: &[Entry], is_planned: bool, is_whole: bool) -> Option<Replacements> {
@@ -110,7 +105,7 @@ pub(super) fn replacements(entries: &[Entry], is_planned: bool, is_whole: bool) 
         if before == Some((*state, *to)) {
             continue;
         }
-        is_kept |= is_of_pipeline(*state);
+        is_kept |= state.is_left_to_pipeline();
         match state {
             State::Permitted => {
                 open.insert(node, *time);
@@ -120,7 +115,7 @@ pub(super) fn replacements(entries: &[Entry], is_planned: bool, is_whole: bool) 
             }
             State::Done => {
                 turns.extend(open.remove(&**node));
-                let is_at_rest = |(state, _)| state == State::Done || is_of_pipeline(state);
+                let is_at_rest = |(state, _): (State, _)| state == State::Done || state.is_left_to_pipeline();
                 proofs.extend(before.is_none_or(is_at_rest).then_some(*time));
             }
             State::Claimed

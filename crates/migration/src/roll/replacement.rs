@@ -148,8 +148,7 @@ pub(super) fn turnover(
     is_lost: bool,
 ) -> Turnover {
     let is_nameless = place.is_none() && node.is_silent();
-    let has_turn =
-        node.step.as_ref().is_some_and(|step| matches!(step.state, State::Waiting | State::Permitted));
+    let has_turn = node.step.as_ref().is_some_and(|step| step.state.is_left_to_pipeline());
     match direction {
         Direction::Forth | Direction::Final | Direction::Back if is_lost => Turnover::Leaves,
         Direction::Forth if node.phase() == Some(target) || is_nameless && !node.is_ready && !has_turn => {
@@ -364,7 +363,7 @@ pub fn without_machines<'a>(world: &'a World, run: &Run, plan: &Plan) -> Option<
     let is_held = |(name, node): &(&Text, &std::sync::Arc<Node>)| {
         let step = node.step.as_ref().filter(|step| is_of_run(step, run) && !run.skipped.contains_key(*name));
         plan.method(&node.pool) == Method::ClusterApi
-            && step.is_some_and(|step| matches!(step.state, State::Waiting | State::Permitted))
+            && step.is_some_and(|step| step.state.is_left_to_pipeline())
     };
     let is_unknown = world.machines.is_none();
     world.nodes.iter().find(is_held).map(|(name, _)| name).filter(|_| is_unknown)
@@ -511,8 +510,7 @@ pub(super) fn give_back(view: &View<'_>) -> Vec<Act> {
             acts.push(act(patch));
             continue;
         }
-        let is_lever = matches!(step.state, State::Waiting | State::Permitted)
-            || step.undisturbed && !step.state.is_in_transit();
+        let is_lever = step.state.is_left_to_pipeline() || step.undisturbed && !step.state.is_in_transit();
         let is_wanted = turnover == Turnover::Leaves
             && is_of_pass(step, view.run)
             && !view.run.skipped.contains_key(name)

@@ -125,8 +125,7 @@ impl History {
     /// Whether a node is new in this pass and not proven yet, or may be: nothing tells what a node is that has joined without a word, as long as kubelet
     /// waits for its network. Its place is one of those that are open.
     pub(super) fn is_arriving(&self, node: &Node, run: &Run) -> bool {
-        let has_turn =
-            |step: &Step| matches!(step.state, State::Waiting | State::Permitted) && step.run == run.id;
+        let has_turn = |step: &Step| step.state.is_left_to_pipeline() && step.run == run.id;
         let is_done = |step: &Step| step.state == State::Done && is_of_pass(step, run);
         let has_step = |such: &dyn Fn(&Step) -> bool| node.api.step.as_ref().is_some_and(such);
         if !self.plan.rotates(&node.api.pool) || has_step(&is_done) {
@@ -525,8 +524,7 @@ impl History {
     pub(super) fn check_given_back(&mut self) {
         let Some(run) = self.truth.run() else { return };
         let bears = |(_, node): &(usize, &Node)| {
-            let is_lever =
-                |step: &Step| step.run == run.id && matches!(step.state, State::Waiting | State::Permitted);
+            let is_lever = |step: &Step| step.run == run.id && step.state.is_left_to_pipeline();
             let hook = node.capi.as_ref().and_then(|machine| machine.hook.as_deref());
             node.undisturbed_by == Some(Actor::Run)
                 || hook == Some(&*run.id)

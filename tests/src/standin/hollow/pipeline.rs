@@ -384,7 +384,7 @@ pub fn rotate(
             eprintln!("{old} old nodes are there");
         }
         last = old;
-        // Whoever has looked at many pods looks less often, or the API server would have no time for others.
+        // A pipeline that reads many pods reads them less often, or the API server would have no time for other clients.
         std::thread::sleep(began.elapsed().max(Duration::from_millis(300)));
         Ok(pipeline.is_done(&nodes).then_some(()))
     })

@@ -32,7 +32,7 @@ pub struct Directories {
 pub enum OwnConfFile {
     Absent,
     Ours(InstalledConf),
-    /// Another owner has put a file under this name: its first plugin is not Crossfade's.
+    /// Another owner has put a file under this name: none of its plugins is Crossfade's.
     Foreign,
     /// It cannot be read, so it is unknown which directories it names.
     Unreadable(Problem),

@@ -95,7 +95,7 @@ fn wrong_value_finding(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
         sets.extend(gap.sets);
         steps.extend(gap.patches);
     }
-    if stage == Stage::Finish && setting.enforces_policies() {
+    if setting.waits_for_finish(stage) {
         steps.push(format!("{FINISH_NAMES_ENFORCEMENT}."));
         sets.clear();
     }
@@ -119,7 +119,7 @@ fn wrong_value_finding(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
 /// Where both CNIs give addresses of the Nodes' pod CIDRs, no waiver of a risk may let pods get the same address. In the last stage, the setting
 /// that enforces policies waits for `finish`.
 fn severity(scene: &Scene<'_>, row: &Row, stage: Stage) -> Severity {
-    if stage == Stage::Finish && row.setting.enforces_policies() {
+    if row.setting.waits_for_finish(stage) {
         return Severity::Note;
     }
     let is_same =
@@ -146,7 +146,7 @@ fn change(scene: &Scene<'_>, rows: &[Row], next: Stage) -> Option<Finding> {
     let (lines, command) = upgrade(scene, rows, next)?;
     let what =
         format!("For the stage {next}, settings of {} change: {}.", scene.to.facts().title, lines.join("; "));
-    let enforcement = if next == Stage::Finish && rows.iter().any(|row| row.setting.enforces_policies()) {
+    let enforcement = if rows.iter().any(|row| row.setting.waits_for_finish(next)) {
         format!(" {FINISH_NAMES_ENFORCEMENT}.")
     } else {
         String::new()

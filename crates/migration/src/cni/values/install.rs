@@ -15,7 +15,7 @@ pub fn upgrade(scene: &Scene<'_>, rows: &[Row], stage: Stage) -> Option<(Vec<Str
     let mut lines = Vec::new();
     let mut sets = Vec::new();
     for row in rows {
-        if stage == Stage::Finish && row.setting.enforces_policies() {
+        if row.setting.waits_for_finish(stage) {
             continue;
         }
         let expectation = row.setting.for_stage(stage);
