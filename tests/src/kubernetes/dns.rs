@@ -30,7 +30,7 @@ pub fn objects(records: &[Record<'_>]) -> [Value; 3] {
         "name": "dnsmasq", "image": tools::IMAGE, "imagePullPolicy": "Never",
         "command": [tools::DNSMASQ, "--keep-in-foreground", "--user=root", "--pid-file", "--conf-file=/etc/dns/dnsmasq.conf"],
         "ports": [{ "containerPort": 53, "protocol": "UDP" }, { "containerPort": 53, "protocol": "TCP" }],
-        "readinessProbe": { "tcpSocket": { "port": 53 }, "periodSeconds": 1 },
+        "readinessProbe": { "tcpSocket": { "port": 53 }, "periodSeconds": 1, "timeoutSeconds": 5 },
         "volumeMounts": [{ "name": "config", "mountPath": "/etc/dns" }],
     });
     let spec = json!({

@@ -14,17 +14,15 @@ pub fn namespace(name: &str) -> Value {
 
 /// What a pod of `app` is: a web server that kubelet probes.
 pub fn server() -> Value {
-    let http = json!({ "httpGet": { "path": "/etc/hostname", "port": PORT }, "periodSeconds": 1 });
-    // A pod that kubelet cannot reach is killed; one that answers late, since the machine is busy, is not.
-    let mut patient = http.clone();
-    patient["timeoutSeconds"] = json!(5);
+    // A pod that kubelet cannot reach is killed, and no longer an endpoint of its Service. One that answers late, since the machine is busy, has neither happen to it.
+    let probe = json!({ "httpGet": { "path": "/etc/hostname", "port": PORT }, "periodSeconds": 1, "timeoutSeconds": 5 });
     json!({
         "terminationGracePeriodSeconds": 1,
         "containers": [{
             "name": "server", "image": tools::IMAGE, "imagePullPolicy": "Never",
             "command": [tools::BUSYBOX, "httpd", "-f", "-p", PORT.to_string(), "-h", "/"],
             "ports": [{ "containerPort": PORT }],
-            "readinessProbe": http, "livenessProbe": patient,
+            "readinessProbe": probe, "livenessProbe": probe,
         }],
     })
 }
