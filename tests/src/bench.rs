@@ -146,6 +146,8 @@ pub struct Options {
     pub roll_nodes: usize,
     /// How many of them are moved, at most.
     pub roll_moved: usize,
+    /// Pods on each of them, those of a DaemonSet included.
+    pub roll_pods: usize,
     /// Nodes of the cluster that is read from a real API server; none if it is left out.
     pub live_nodes: usize,
     /// A binary of Multus to measure beside the shim.
@@ -165,6 +167,7 @@ impl Options {
         simulated_nodes: 500,
         roll_nodes: 500,
         roll_moved: 200,
+        roll_pods: 30,
         live_nodes: 1_000,
         multus: None,
         only: Vec::new(),
@@ -179,6 +182,7 @@ impl Options {
         simulated_nodes: 50,
         roll_nodes: 0,
         roll_moved: 0,
+        roll_pods: 30,
         live_nodes: 0,
         multus: None,
         only: Vec::new(),

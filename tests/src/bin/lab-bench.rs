@@ -46,6 +46,9 @@ struct Cli {
     /// How many of them are moved, at most.
     #[arg(long)]
     roll_moved: Option<usize>,
+    /// Pods on each of them, those of a DaemonSet included.
+    #[arg(long)]
+    roll_pods: Option<usize>,
     /// Nodes of the cluster that is read from a real API server.
     #[arg(long)]
     live_nodes: Option<usize>,
@@ -75,6 +78,7 @@ impl Cli {
             simulated_nodes: self.simulated_nodes.unwrap_or(usual.simulated_nodes),
             roll_nodes: self.roll_nodes.unwrap_or(usual.roll_nodes),
             roll_moved: self.roll_moved.unwrap_or(usual.roll_moved),
+            roll_pods: self.roll_pods.unwrap_or(usual.roll_pods),
             live_nodes: self.live_nodes.unwrap_or(usual.live_nodes),
             multus: self.multus.clone(),
             only: self.only.clone(),

@@ -19,8 +19,6 @@ use crate::standin::hollow::{
     Cluster, Fleet, Karpenter, POOL, RequestCounts, Truth, audited, rotate, unhurried, until_waiting,
 };
 
-/// Pods on each node, those of a DaemonSet included.
-const PODS_PER_NODE: u32 = 30;
 /// Pods of each Deployment, and of each StatefulSet.
 const REPLICAS: [u32; 2] = [50, 10];
 /// Pods of DNS, which move one after the other.
@@ -29,8 +27,9 @@ const SETS: u32 = 10;
 const NAMESPACE: &str = "roll";
 /// Nodes in transit at once.
 const IN_TRANSIT: u32 = 25;
-/// What each pod requests where nodes are replaced: so much that the pods of a node find room on a new one only, which Karpenter then launches.
-const FULL: &str = "2133m";
+/// What the pods of a node request together where nodes are replaced, in thousandths of a CPU: so much that they find room on a new one only, which Karpenter
+/// then launches.
+const FULL: u32 = 64_000;
 /// Requests to the API server for each node.
 const CALLS: f64 = 60.0;
 
@@ -42,7 +41,8 @@ pub(in crate::bench) fn move_in_place(bench: &mut Bench) -> Result<()> {
     let moved = u32::try_from(bench.options.roll_moved).context("nodes")?.min(nodes);
     let fleet = Fleet { nodes, zones: 3, first: moved, joins: false, is_plain: false, image: Phase::New };
     let cluster = Cluster::start(fleet)?;
-    let pods = fill(&cluster, nodes, None)?;
+    let pods_per_node = u32::try_from(bench.options.roll_pods).context("pods")?;
+    let pods = fill(&cluster, nodes, pods_per_node, None)?;
     let operator = Operator::new(&cluster.plane, "bridge", unhurried(IN_TRANSIT))?.waiving_what_blocks()?;
     let log = cluster.plane.audit_log();
     let (_, before_plan) = audited(&log, 0)?;
@@ -102,7 +102,9 @@ pub(in crate::bench) fn replace(bench: &mut Bench) -> Result<()> {
     let moved = u32::try_from(bench.options.roll_moved).context("nodes")?.min(nodes);
     let fleet = Fleet { nodes, zones: 3, first: moved, joins: false, is_plain: true, image: Phase::New };
     let cluster = Cluster::start(fleet)?;
-    let pods = fill(&cluster, nodes, Some(FULL))?;
+    let pods_per_node = u32::try_from(bench.options.roll_pods).context("pods")?.max(1);
+    let cpu = format!("{}m", FULL / pods_per_node);
+    let pods = fill(&cluster, nodes, pods_per_node, Some(&cpu))?;
     let mut karpenter = Karpenter::new(&cluster, fleet, nodes)?;
     let operator = Operator::new(&cluster.plane, "rotation", unhurried(IN_TRANSIT))?.waiving_what_blocks()?;
     let (_, hash) = plan(&operator)?;
@@ -202,7 +204,7 @@ fn ensure_rolled(operator: &Operator, rolled: &RunCost) -> Result<()> {
 }
 
 /// Fills the nodes, and gives the number of pods: one DaemonSet, a few StatefulSets, and Deployments with a budget each.
-fn fill(cluster: &Cluster, nodes: u32, cpu: Option<&str>) -> Result<u32> {
+fn fill(cluster: &Cluster, nodes: u32, pods_per_node: u32, cpu: Option<&str>) -> Result<u32> {
     cluster.serve_dns(DNS)?;
     let api = cluster.api()?;
     api.namespace(NAMESPACE)?;
@@ -219,7 +221,7 @@ fn fill(cluster: &Cluster, nodes: u32, cpu: Option<&str>) -> Result<u32> {
         api.create(&[set])?;
     }
     let others = nodes + SETS * REPLICAS[1];
-    let pods = (nodes * PODS_PER_NODE).max(others + DNS) - DNS;
+    let pods = (nodes * pods_per_node).max(others + DNS) - DNS;
     let mut left = pods - others;
     for index in 0.. {
         let replicas = left.min(REPLICAS[0]);
