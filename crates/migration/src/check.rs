@@ -30,7 +30,9 @@ pub(crate) use cni::values::VALUES_NOT_INSTALLED;
 pub(crate) use network::cidr::{CIDR_INVALID, CIDR_UNKNOWN};
 pub(crate) use network::services::{SERVICES_BRIDGED, bridged_services, services};
 pub(crate) use node::platform::PLATFORM_WINDOWS;
-pub(crate) use node::versions::{VERSION_KUBELET, VERSION_RUNTIME, VERSION_UNKNOWN};
+pub(crate) use node::versions::{
+    VERSION_KUBELET, VERSION_RUNTIME, VERSION_UNKNOWN, judge_kubelet, judge_runtime,
+};
 pub use run::{CATALOG, rule_lists, rules, run};
 
 /// A cluster, and the migration that is planned for it.

@@ -9,7 +9,6 @@ mod new_cni;
 mod nodes;
 mod old_cni;
 mod pair;
-mod version;
 
 use serde::Serialize;
 
@@ -20,7 +19,6 @@ use crate::cni::support::Cni;
 pub use dump::script;
 pub use pair::{Evidence, PAIRS, Pair};
 use snapshot::model::{Kind, Snapshot};
-pub use version::Version;
 
 /// One row: something that must hold.
 #[derive(Debug, Clone, Copy)]

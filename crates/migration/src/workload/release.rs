@@ -7,11 +7,11 @@ use crate::cni::support::Cni;
 /// Major and minor version.
 pub type Version = (u32, u32);
 
-/// The major and minor version in a text such as `v1.31.2-eks-1a2b` or `6.1.0-25-amd64`.
+/// The major and minor version in a text such as `v1.31.2-eks-1a2b` or `6.1.0-25-amd64`. A date such as `2024-01-31` is none.
 #[must_use]
 pub fn version(text: &str) -> Option<Version> {
     let text = text.strip_prefix('v').unwrap_or(text);
-    let mut parts = text.split(|c: char| !c.is_ascii_digit());
+    let mut parts = text.split(|c: char| !(c.is_ascii_digit() || c == '.')).next()?.split('.');
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
@@ -61,6 +61,9 @@ mod tests {
             ("6.1.0-25-amd64", Some((6, 1))),
             ("5.10.219-208.866.amzn2.x86_64", Some((5, 10))),
             ("1.7.20~ds1", Some((1, 7))),
+            ("1.13", Some((1, 13))),
+            ("2024-01-31", None),
+            ("latest", None),
             ("", None),
             ("v1", None),
         ] {

@@ -121,22 +121,13 @@ fn subject(pool: &str) -> Subject {
 fn judge_node(node: &Node, kernel: &Kernel) -> Vec<(&'static Rule, String)> {
     let info = &node.status.node_info;
     let mut problems = Vec::new();
-    match version(&info.kubelet_version) {
-        None => problems.push((&VERSION_UNKNOWN, format!("kubelet {:?}", info.kubelet_version))),
-        Some(is) if is < KUBELET => {
-            problems.push((&VERSION_KUBELET, format!("kubelet {}", info.kubelet_version)))
-        }
-        Some(_) => {}
-    }
-    let runtime = || format!("runtime {}", info.container_runtime_version);
-    match info.container_runtime_version.split_once("://").map(|(name, text)| (name, version(text))) {
-        Some(("containerd", Some(is))) if is >= CONTAINERD.1 => {
-            problems.push((&VERSION_RUNTIME_UNPROVEN, runtime()))
-        }
-        Some(("containerd", Some(is))) if is >= CONTAINERD.0 => {}
-        Some(("cri-o", Some(is))) if is >= CRIO => {}
-        Some((_, Some(_))) => problems.push((&VERSION_RUNTIME, runtime())),
-        _ => problems.push((&VERSION_UNKNOWN, format!("runtime {:?}", info.container_runtime_version))),
+    for (program, text, rule) in [
+        ("kubelet", &info.kubelet_version, judge_kubelet(node)),
+        ("runtime", &info.container_runtime_version, judge_runtime(node)),
+    ] {
+        let is_known = rule != Some(&VERSION_UNKNOWN);
+        let detail = if is_known { format!("{program} {text}") } else { format!("{program} {text:?}") };
+        problems.extend(rule.map(|rule| (rule, detail)));
     }
     let kernel_release = format!("kernel {}", info.kernel_version);
     match version(&info.kernel_version) {
@@ -156,6 +147,26 @@ fn judge_node(node: &Node, kernel: &Kernel) -> Vec<(&'static Rule, String)> {
         problems.push((&VERSION_ARCHITECTURE, format!("architecture {}", info.architecture)));
     }
     problems
+}
+
+/// What is wrong with a node's kubelet.
+pub(crate) fn judge_kubelet(node: &Node) -> Option<&'static Rule> {
+    match version(&node.status.node_info.kubelet_version) {
+        None => Some(&VERSION_UNKNOWN),
+        Some(version) => (version < KUBELET).then_some(&VERSION_KUBELET),
+    }
+}
+
+/// What is wrong with a node's container runtime.
+pub(crate) fn judge_runtime(node: &Node) -> Option<&'static Rule> {
+    let runtime = node.status.node_info.container_runtime_version.split_once("://");
+    match runtime.map(|(name, text)| (name, version(text))) {
+        Some(("containerd", Some(version))) if version >= CONTAINERD.1 => Some(&VERSION_RUNTIME_UNPROVEN),
+        Some(("containerd", Some(version))) if version >= CONTAINERD.0 => None,
+        Some(("cri-o", Some(version))) if version >= CRIO => None,
+        Some((_, Some(_))) => Some(&VERSION_RUNTIME),
+        _ => Some(&VERSION_UNKNOWN),
+    }
 }
 
 /// The build of a kernel of Red Hat Enterprise Linux 8, or of a rebuild of it: 553 of `4.18.0-553.el8_10.x86_64`.

@@ -3,14 +3,15 @@
 use snapshot::model::Kind;
 
 use super::old_cni::agent;
-use super::{Requirement, Scope, State, Version};
+use super::{Requirement, Scope, State};
 use crate::check::{AGENT_NEW_ABSENT, Scene, VALUES_NOT_INSTALLED};
 use crate::cni::antrea::settings::{ANTREA_ENCAP_MODE, ANTREA_NO_ENCAP};
 use crate::cni::cilium::settings::{CHAINING_MODE, CILIUM_CHAINING, CILIUM_IPAM};
 use crate::cni::support::{Cni, Strategy};
+use crate::workload::Version;
 
 /// The first version with settings for single nodes. *Source*: Cilium's documentation, "Per-node configuration".
-const CILIUM: Version = Version(1, 13, 0);
+const CILIUM: Version = (1, 13);
 
 const IS_CILIUM: Scope = Scope::To(&[Cni::Cilium]);
 const IS_ANTREA: Scope = Scope::To(&[Cni::Antrea]);
@@ -67,9 +68,7 @@ pub(super) const ROWS: &[Requirement] = &[
         found_by: &[&AGENT_NEW_ABSENT, &VALUES_NOT_INSTALLED],
         scope: IS_ANTREA,
         needs: &[Kind::DAEMON_SET],
-        state: |scene| {
-            agent(scene, &scene.config.agents.new, &["antrea-agent"], &["antrea-agent"], Version(0, 0, 0))
-        },
+        state: |scene| agent(scene, &scene.config.agents.new, &["antrea-agent"], &["antrea-agent"], (0, 0)),
     },
     Requirement {
         name: "antrea-encapsulation",
@@ -103,9 +102,7 @@ pub(super) const ROWS: &[Requirement] = &[
         found_by: &[&AGENT_NEW_ABSENT, &VALUES_NOT_INSTALLED],
         scope: Scope::To(&[Cni::Calico]),
         needs: &[Kind::DAEMON_SET],
-        state: |scene| {
-            agent(scene, &scene.config.agents.new, &["calico-node"], &["calico-node"], Version(3, 26, 0))
-        },
+        state: |scene| agent(scene, &scene.config.agents.new, &["calico-node"], &["calico-node"], (3, 26)),
     },
 ];
 

@@ -2,13 +2,11 @@
 
 use snapshot::model::{Kind, Node};
 
-use super::{Requirement, Scope, State, Version};
-use crate::check::{PLATFORM_WINDOWS, Scene, VERSION_KUBELET, VERSION_RUNTIME, VERSION_UNKNOWN};
-
-/// The oldest versions of which Crossfade's tests run; the README lists them.
-const KUBELET: Version = Version(1, 25, 0);
-const CONTAINERD: Version = Version(1, 6, 0);
-const CRIO: Version = Version(1, 28, 0);
+use super::{Requirement, Scope, State};
+use crate::check::finding::{Rule, Severity};
+use crate::check::{
+    PLATFORM_WINDOWS, Scene, VERSION_KUBELET, VERSION_RUNTIME, VERSION_UNKNOWN, judge_kubelet, judge_runtime,
+};
 
 pub(super) const ROWS: &[Requirement] = &[
     Requirement {
@@ -20,8 +18,7 @@ pub(super) const ROWS: &[Requirement] = &[
         needs: &[Kind::NODE],
         state: |scene| {
             judge_each(scene, "update kubelet on these nodes", |node| {
-                let text = node.status.node_info.kubelet_version.as_ref();
-                (text, Version::read(text).map(|version| version >= KUBELET))
+                (node.status.node_info.kubelet_version.as_ref(), holds(judge_kubelet(node)))
             })
         },
     },
@@ -34,8 +31,7 @@ pub(super) const ROWS: &[Requirement] = &[
         needs: &[Kind::NODE],
         state: |scene| {
             judge_each(scene, "update or replace the runtime on these nodes", |node| {
-                let text = node.status.node_info.container_runtime_version.as_ref();
-                (text, runtime(text))
+                (node.status.node_info.container_runtime_version.as_ref(), holds(judge_runtime(node)))
             })
         },
     },
@@ -56,15 +52,9 @@ pub(super) const ROWS: &[Requirement] = &[
     },
 ];
 
-/// Whether a runtime is one of those that are tried; none if its version cannot be read.
-fn runtime(text: &str) -> Option<bool> {
-    let (name, version) = text.split_once("://")?;
-    let version = Version::read(version)?;
-    Some(match name {
-        "containerd" => version >= CONTAINERD,
-        "cri-o" => version >= CRIO,
-        _ => false,
-    })
+/// Whether a row holds on a node, by what `check` finds there; none if it is not known.
+fn holds(found: Option<&Rule>) -> Option<bool> {
+    (found != Some(&VERSION_UNKNOWN)).then(|| found.is_none_or(|rule| rule.grade != Severity::Blocks))
 }
 
 /// How many nodes are named in a row.

@@ -2,17 +2,18 @@
 
 use snapshot::model::{Kind, Object, Workload};
 
-use super::{Requirement, Scope, State, Version};
+use super::{Requirement, Scope, State};
 use crate::check::{AGENT_OLD_ABSENT, Scene};
 use crate::cni::aws_vpc::features::FEATURE_AWS_SECURITY_GROUPS;
 use crate::cni::calico;
 use crate::cni::calico::features::FEATURE_EBPF;
 use crate::cni::support::{Cni, Strategy};
 use crate::config::ObjectRef;
+use crate::workload::{Version, image_tag, version};
 
 /// The versions of which a migration is published. *Source*: Antrea's issue 5578 and its migration guide.
-const CALICO: Version = Version(3, 26, 0);
-const FLANNEL: Version = Version(0, 22, 0);
+const CALICO: Version = (3, 26);
+const FLANNEL: Version = (0, 22);
 
 const IS_CALICO: Scope = Scope::From(&[Cni::Calico]);
 const IS_FLANNEL: Scope = Scope::From(&[Cni::Flannel, Cni::Canal]);
@@ -288,9 +289,9 @@ pub(super) fn agent(
             BY_HAND,
         );
     };
-    match Version::from_image(image) {
+    match image_tag(image).and_then(version) {
         Some(version) if version >= least => State::met(image),
-        Some(_) => State::not_met(image, format!("update it to {least} or later first")),
+        Some(_) => State::not_met(image, format!("update it to {}.{}.0 or later first", least.0, least.1)),
         None => State::unknown(format!("{image} names no version"), BY_HAND),
     }
 }

@@ -73,7 +73,9 @@ fn a_cluster_that_is_ready_meets_every_row() {
 fn each_row_fails_on_its_own() {
     for (from, to, row, state) in [
         ("v1.31.2", "v1.24.9", "kubelet-version", "not met"),
+        ("v1.31.2", "new", "kubelet-version", "unknown"),
         ("containerd://1.7.20", "docker://20.10.7", "runtime-version", "not met"),
+        ("containerd://1.7.20", "containerd", "runtime-version", "unknown"),
         ("operatingSystem: linux", "operatingSystem: windows", "linux", "not met"),
         ("node:v3.26.1", "node:v3.25.2", "calico-version", "not met"),
         ("node:v3.26.1", "node:master", "calico-version", "unknown"),
@@ -92,6 +94,13 @@ fn each_row_fails_on_its_own() {
         // Without a pool of Cilium's own, its ranges are unknown, too.
         assert!(wrong.contains(&(row, state)) && wrong.len() <= 2, "{row}: {wrong:?}");
     }
+}
+
+/// `check` warns of a runtime that is newer than those that were tried.
+#[test]
+fn a_runtime_that_is_newer_than_those_tried_meets_its_row() {
+    let newer = CALICO.replace("containerd://1.7.20", "containerd://3.0.0");
+    assert_eq!(state(&newer, Cni::Calico, Strategy::Double, "runtime-version"), "met");
 }
 
 #[test]
