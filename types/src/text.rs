@@ -2,6 +2,7 @@
 
 pub mod escape;
 pub mod glob;
+pub mod list;
 pub mod names;
 pub mod nearest;
 pub mod qualified;

@@ -9,6 +9,7 @@ use netpol::gather::CLUSTER_KINDS;
 use snapshot::model::{ALL_KINDS, IllegibleObject, Kind, Snapshot};
 use types::command::exit::Exit;
 use types::command::problem::Problem;
+use types::text::list::join_first;
 
 use crate::cli::Migration;
 use crate::cli::exit::Failure;
@@ -87,13 +88,9 @@ const NAMED: usize = 8;
 
 /// What to say of missing rights before anything is read.
 fn describe_missing_rights(rights: &[String]) -> String {
-    let named = rights.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    let more = match rights.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
+    let named = join_first(rights, NAMED);
     format!(
-        "Rights are missing: {named}{more}. The ClusterRole in {VIEWER} has all that are needed; what they reach is not checked."
+        "Rights are missing: {named}. The ClusterRole in {VIEWER} has all that are needed; what they reach is not checked."
     )
 }
 

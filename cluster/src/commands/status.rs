@@ -3,6 +3,7 @@
 use migration::drive::status::{Counts, PoolCounts, Status, line};
 use serde::Serialize;
 use types::command::exit::Exit;
+use types::text::list::join_first;
 
 use super::source;
 use crate::cli::exit::Failure;
@@ -49,8 +50,8 @@ pub(super) fn describe(document: &mut Document, status: &Status) {
         status.attached.iter().map(|(phase, count)| format!("{count} {phase}")).collect();
     fields.push(("attached", if attached.is_empty() { "nothing".into() } else { attached.join(", ") }));
     if !status.silent.is_empty() {
-        let names: Vec<&str> = status.silent.iter().take(8).map(AsRef::as_ref).collect();
-        fields.push(("silent", format!("{} nodes: {}", status.silent.len(), names.join(", "))));
+        let names = join_first(&status.silent, 8);
+        fields.push(("silent", format!("{} nodes: {names}", status.silent.len())));
     }
     if status.passes_left > 0 {
         let others = if status.restarts_left < status.passes_left {

@@ -7,6 +7,7 @@ use migration::plan::pods::{Class, PassPods};
 use migration::plan::{Bridge, Gate, GateSource, Plan, PlannedNode, Wave};
 use types::command::problem::Problem;
 use types::policy::Phase;
+use types::text::list::first_few;
 
 use super::Document;
 
@@ -139,9 +140,7 @@ fn order(document: &mut Document, plan: &Plan, other_policy: &[String]) {
             format!("{}{}", node.why, if differs { "; its policy is not that of most nodes" } else { "" })
         };
         for nodes in wave.nodes.chunk_by(|planned, next| why(planned) == why(next)) {
-            let mut names: Vec<&str> = nodes.iter().take(OF_A_ROW).map(|node| &*node.name).collect();
-            let more = format!("and {} more", nodes.len().saturating_sub(OF_A_ROW));
-            names.extend((nodes.len() > OF_A_ROW).then_some(more.as_str()));
+            let names = first_few(nodes.iter().map(|node| &*node.name), OF_A_ROW);
             rows.push(vec![
                 wave.name.to_string(),
                 names.join(" "),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use convergence::image::seal::finding::SealFinding;
 use nix::unistd::Uid;
 use shim::node::layout::{BIN_DIRS, Layout, PLUGIN};
+use types::text::list::join_first;
 
 use super::tree::{ItemKind, glob};
 use crate::host::root::Root;
@@ -78,10 +79,7 @@ pub(crate) fn find_attached(layout: &Layout, shown: &Path) -> Vec<SealFinding> {
     let lines: Vec<String> =
         attachments.attachments.iter().map(|line| format!("{} {}", line.container_id, line.ifname)).collect();
     if !lines.is_empty() {
-        let mut named = lines[..lines.len().min(NAMED)].join(", ");
-        if lines.len() > NAMED {
-            named.push_str(", ...");
-        }
+        let named = join_first(&lines, NAMED);
         let noun = if lines.len() == 1 { "attachment" } else { "attachments" };
         all.push(SealFinding::new_refusal(
             shown.join("attachments"),

@@ -6,6 +6,7 @@ use serde::Serialize;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 use types::policy::Phase;
+use types::text::list::first_few;
 
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
@@ -88,10 +89,7 @@ impl StragglersReport {
             return;
         }
         let rows = stragglers.iter().map(|group| {
-            let mut pods = group.pods.iter().take(NAMED).cloned().collect::<Vec<_>>().join(" ");
-            if group.pods.len() > NAMED {
-                pods.push_str(&format!(" and {} more", group.pods.len() - NAMED));
-            }
+            let pods = first_few(&group.pods, NAMED).join(" ");
             let mut why = describe_reason(group.because).to_owned();
             if !group.images.is_empty() {
                 why.push_str(&format!(" (image {})", group.images.join(", ")));

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use types::command::problem::Problem;
+use types::text::list::first_few;
 use types::text::quote;
 
 use crate::doctor::rule::{Rule, Severity, Symptom};
@@ -110,9 +111,7 @@ impl Finding {
     #[must_use]
     pub fn bound(mut self) -> Self {
         for lines in [&mut self.objects, &mut self.evidence] {
-            let more = lines.len().saturating_sub(MOST_LINES);
-            lines.truncate(MOST_LINES);
-            lines.extend((more > 0).then(|| format!("and {more} more")));
+            *lines = first_few(std::mem::take(lines), MOST_LINES);
         }
         self
     }

@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 use snapshot::model::{Kind, Node};
+use types::text::list;
 
 use self::leave::leave;
 use self::nodes::{clean, moved, node_state};
@@ -506,11 +507,6 @@ fn unknown_definitions(scene: &Scene<'_>) -> Vec<String> {
 
 /// The first of many, and how many more there are.
 #[must_use]
-pub fn first_few(mut all: Vec<String>) -> Vec<String> {
-    if all.len() > NAMED {
-        let more = all.len() - NAMED;
-        all.truncate(NAMED);
-        all.push(format!("and {more} more"));
-    }
-    all
+pub fn first_few(all: Vec<String>) -> Vec<String> {
+    list::first_few(all, NAMED)
 }

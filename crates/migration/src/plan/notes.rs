@@ -1,12 +1,14 @@
 //! Notes on a plan that do not keep it from being carried out, whether its cluster is too full, and how long it takes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::iter;
 
 use snapshot::model::Node;
 use types::api::node_keys::IMAGE;
 use types::api::observed::{self, NodeObservation};
 use types::policy::Phase;
 use types::text::glob;
+use types::text::list::join_first;
 
 use super::site::{Site, Survey, attached_phases, join_names};
 use super::{Method, Plan, PlannedNode, Pool, Wave};
@@ -222,13 +224,8 @@ pub fn risks(plan: &Plan, findings: &[Finding]) -> Option<String> {
         detail => format!("{object} ({detail})"),
     };
     let name = |finding: &Finding| {
-        let mut names = vec![finding.rule.code.to_owned()];
-        names.extend(finding.objects.iter().take(FEW).map(object));
-        let names = names.join(", ");
-        match finding.objects.len().saturating_sub(FEW) {
-            0 => names,
-            more => format!("{names} and {more} more"),
-        }
+        let code = finding.rule.code.to_owned();
+        join_first(iter::once(code).chain(finding.objects.iter().map(object)), 1 + FEW)
     };
     let risks: Vec<String> = findings.iter().filter(is_risk).map(name).collect();
     let command =

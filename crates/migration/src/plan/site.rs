@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use snapshot::model::{Kind, Node, Pod};
 use types::api::observed::{self, NodeObservation};
 use types::policy::{Phase, Side};
+use types::text::list::join_first;
 
 use super::ExcludedNode;
 use super::canon::sha256;
@@ -197,10 +198,5 @@ pub(super) fn attached_phases(observed: Option<&NodeObservation>) -> impl Iterat
 
 /// `a, b and 3 more`.
 pub(super) fn join_names<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
-    let all: Vec<&str> = names.into_iter().collect();
-    let shown = all[..all.len().min(NAMED)].join(", ");
-    match all.len().saturating_sub(NAMED) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
+    join_first(names, NAMED)
 }

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 
 use shim::node::layout::CONF_FILE;
 use types::command::problem::Problem;
+use types::text::list::join_first;
 
 use crate::change::obstacles::Obstacles;
 use crate::change::{Act, Change, Write};
@@ -25,7 +26,6 @@ use crate::commands::boot::facts::{BootFacts, Leavings};
 use crate::failure::Failure;
 use crate::node::identity::BootKind;
 use crate::node::paths::NODE_FILE;
-use crate::report::join_first;
 
 /// How many attachments the refusal of a boot names.
 const NAMED: usize = 10;
@@ -107,7 +107,7 @@ fn ledger_lines(facts: &BootFacts, leavings: &Leavings) -> Option<Change> {
 }
 
 fn needed_problem(living: &[String]) -> Problem {
-    let names = join_first(living.iter().map(String::as_str), NAMED, |count| format!(" and {count} more"));
+    let names = join_first(living, NAMED);
     let what =
         format!("confDir none, but {} attachments of this boot would lose their DEL ({names})", living.len());
     let fix = "set confDir back to what it was until the node is drained, and reboot then";

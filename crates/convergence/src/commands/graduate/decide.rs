@@ -24,13 +24,13 @@ use shim::host::file::PRIVATE;
 use shim::node::layout::CONF_FILE;
 use shim::node::store::Key;
 use types::command::problem::Problem;
+use types::text::list::join_first;
 
 use crate::change::{Act, Change, Write};
 use crate::commands::graduate::decide::handover::{handovers, stale_keys};
 use crate::commands::graduate::facts::{GraduateFacts, NodeJson};
 use crate::node::conf::LEAVING_FILE;
 use crate::node::conf::confdir::ConfFile;
-use crate::report::join_first;
 use crate::runtime::cache::handover::file_name;
 
 /// Mode of files that every user of the node may read.
@@ -303,7 +303,7 @@ fn notes(facts: &GraduateFacts, decision: &mut Decision) {
 
 /// The first few, and how many more there are.
 fn join<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    join_first(names, NAMED, |count| format!(" and {count} more"))
+    join_first(names, NAMED)
 }
 
 #[cfg(test)]

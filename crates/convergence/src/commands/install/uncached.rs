@@ -8,6 +8,7 @@ use shim::node::inventory::Entry;
 use shim::node::store::Key;
 use types::command::problem::Problem;
 use types::policy::Side;
+use types::text::list::join_first;
 use types::text::names::is_name;
 
 use crate::runtime::Sandbox;
@@ -51,13 +52,11 @@ fn entry(sandbox: &Sandbox, side: Side, now: &Moment) -> Entry {
 
 fn refusal(sandboxes: &[&Sandbox]) -> Problem {
     let describe = |sandbox: &&Sandbox| format!("{}/{} ({})", sandbox.namespace, sandbox.name, sandbox.id);
-    let mut named: Vec<String> = sandboxes.iter().take(NAMED).map(describe).collect();
-    named.extend((sandboxes.len() > NAMED).then(|| format!("{} more", sandboxes.len() - NAMED)));
     let what = format!(
         "the runtime runs {} sandboxes on a pod network that its result cache does not know: {}. Without an entry their DEL would reach \
          no plugin",
         sandboxes.len(),
-        named.join(", ")
+        join_first(sandboxes.iter().map(describe), NAMED)
     );
     Problem::new(what).with_place("--cache-dir").fix(
         "name the cache with --cache-dir where it is kept elsewhere (cri-dockerd: /var/lib/cni/cache), list them as attached to a network \

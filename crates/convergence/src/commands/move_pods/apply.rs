@@ -7,6 +7,7 @@ use types::api::eviction::{Answer, Depth};
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 use types::status::NotMoved;
+use types::text::list::join_first;
 
 use crate::commands::move_pods::decide::{
     Candidate, Decision, MoveOptions, PodDisposition, StayReason, decide, phase_of,
@@ -14,7 +15,6 @@ use crate::commands::move_pods::decide::{
 use crate::commands::move_pods::facts::Facts;
 use crate::node::attachments::{Life, attached};
 use crate::publish::pods::{BoundPod, Owner};
-use crate::report::join_first;
 use crate::runtime::Sandbox;
 
 /// Between two polls.
@@ -227,7 +227,10 @@ fn change_networks(hand: &mut impl NodeClient, options: &MoveOptions, live: Vec<
                     continue;
                 }
                 Ok(connections) => {
-                    format!("it has connections over the network that leaves: {}", join(&connections))
+                    format!(
+                        "it has connections over the network that leaves: {}",
+                        join_first(&connections, MOST_NAMED)
+                    )
                 }
                 Err(why) => format!("its connections cannot be read: {why}"),
             };
@@ -296,11 +299,6 @@ fn gather_and_decide(
 
 /// The largest number of connections that a message names.
 const MOST_NAMED: usize = 5;
-
-/// The first of several connections.
-fn join(connections: &[String]) -> String {
-    join_first(connections.iter().map(String::as_str), MOST_NAMED, |_| ", ...".into())
-}
 
 fn problem(candidate: &Candidate, what: &str, fix: &str) -> Problem {
     let title = candidate.title();

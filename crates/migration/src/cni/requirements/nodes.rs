@@ -1,6 +1,7 @@
 //! Rows about the nodes: kubelet, runtime and operating system.
 
 use snapshot::model::{Kind, Node};
+use types::text::list::join_first;
 
 use super::{Requirement, Scope, State};
 use crate::check::finding::{Rule, Severity};
@@ -80,18 +81,14 @@ fn judge_each<'s>(
             .map(|(name, (text, _))| format!("{name} ({text})"))
             .collect()
     };
-    let listed = |all: &[String]| match all.len() {
-        count if count > NAMED => format!("{} and {} more nodes", all[..NAMED].join(", "), count - NAMED),
-        _ => all.join(", "),
-    };
     let (wrong, unread) = (named(Some(false)), named(None));
     if !wrong.is_empty() {
-        State::not_met(listed(&wrong), fix)
+        State::not_met(join_first(wrong, NAMED), fix)
     } else if unread.is_empty() {
         State::met(format!("on all {} nodes", nodes.len()))
     } else {
         State::unknown(
-            format!("these nodes do not say it: {}", listed(&unread)),
+            format!("these nodes do not say it: {}", join_first(unread, NAMED)),
             "take the snapshot again, with status.nodeInfo, or accept this with a waiver",
         )
     }

@@ -13,6 +13,7 @@ use reachability::measurement::{self, Measurement, judge};
 use reachability::report::Counts;
 use reachability::stream::OUTAGE;
 use reachability::{Kind, Phase};
+use types::text::list::first_few;
 
 /// Reports of a hub in a minute; fewer say that the hub has just begun, or does not report any more.
 const FEWEST_REPORTS: u64 = 9;
@@ -197,7 +198,7 @@ fn api_server_to_pods(sight: &Sight) -> (Color, String) {
     let is_missing = |kind: &&Kind| matches!(kind, Kind::Pod(_)) && !reached.contains_key(kind);
     let missing = measurement.agents.keys().find(is_missing);
     match (failures.is_empty(), missing) {
-        (false, _) => (Color::Red, shorten(failures.into_iter())),
+        (false, _) => (Color::Red, shorten(failures)),
         (true, Some(kind)) => (Color::Unknown, format!("no agent's pod in phase {kind} runs just now")),
         (true, None) if reached.is_empty() => {
             (Color::Unknown, "the API server was asked for no pod".to_owned())
@@ -229,20 +230,14 @@ fn enforcement(measurement: &Measurement, plan: &Plan) -> (Color, String) {
         .map(|(class, _)| format!("{class}: packets arrive that a NetworkPolicy denies"))
         .collect();
     match (open.is_empty(), denied.iter().any(|(_, verdict)| *verdict == measurement::Verdict::Clean)) {
-        (false, _) => (Color::Red, shorten(open.into_iter())),
+        (false, _) => (Color::Red, shorten(open)),
         (true, true) => (Color::Green, "what a NetworkPolicy denies does not arrive".to_owned()),
         (true, false) => (Color::Unknown, "nothing that a CNI enforces was measured".to_owned()),
     }
 }
 
-fn shorten(lines: impl Iterator<Item = String>) -> String {
-    let mut lines: Vec<String> = lines.collect();
-    let more = lines.len().saturating_sub(NAMED);
-    lines.truncate(NAMED);
-    if more > 0 {
-        lines.push(format!("and {more} more"));
-    }
-    lines.join("; ")
+fn shorten(lines: impl IntoIterator<Item = String>) -> String {
+    first_few(lines, NAMED).join("; ")
 }
 
 #[cfg(test)]

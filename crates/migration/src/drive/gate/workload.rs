@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use types::text::list::first_few;
+
 use crate::roll::world::{Availability, Color, Owner, Verdict};
 
 /// How many workloads are named.
@@ -44,16 +46,14 @@ impl Shortages {
         };
         let mut longest: Vec<(&Owner, &Duration)> = self.since.iter().collect();
         longest.sort_by_key(|(_, since)| **since);
-        let named = longest.iter().take(NAMED).map(|(owner, since)| {
+        let named = longest.iter().map(|(owner, since)| {
             format!("{} misses pods for {} s", owner.title(), now.saturating_sub(**since).as_secs())
         });
-        let mut why: Vec<String> = named.collect();
-        match longest.len() {
-            0 => why.push("no workload misses pods".into()),
-            all if all > NAMED => why.push(format!("and {} more", all - NAMED)),
-            _ => {}
-        }
-        Verdict { color, checked_at: now, why: why.join(", ") }
+        let why = match longest.as_slice() {
+            [] => "no workload misses pods".into(),
+            _ => first_few(named, NAMED).join(", "),
+        };
+        Verdict { color, checked_at: now, why }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use types::command::problem::Problem;
 use types::profile::{Leaves, LinkRole};
+use types::text::list::first_few;
 
 use crate::commands::cleanup::facts::CleanupFacts;
-use crate::report::join_first;
 
 /// How many things of one kind are named; the others are counted.
 const MOST_NAMED: usize = 5;
@@ -123,5 +123,5 @@ fn list_live(facts: &CleanupFacts, leaves: &Leaves) -> Vec<String> {
 }
 
 fn join(names: &[String]) -> String {
-    join_first(names.iter().map(String::as_str), MOST_NAMED, |count| format!(", and {count} more"))
+    first_few(names, MOST_NAMED).join(", ")
 }
