@@ -14,7 +14,6 @@ pub mod removal;
 pub use lines::{Facts, Line, LineName, LineState, Observation, PolicyComparison};
 pub use managed_objects::Manager;
 pub use plan::{FinishPlan, Inventory, Pin, Record};
-pub use refuse::Refusal;
 
 /// The key with which the old agents' DaemonSets select no node. No Node ever has such a label: the prefix is Crossfade's, and nothing sets it.
 pub const FENCE: &str = "crossfade/fence";

@@ -10,6 +10,7 @@ pub(crate) mod settings;
 
 use netpol::gather::Engine;
 use snapshot::model::{Kind, Object, PodSpec, Snapshot, Workload};
+use types::command::problem::Problem;
 
 use super::cidr::{Claims, Usage};
 use super::driver::{Driver, Facts, has_container};
@@ -22,8 +23,8 @@ use super::support::Cni;
 use super::values::{RequiredSetting, named_value};
 use crate::check::Scene;
 use crate::check::finding::Subject;
+use crate::finish::Inventory;
 use crate::finish::plan::text;
-use crate::finish::{Inventory, Refusal};
 
 /// The DaemonSet.
 #[must_use]
@@ -131,24 +132,23 @@ const NO_KUBE_PROXY: &str = "operator.tigera.io/disable-kube-proxy";
 /// policies.
 ///
 /// *Source*: projectcalico/calico: kube-controllers and libcalico-go at v3.32.1, `TierFinalizer`.
-pub(super) fn own_definitions(scene: &Scene<'_>) -> Option<Refusal> {
+pub(super) fn own_definitions(scene: &Scene<'_>) -> Option<Problem> {
     let is_of_calico = |definition: &&Object| {
         definition.name().split_once('.').is_some_and(|(_, group)| group == "projectcalico.org")
     };
     let definition = scene.snapshot.objects(Kind::CUSTOM_RESOURCE_DEFINITION).iter().find(is_of_calico)?;
-    Some(Refusal {
-        what: format!("CustomResourceDefinition/{} is there: Calico keeps its resources in the group projectcalico.org, and Crossfade does not know in which order its controllers let them go", definition.name()),
-        help: "remove Calico as its documentation says, with policies before tiers and pools while its controllers run; then call finish again for what is left".into(),
-    })
+    let what = format!(
+        "CustomResourceDefinition/{} is there: Calico keeps its resources in the group projectcalico.org, and Crossfade does not know in which order its controllers let them go",
+        definition.name()
+    );
+    let fix = "remove Calico as its documentation says, with policies before tiers and pools while its controllers run; then call finish again for what is left";
+    Some(Problem::new(what).fix(fix))
 }
 
-fn policy_only(why: &str) -> Refusal {
-    Refusal {
-        what: format!("Calico enforces policies here beside another network: {why}"),
-        help:
-            "name the CNI that gave pods their network: --from CNI; Calico stays until you remove it yourself"
-                .into(),
-    }
+fn policy_only(why: &str) -> Problem {
+    let fix =
+        "name the CNI that gave pods their network: --from CNI; Calico stays until you remove it yourself";
+    Problem::new(format!("Calico enforces policies here beside another network: {why}")).fix(fix)
 }
 
 /// How the ConfigMap of a manifest gives pods an MTU.
@@ -190,8 +190,8 @@ impl Driver for Calico {
             && !has_container(spec, super::flannel::FACTS.agent_container)
     }
 
-    fn refusals(&self, scene: &Scene<'_>, inventory: &Inventory) -> Vec<Refusal> {
-        let mut all: Vec<Refusal> = own_definitions(scene).into_iter().collect();
+    fn refusals(&self, scene: &Scene<'_>, inventory: &Inventory) -> Vec<Problem> {
+        let mut all: Vec<Problem> = own_definitions(scene).into_iter().collect();
         for (target, object) in inventory.in_part(Part::Managed) {
             match target.kind.as_str() {
                 "Installation" => {
@@ -200,10 +200,11 @@ impl Driver for Calico {
                         all.push(policy_only(&format!("{target} has spec.cni.type {kind}")));
                     }
                 }
-                "GatewayAPI" | "Istio" => all.push(Refusal {
-                    what: format!("{target} is there: its gateways carry traffic of users"),
-                    help: "move these gateways to another controller and delete the resource first".into(),
-                }),
+                "GatewayAPI" | "Istio" => {
+                    let what = format!("{target} is there: its gateways carry traffic of users");
+                    let fix = "move these gateways to another controller and delete the resource first";
+                    all.push(Problem::new(what).fix(fix));
+                }
                 _ => {}
             }
         }
@@ -218,17 +219,19 @@ impl Driver for Calico {
         }
         let migrations = "datastoremigrations.migration.projectcalico.org";
         if scene.snapshot.object(Kind::CUSTOM_RESOURCE_DEFINITION, migrations).is_some() {
-            all.push(Refusal {
-                what: format!("CustomResourceDefinition/{migrations} is there: a migration of Calico's data may be under way"),
-                help: "finish that migration as Calico's documentation says, then delete this definition".into(),
-            });
+            let what = format!(
+                "CustomResourceDefinition/{migrations} is there: a migration of Calico's data may be under way"
+            );
+            let fix = "finish that migration as Calico's documentation says, then delete this definition";
+            all.push(Problem::new(what).fix(fix));
         }
         let proxy = daemon_sets.iter().find(|set| set.name() == "kube-proxy");
         if proxy.is_some_and(|set| set.spec.template.spec.node_selector.contains_key(NO_KUBE_PROXY)) {
-            all.push(Refusal {
-                what: format!("DaemonSet/kube-system/kube-proxy is kept off every node by the selector {NO_KUBE_PROXY}, which Calico's operator set"),
-                help: "kubectl patch installation default --type merge -p '{\"spec\":{\"calicoNetwork\":{\"kubeProxyManagement\":\"Disabled\"}}}', and wait until kube-proxy runs".into(),
-            });
+            let what = format!(
+                "DaemonSet/kube-system/kube-proxy is kept off every node by the selector {NO_KUBE_PROXY}, which Calico's operator set"
+            );
+            let fix = r#"kubectl patch installation default --type merge -p '{"spec":{"calicoNetwork":{"kubeProxyManagement":"Disabled"}}}', and wait until kube-proxy runs"#;
+            all.push(Problem::new(what).fix(fix));
         }
         all
     }

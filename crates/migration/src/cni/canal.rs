@@ -4,6 +4,7 @@ mod footprint;
 
 use netpol::gather::Engine;
 use snapshot::model::{Kind, PodSpec, Snapshot};
+use types::command::problem::Problem;
 
 use super::cidr::{Claims, Usage};
 use super::driver::{Driver, Facts, has_container};
@@ -13,7 +14,7 @@ use super::support::Cni;
 use super::{calico, flannel};
 use crate::check::Scene;
 use crate::check::finding::Subject;
-use crate::finish::{Inventory, Refusal};
+use crate::finish::Inventory;
 
 /// Canal.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl Driver for Canal {
         has_container(spec, FACTS.agent_container) && has_container(spec, flannel::FACTS.agent_container)
     }
 
-    fn refusals(&self, scene: &Scene<'_>, _inventory: &Inventory) -> Vec<Refusal> {
+    fn refusals(&self, scene: &Scene<'_>, _inventory: &Inventory) -> Vec<Problem> {
         calico::own_definitions(scene).into_iter().collect()
     }
 

@@ -11,6 +11,7 @@ use netpol::engines::cilium::Settings as PolicySettings;
 use netpol::gather::Engine;
 use snapshot::Range;
 use snapshot::model::{Kind, Node, Object, Selector, Snapshot};
+use types::command::problem::Problem;
 
 use super::cidr::{Claims, Usage};
 use super::driver::{Driver, Facts, Kernel};
@@ -21,7 +22,7 @@ use super::support::{Cni, Strategy};
 use super::values::{RequiredSetting, SOCKET_LB, Values, named_value};
 use crate::check::Scene;
 use crate::check::finding::Subject;
-use crate::finish::{Inventory, Refusal};
+use crate::finish::Inventory;
 use crate::workload::{START_TAINT_CILIUM, Version, release};
 
 /// The ConfigMap; none if Cilium is not installed.
@@ -180,7 +181,7 @@ impl Driver for Cilium {
     }
 
     // Ingresses and Gateways that it serves, and what its operator does to Nodes without an agent.
-    fn refusals(&self, scene: &Scene<'_>, inventory: &Inventory) -> Vec<Refusal> {
+    fn refusals(&self, scene: &Scene<'_>, inventory: &Inventory) -> Vec<Problem> {
         let mut all = Vec::new();
         let served_objects = |kind: Kind, pointer: &'static str| {
             let objects = scene.snapshot.objects(kind).iter();
@@ -197,22 +198,22 @@ impl Driver for Cilium {
             .chain(services.map(|meta| format!("Service/{}/{}", meta.namespace, meta.name)))
             .collect();
         if let Some(first) = served.first() {
-            all.push(Refusal {
-                what: format!(
-                    "Cilium serves Ingresses and Gateways: {} of them and of their Services are there, such as {first}",
-                    served.len()
-                ),
-                help: "give each of them another class, whose controller serves them before Cilium goes".into(),
-            });
+            let what = format!(
+                "Cilium serves Ingresses and Gateways: {} of them and of their Services are there, such as {first}",
+                served.len()
+            );
+            let fix = "give each of them another class, whose controller serves them before Cilium goes";
+            all.push(Problem::new(what).fix(fix));
         }
         let config = config(scene.snapshot);
         let is_tainting = config.and_then(|config| config.data("set-cilium-node-taints")) == Some("true");
         let mut controllers = inventory.in_part(Part::Controller);
         if is_tainting && controllers.any(|(target, _)| target.name == "cilium-operator") {
-            all.push(Refusal {
-                what: format!("Deployment cilium-operator would put the taint {START_TAINT_CILIUM} on every node as soon as the agents end, and no new pod would start"),
-                help: "set-cilium-node-taints: \"false\" in ConfigMap cilium-config (Helm: operator.setNodeTaints=false), then restart the Deployment cilium-operator".into(),
-            });
+            let what = format!(
+                "Deployment cilium-operator would put the taint {START_TAINT_CILIUM} on every node as soon as the agents end, and no new pod would start"
+            );
+            let fix = r#"set-cilium-node-taints: "false" in ConfigMap cilium-config (Helm: operator.setNodeTaints=false), then restart the Deployment cilium-operator"#;
+            all.push(Problem::new(what).fix(fix));
         }
         all
     }

@@ -4,6 +4,7 @@ use netpol::engines::kubernetes::Blocks;
 use netpol::gather::Engine;
 use snapshot::Range;
 use snapshot::model::{Kind, PodSpec, Snapshot};
+use types::command::problem::Problem;
 
 use super::cidr::Claims;
 use super::enforcement::Support;
@@ -14,7 +15,7 @@ use super::values::{RequiredSetting, Values};
 use super::{antrea, aws_vpc, calico, canal, cilium, flannel};
 use crate::check::Scene;
 use crate::check::finding::{Finding, Rule, Subject};
-use crate::finish::{Inventory, Refusal};
+use crate::finish::Inventory;
 use crate::workload::Version;
 
 /// A feature of an old CNI, and how it shows.
@@ -114,7 +115,7 @@ pub trait Driver: Sync {
     }
 
     /// What stands in the way of its removal.
-    fn refusals(&self, _scene: &Scene<'_>, _inventory: &Inventory) -> Vec<Refusal> {
+    fn refusals(&self, _scene: &Scene<'_>, _inventory: &Inventory) -> Vec<Problem> {
         Vec::new()
     }
 

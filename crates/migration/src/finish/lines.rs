@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 use snapshot::model::{Kind, Node};
+use types::command::problem::Problem;
 use types::text::list;
 
 use self::leave::leave;
@@ -19,7 +20,7 @@ use self::settings::{policies, values};
 use super::backup::lacking;
 use super::managed_objects::{ManagedObject, managers};
 use super::plan::{FinishPlan, Inventory, Pin, Record, text};
-use super::refuse::{Refusal, refusals, stays};
+use super::refuse::{refusals, stays};
 use super::removal::{self, Removal};
 use super::{CLOSED, FENCE};
 use crate::backup::file::Backup;
@@ -316,9 +317,9 @@ fn managed(facts: &Facts<'_>) -> Vec<ManagedObject> {
     managers(facts.scene.snapshot, facts.scene.from, facts.inventory, &facts.scene.config.finish.managers_off)
 }
 
-fn refused_by(name: LineName, refusals: Vec<Refusal>) -> Line {
+fn refused_by(name: LineName, refusals: Vec<Problem>) -> Line {
     let (what, mut helps): (Vec<String>, Vec<String>) =
-        refusals.into_iter().map(|refusal| (refusal.what, refusal.help)).unzip();
+        refusals.into_iter().map(|refusal| (refusal.what, refusal.fix)).unzip();
     helps.sort_unstable();
     helps.dedup();
     Line::new(name, LineState::Refused, first_few(what)).help(helps.join("; "))

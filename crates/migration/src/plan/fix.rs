@@ -87,13 +87,6 @@ pub enum Remedy {
     },
 }
 
-/// What keeps the stragglers of a node from being moved, and what a person can do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Obstacle {
-    why: String,
-    help: String,
-}
-
 /// The plan that brings stragglers to phase `to`. `survey` has the nodes of the scene, `findings` are those of `check` in it, and `delete` names pods without an owner that may be
 /// deleted.
 ///
@@ -164,14 +157,14 @@ pub fn fix(
     }
     let is_kept = |site: &Site<'_>| obstacles.obstacle(site.name());
     let manual_node = |site: &Site<'_>| {
-        let Obstacle { why, help } = is_kept(site).filter(|_| !has_any(&pods, site.name()))?.clone();
-        Some(ManualNode { node: site.name().to_owned(), why, help })
+        let Problem { what, fix, .. } = is_kept(site).filter(|_| !has_any(&pods, site.name()))?.clone();
+        Some(ManualNode { node: site.name().to_owned(), why: what, help: fix })
     };
     let nodes = sites.iter().filter_map(manual_node).collect();
     let mut left_out = left_out.clone();
     left_out.extend(sites.iter().filter_map(|site| {
         let meta = &site.node.metadata;
-        let why = is_kept(site)?.why.clone();
+        let why = is_kept(site)?.what.clone();
         Some(ExcludedNode { name: meta.name.clone(), uid: meta.uid.clone(), why })
     }));
     left_out.sort_by(|a, b| a.name.cmp(&b.name));
@@ -219,7 +212,7 @@ fn becomes(
     scene: &Scene<'_>,
     pod: &Pod,
     because: StragglerReason,
-    node: Option<&Obstacle>,
+    node: Option<&Problem>,
     delete: &BTreeSet<String>,
 ) -> Remedy {
     let stays = |why: &str, help: String| Remedy::Stays { why: why.to_owned(), help };
@@ -237,8 +230,8 @@ fn becomes(
         }
         StragglerReason::Attached | StragglerReason::Node | StragglerReason::Silent => {}
     }
-    if let Some(Obstacle { why, help }) = node {
-        return stays(why, help.clone());
+    if let Some(Problem { what, fix, .. }) = node {
+        return stays(what, fix.clone());
     }
     let facts = PodFacts {
         title: &title,
