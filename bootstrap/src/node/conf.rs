@@ -42,3 +42,24 @@ pub(crate) fn read_name(path: &Path) -> Result<Option<String>, String> {
         read_bounded(&mut file, MAX_NAME_BYTES).map_err(|e| format!("name file {}: {e}", path.display()))?;
     Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_list_that_no_runtime_takes_is_not_our_conf() {
+        let dir = tempfile::tempdir().expect("scratch");
+        for (text, is_ours) in [
+            (r#"{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"crossfade"}]}"#, true),
+            (r#"{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"bridge"}]}"#, false),
+            (r#"{"cniVersion":"1.0.0","name":"n","type":"crossfade"}"#, false),
+            (r#"{"cniVersion":"1.0.0","name":7,"plugins":[{"type":"crossfade"}]}"#, false),
+        ] {
+            fs::write(dir.path().join(CONF_FILE), text).expect("file");
+            assert_eq!(our_conf(&Root::default(), dir.path()).is_some(), is_ours, "{text}");
+        }
+    }
+}

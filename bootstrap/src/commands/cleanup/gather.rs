@@ -213,7 +213,7 @@ fn taken_away(subject: &Subject<'_>, read: &ConfDir, all: &mut Confs) {
         let before = profiles.filter_map(|profile| file.strip_suffix(&profile.exclusive.as_ref()?.suffix));
         if before.clone().any(|name| profile.conf.iter().any(|conf| conf == name) && is_conf_name(name)) {
             let path = read.path.join(file);
-            if let Ok(content) = confdir::read_content(&path) {
+            if let Ok(content) = confdir::read_content(file, &path) {
                 let conf_fact = fact(subject, path, &content, false);
                 all.facts.extend(conf_fact.is_own.then_some(conf_fact));
             }

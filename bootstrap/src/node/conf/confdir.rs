@@ -36,7 +36,7 @@ pub(crate) fn read(
         } else if taken_away(&file) {
             conf_dir.taken_away.push(file);
         } else if is_conf_name(&file) {
-            conf_dir.confs.push(ConfFile { content: read_content(&path), file });
+            conf_dir.confs.push(ConfFile { content: read_content(&file, &path), file });
         }
     }
     conf_dir.confs.sort_by(|a, b| a.file.as_bytes().cmp(b.file.as_bytes()));
@@ -45,7 +45,8 @@ pub(crate) fn read(
     Ok(conf_dir)
 }
 
-pub(crate) fn read_content(path: &Path) -> Result<Content, String> {
+/// Reads a conf at a path that may be the end of a link called `file`.
+pub(crate) fn read_content(file: &str, path: &Path) -> Result<Content, String> {
     let bytes = read_regular(path, MAX_BYTES).map_err(|e| e.to_string())?;
-    Content::parse(&bytes)
+    Content::parse_file(file, &bytes)
 }

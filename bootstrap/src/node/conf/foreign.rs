@@ -45,7 +45,7 @@ fn read(path: PathBuf) -> Option<ForeignEntry> {
         return None;
     }
     // Crossfade writes no links, and the target of a link may lie outside of this tree.
-    let content = if is_link { Err("a link".to_owned()) } else { confdir::read_content(&path) };
+    let content = if is_link { Err("a link".to_owned()) } else { confdir::read_content(&file, &path) };
     let is_ours = file == CONF_FILE && content.as_ref().is_ok_and(Content::is_ours);
     if is_ours {
         return None;
@@ -112,7 +112,9 @@ mod tests {
     fn our_file_is_ours_only_by_what_it_holds() {
         let dir = tempfile::tempdir().expect("scratch");
         let ours = dir.path().join(CONF_FILE);
-        for text in [THEIRS, "{", ""] {
+        let number = OURS.replace(r#""crossfade","plugins""#, r#"7,"plugins""#);
+        let single = OURS.replace(r#""plugins":[{"type":"crossfade"}]"#, r#""type":"crossfade""#);
+        for text in [THEIRS, "{", "", &number, &single] {
             fs::write(&ours, text).expect("file");
             assert_eq!(list_files(dir.path()).len(), 1, "{text}");
         }

@@ -14,7 +14,8 @@ use types::profile::{Profile, Profiles};
 const META_PLUGIN_PREFIX: &str = "00-multus";
 
 /// What follows the last dot of a conf's name; to the library a hidden file may have nothing before it.
-const CONF_SUFFIXES: [&str; 3] = [".conf", ".conflist", ".json"];
+const CONF_SUFFIXES: [&str; 3] = [".conf", LIST_SUFFIX, ".json"];
+const LIST_SUFFIX: &str = ".conflist";
 
 /// Whether a runtime takes a file of this name for a conf.
 #[must_use]
@@ -99,6 +100,18 @@ impl Content {
         Ok(Self { name, types, object })
     }
 
+    /// Reads the bytes of a file of the directory. To the library, one that is called `.conflist` is a list of plugins and no single plugin.
+    ///
+    /// # Errors
+    /// In words; they quote no value.
+    pub fn parse_file(file: &str, bytes: &[u8]) -> Result<Self, String> {
+        let content = Self::parse(bytes)?;
+        if file.ends_with(LIST_SUFFIX) && content.object.get("plugins").is_none() {
+            return Err("it has no plugin".into());
+        }
+        Ok(content)
+    }
+
     /// Whether one of the conf's plugins is Crossfade's.
     #[must_use]
     pub fn is_ours(&self) -> bool {
@@ -130,11 +143,12 @@ fn delegates_to_us(object: &RawObject, our_name: &str) -> bool {
 fn types(object: &RawObject) -> Result<Vec<String>, String> {
     let plugins: Option<Vec<RawObject>> = object.decode("plugins").map_err(|e| format!("plugins: {e}"))?;
     let single_plugin = object.get("type").map(|_| object.clone());
-    plugins
-        .unwrap_or_else(|| single_plugin.into_iter().collect())
-        .iter()
-        .map(|plugin| plugin.decode("type").map_err(|e| format!("type: {e}")).map(Option::unwrap_or_default))
-        .collect()
+    let plugins = plugins.unwrap_or_else(|| single_plugin.into_iter().collect());
+    let name = |plugin: &RawObject| {
+        let name = plugin.decode("type").map_err(|e| format!("type: {e}"))?;
+        name.ok_or_else(|| "a plugin of it has no type".to_owned())
+    };
+    plugins.iter().map(name).collect()
 }
 
 #[cfg(test)]
@@ -158,6 +172,23 @@ mod tests {
         assert_eq!(before, &files[..5]);
         let others: Vec<_> = dir.foreign_confs().map(|conf| conf.file.as_str()).collect();
         assert!(!others.contains(&"00-multus.conf") && !others.contains(&CONF_FILE) && others.len() == 9);
+    }
+
+    #[test]
+    fn a_list_has_plugins_and_each_conf_a_name_in_text() {
+        let single = r#"{"cniVersion":"1.0.0","name":"n","type":"bridge"}"#;
+        let list = r#"{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"bridge"}]}"#;
+        let number = list.replace(r#""n""#, "7");
+        for (file, text, is_whole) in [
+            ("10-n.conf", single, true),
+            ("10-n.conflist", single, false),
+            ("10-n.conflist", list, true),
+            ("10-n.conflist", number.as_str(), false),
+            ("10-n.conf", r#"{"cniVersion":"1.0.0","name":7,"type":"bridge"}"#, false),
+            ("10-n.conflist", r#"{"cniVersion":"1.0.0","name":"n","plugins":[{}]}"#, false),
+        ] {
+            assert_eq!(Content::parse_file(file, text.as_bytes()).is_ok(), is_whole, "{file}: {text}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use types::command::problem::Problem;
 use types::json::raw::RawObject;
 
 use crate::failure::Failure;
+use crate::node::conf::confdir::Content;
 
 /// The directories of one installation.
 #[derive(Debug, Clone)]
@@ -97,21 +98,16 @@ impl OwnConfFile {
     /// # Errors
     /// In words; they quote no value.
     pub fn parse(bytes: Vec<u8>, mode: u32) -> Result<Self, String> {
-        let list = RawObject::parse(&bytes).map_err(|e| e.to_string())?;
-        let plugins: Vec<RawObject> =
-            list.decode("plugins").map_err(|e| format!("plugins: {e}"))?.unwrap_or_default();
-        let mut types = Vec::new();
-        for plugin in &plugins {
-            let name: Option<String> = plugin.decode("type").map_err(|e| format!("type: {e}"))?;
-            types.push(name.ok_or("a plugin of it has no type")?);
-        }
-        let mut plugin = plugins.into_iter().next().ok_or("it has no plugin")?;
-        if !types.iter().any(|name| name == PLUGIN) {
+        let content = Content::parse_file(CONF_FILE, &bytes)?;
+        if !content.is_ours() {
             return Ok(Self::Foreign);
         }
-        if types.first().is_none_or(|name| name != PLUGIN) {
+        if content.types.first().is_none_or(|name| name != PLUGIN) {
             return Err("its first plugin is another one than Crossfade's".to_owned());
         }
+        let list = content.object;
+        let plugins: Option<Vec<RawObject>> = list.decode("plugins").map_err(|e| format!("plugins: {e}"))?;
+        let mut plugin = plugins.into_iter().flatten().next().ok_or("it has no plugin")?;
         // As the reference library hands it to the plugin, so that it is read by the plugin's own parser.
         for key in ["name", "cniVersion"] {
             if let Some(value) = list.get(key) {

@@ -195,6 +195,15 @@ fn what_is_torn_is_no_other_owners_file() {
     {
         assert!(read(damaged.clone()).is_err(), "{damaged}");
     }
+    for damaged in [
+        json!({"cniVersion": "1.0.0", "name": "n", "type": "crossfade"}),
+        json!({"cniVersion": "1.0.0", "name": "n", "type": "bridge"}),
+        json!({"cniVersion": "1.0.0", "name": 7, "plugins": [{"type": "crossfade"}]}),
+        json!({"cniVersion": "1.0.0", "name": 7, "plugins": [{"type": "bridge"}]}),
+    ] {
+        let read = OwnConfFile::parse(damaged.to_string().into_bytes(), 0o644);
+        assert!(read.is_err(), "{damaged}: {read:?}");
+    }
 }
 
 #[test]
