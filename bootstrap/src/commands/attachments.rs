@@ -110,7 +110,7 @@ fn leaks(node: &NodeFacts) -> Result<Vec<Leak>, Failure> {
     let listed = sandboxes(node)?;
     let judged = judge_now(policy, &records, &inventory, listed.clone()).map_err(failed)?;
     let mut all_leaks = leaked_attachments(&judged, policy.gc.grace_secs);
-    let attached = (records.as_slice(), &inventory);
+    let attached = (records.as_slice(), leaks::container_ids(&records, &inventory));
     all_leaks.extend(leaks::leaked_leases(before, (layout, &cni.networks), attached, &listed));
     Ok(all_leaks)
 }

@@ -53,7 +53,7 @@ pub(super) fn gather(
     let judged = judge_candidates(node, &records, &inventory, listed.clone());
     let kernel = if Root::new(&node.root).is_node() {
         let places = (&node.dirs.layout, cni.networks.as_slice());
-        let attached = (records.as_slice(), &inventory);
+        let attached = (records.as_slice(), container_ids);
         let leases = listed.map(|listed| leaked_leases(before, places, attached, &listed));
         kernel_source(&records, &damaged, leases.unwrap_or_default())
     } else {

@@ -23,16 +23,15 @@ pub(crate) fn container_ids(records: &[Attachment], inventory: &Inventory) -> BT
     recorded.chain(inventory.attachments.iter().map(|entry| entry.container_id.clone())).collect()
 }
 
-/// The leases that were held `before` the runtime gave its list, are held now, and have no owner: neither an attachment, nor a proof, nor a
-/// sandbox in the list.
+/// The leases that were held `before` the runtime gave its list, are held now, and have no owner: neither one of these containers of
+/// attachments, nor a proof, nor a sandbox in the list.
 #[must_use]
 pub(crate) fn leaked_leases(
     before: Vec<HeldLease>,
     (layout, confs): (&Layout, &[NetworkConf]),
-    (records, inventory): (&[Attachment], &Inventory),
+    (records, mut owners): (&[Attachment], BTreeSet<String>),
     listed: &BTreeMap<String, State>,
 ) -> Vec<Leak> {
-    let mut owners = container_ids(records, inventory);
     owners.extend(scratch::containers(layout));
     let after = held_leases(confs, records);
     let held_twice: Vec<_> = before.into_iter().filter(|lease| after.contains(lease)).collect();
