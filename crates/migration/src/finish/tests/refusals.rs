@@ -247,3 +247,45 @@ fn managers_that_bring_an_object_back_are_found_first() {
         assert_eq!(refused, [false, false], "{metadata}: it is off");
     }
 }
+
+#[test]
+fn installations_of_others_are_refused() {
+    let definition = |name: &str| {
+        (Kind::CUSTOM_RESOURCE_DEFINITION, vec![object(Kind::CUSTOM_RESOURCE_DEFINITION, name, json!({}))])
+    };
+    let set = |namespace: &str, name: &str, container: &str, selector: Value| {
+        let spec =
+            json!({"template": {"spec": {"containers": [{"name": container}], "nodeSelector": selector}}});
+        (
+            Kind::DAEMON_SET,
+            vec![object(Kind::DAEMON_SET, name, json!({"metadata": {"namespace": namespace}, "spec": spec}))],
+        )
+    };
+    for ((_, objects), says) in [
+        (definition("x.usage.tigera.io"), "is of a product"),
+        (definition("datastoremigrations.migration.projectcalico.org"), "migration of Calico's data"),
+        (
+            set("kube-system", "calico-node-old", "calico-node", json!({})),
+            "no published installation calls it so",
+        ),
+        (set("kube-system", "aws-node", "aws-node", json!({})), "beside another network"),
+        (
+            set(
+                "kube-system",
+                "kube-proxy",
+                "kube-proxy",
+                json!({"operator.tigera.io/disable-kube-proxy": "true"}),
+            ),
+            "is kept off every node",
+        ),
+    ] {
+        let mut world = World::approved();
+        world.case = Case::new(Cni::Calico, Cni::Antrea, objects);
+        // The fence would take away what the removal must not.
+        for name in [LineName::Fence, LineName::Removal] {
+            let line = world.line(name);
+            assert_eq!(line.state, LineState::Refused, "{says}");
+            assert!(line.evidence.iter().any(|what| what.contains(says)), "{line:?}");
+        }
+    }
+}
