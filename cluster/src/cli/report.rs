@@ -19,7 +19,7 @@ pub struct Report {
     /// A journal that a holder has kept on its machine, ~/.local/state/crossfade/RUN.jsonl, for lines that the cluster lacks. Repeat it for several.
     #[arg(long, value_name = "FILE")]
     pub journal: Vec<PathBuf>,
-    /// What a probe or a gate measured, as JSON. Repeat it for several. Without it, lost probes are not measured.
+    /// What a probe or a gate measured, as JSON. Repeat it for several. Without it, lost probes are those that the agents of the run's gates measured.
     #[arg(long, value_name = "FILE")]
     pub measured: Vec<PathBuf>,
     /// A file to write: .html is one page that needs nothing else, .md and .json are as -o markdown and -o json. Repeat it for several.

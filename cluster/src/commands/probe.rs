@@ -8,12 +8,12 @@ use migration::check::Scene;
 use migration::config::{Config, ProbeGate};
 use migration::plan::pod_ranges;
 use migration::report::measure::{MeasuredClass, Measurements};
-use reachability::class::{Packet, Target};
+use reachability::class::Target;
 use reachability::diagnosis::Diagnosis;
 use reachability::manifests::{Agents, networks};
 use reachability::measurement::{Comparison, Measurement, Verdict, compare, matrix};
 use reachability::placement::Node;
-use reachability::report::Counts;
+use reachability::report::{ClassCounts, Counts};
 use reachability::{Kind, Phase};
 use serde::Serialize;
 use snapshot::model::Snapshot;
@@ -296,30 +296,9 @@ impl From<&Counts> for Figures {
 
 /// Writes a file for `report --measured`: by kinds alone, without what a policy denies.
 fn write_measured(file: &Path, comparisons: &[Comparison]) -> Result<(), Failure> {
-    let mut sums: BTreeMap<(Kind, Target), Counts> = BTreeMap::new();
-    let counting = comparisons
-        .iter()
-        .filter(|row| row.verdict != Verdict::NotMeasured && row.class.packet != Packet::DeniedUdp);
-    for row in counting {
-        *sums.entry((row.class.from, row.class.to)).or_default() += row.counts;
-    }
-    let name = |kind: Kind| match kind {
-        Kind::Host => "node".to_owned(),
-        Kind::Pod(phase) => phase.to_string(),
-    };
-    let class = |((from, to), counts): ((Kind, Target), Counts)| MeasuredClass {
-        from: name(from),
-        to: match to {
-            Target::Agent(kind) => name(kind),
-            Target::Service => "service".to_owned(),
-            Target::Dns => "dns".to_owned(),
-        },
-        sent: counts.judged(),
-        lost: counts.lost,
-        longest_gap_millis: Some(counts.longest_gap),
-    };
-    let measurements =
-        Measurements { version: Measurements::VERSION, classes: sums.into_iter().map(class).collect() };
+    let measured = comparisons.iter().filter(|row| row.verdict != Verdict::NotMeasured);
+    let rows = measured.map(|row| ClassCounts { class: row.class, counts: row.counts });
+    let measurements = Measurements { version: Measurements::VERSION, classes: MeasuredClass::sums(rows) };
     let text = serde_json::to_string_pretty(&measurements).unwrap_or_default() + "\n";
     let saved = save(file, |out| out.write_all(text.as_bytes()));
     saved.map_err(|problem| Failure::from_problem(Exit::Failed, problem))

@@ -27,6 +27,7 @@ use migration::drive::status::Holder;
 use migration::plan::{Gate, GateSource, Plan, gates};
 use migration::roll::run::Run;
 use migration::roll::world::{Availability, Owner, World};
+use reachability::report::ClassCounts;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use types::api::eviction::Evictions;
@@ -305,6 +306,11 @@ impl Session {
         world.renewed_at = self.lease.as_ref().map_or(Duration::ZERO, HeldLease::renewed_at);
         world.is_open = is_open(&plan.limits.windows, |zone| local(self.caller.clock(), zone));
         Ok(Arc::clone(&self.cluster.world))
+    }
+
+    /// What the agents of gates measured since it was taken last.
+    pub(super) fn take_measured(&mut self) -> Vec<ClassCounts> {
+        self.cluster.take_measured()
     }
 
     fn take_changes(&mut self) {

@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use migration::check::finding::Severity;
 use migration::plan::Bridge;
 use migration::plan::canon::shorten_hash;
-use migration::report::{AttachedCount, Evictions, Figures, Lane, PassSummary, PlanSummary, Report, Span};
+use migration::report::{
+    AttachedCount, ClassReport, Evictions, Figures, Lane, PassSummary, PlanSummary, Report, Span,
+};
 use migration::roll::run::{State, Wish};
 use types::api::step::State as NodeState;
 use types::policy::Phase;
@@ -120,22 +122,28 @@ fn figures(report: &Report) -> Vec<(&'static str, String)> {
             figures.extend([("moves of nodes", counted(0)), ("seconds per node", none.into())]);
         }
     }
-    let lost = report.probes.iter().filter_map(|class| class.measured).reduce(|a, b| Figures {
-        sent: a.sent.saturating_add(b.sent),
-        lost: a.lost.saturating_add(b.lost),
-        longest_gap_millis: None,
-    });
     figures.extend([
         ("waits for a person", counted(report.reasons.iter().map(|total| total.held).sum())),
         ("restarts per pod", restarts_per_pod(report)),
         ("evictions", calls(report, |sums| sums.evicted)),
         ("refused by budgets", calls(report, |sums| sums.refused_by_budgets)),
-        (
-            "lost probes",
-            lost.map_or_else(|| UNMEASURED.into(), |all| format!("{} of {}", all.lost, all.sent)),
-        ),
+        ("lost probes", lost_probes(report)),
     ]);
     figures
+}
+
+fn lost_probes(report: &Report) -> String {
+    let sum = |figures: fn(&ClassReport) -> Option<Figures>| {
+        let lost = report.probes.iter().filter_map(figures).map(|all| (all.lost, all.sent));
+        lost.reduce(|a, b| (a.0.saturating_add(b.0), a.1.saturating_add(b.1)))
+    };
+    match (sum(|class| class.measured), sum(|class| class.gates)) {
+        (None, None) => UNMEASURED.into(),
+        (Some((lost, sent)), None) | (None, Some((lost, sent))) => format!("{lost} of {sent}"),
+        (Some((lost, sent)), Some((lost_by_gates, sent_by_gates))) => {
+            format!("{lost} of {sent} by files, {lost_by_gates} of {sent_by_gates} by gates")
+        }
+    }
 }
 
 fn restarts_per_pod(report: &Report) -> String {
@@ -468,19 +476,26 @@ fn waits(document: &mut Document, report: &Report) {
 
 fn probes(document: &mut Document, report: &Report) {
     document.heading("Lost probes");
-    let rows = report.probes.iter().map(|class| {
-        let shown = |figure: &dyn Fn(Figures) -> Option<u64>| {
-            class.measured.and_then(figure).map_or_else(|| UNMEASURED.to_owned(), |number| number.to_string())
+    let rows = report.probes.iter().flat_map(|class| {
+        let row = |source: &str, figures: Option<Figures>| {
+            let shown = |figure: Option<u64>| figure.map_or(UNMEASURED.into(), |number| number.to_string());
+            vec![
+                class.from.clone(),
+                class.to.clone(),
+                source.into(),
+                shown(figures.map(|figures| figures.sent)),
+                shown(figures.map(|figures| figures.lost)),
+                shown(figures.and_then(|figures| figures.longest_gap_millis)),
+            ]
         };
-        vec![
-            class.from.clone(),
-            class.to.clone(),
-            shown(&|figures| Some(figures.sent)),
-            shown(&|figures| Some(figures.lost)),
-            shown(&|figures| figures.longest_gap_millis),
-        ]
+        match (class.measured, class.gates) {
+            (None, None) => vec![row("", None)],
+            (None, gates) => vec![row("gates", gates)],
+            (file, None) => vec![row("file", file)],
+            (file, gates) => vec![row("file", file), row("gates", gates)],
+        }
     });
-    table(document, vec!["FROM", "TO", "SENT", "LOST", "LONGEST GAP, MS"], rows);
+    table(document, vec!["FROM", "TO", "BY", "SENT", "LOST", "LONGEST GAP, MS"], rows);
     if report.probes.is_empty() {
         document.text(format!("Lost probes are {UNMEASURED}."));
     }

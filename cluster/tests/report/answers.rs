@@ -46,9 +46,13 @@ fn a_run_that_is_over_is_told_as_a_whole() {
     );
     assert_eq!(report["gates"]["smoke"]["is"], "green");
     assert_eq!(report["attached"].as_array().map(Vec::len), Some(48));
-    // Without a file of measurements, nothing is 0.
+    // Without a file of measurements and without agents, nothing is 0.
     let probes = report["probes"].as_array().expect("classes");
-    assert!(!probes.is_empty() && probes.iter().all(|class| class["measured"].is_null()), "{probes:?}");
+    assert!(
+        !probes.is_empty()
+            && probes.iter().all(|class| class["measured"].is_null() && class["gates"].is_null()),
+        "{probes:?}"
+    );
 }
 
 #[test]
@@ -66,6 +70,20 @@ fn tables_and_markdown_say_what_was_not_measured() {
     let file = in_dir(kept.dir.path(), "probe.json", file);
     let text = stdout(&kept.call(&["report", "--measured", &file])).to_owned();
     assert!(text.contains("lost probes: 3 of 1000"), "{text}");
+    let classes = json!([{"from": "old", "to": "both-old", "sent": 70, "lost": 1, "longestGapMillis": 4000}, {"from": "old", "to": "dns", "sent": 7, "lost": 0}]);
+    let count = json!({"pass": 3, "to": "new", "attached": {}, "silent": 0, "measured": classes});
+    let line = json!({"at": "2026-11-20T11:30:00Z", "event": "counted", "count": count});
+    let journal = in_dir(kept.dir.path(), "journal.jsonl", &format!("{line}\n"));
+    let text = stdout(&kept.call(&["report", "--journal", &journal])).to_owned();
+    assert!(text.contains("lost probes: 1 of 77"), "{text}");
+    let text = stdout(&kept.call(&["report", "--journal", &journal, "--measured", &file])).to_owned();
+    assert!(text.contains("lost probes: 3 of 1000 by files, 1 of 77 by gates"), "{text}");
+    let begin = text.find("Lost probes").expect("a heading");
+    let rows = text[begin..].lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    let rows: Vec<String> = rows.filter(|row| row.starts_with("old ")).collect();
+    let expected =
+        ["old both-old file 1000 3 1200", "old both-old gates 70 1 4000", "old dns gates 7 0 not measured"];
+    assert_eq!(rows, expected, "{text}");
     let output = kept.call(&["report", "--measured", "configmaps.json"]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stderr(&output).contains("docs/report.md"), "{}", stderr(&output));

@@ -19,6 +19,7 @@ use decisions::Decisions;
 pub use event::Event;
 use futures_util::stream::{self, StreamExt};
 use news::News;
+use reachability::report::ClassCounts;
 
 use self::status::{Status, status};
 use crate::plan::Plan;
@@ -61,6 +62,8 @@ pub struct Observation {
     pub run: Option<Run>,
     /// Wishes that the run has not taken up, in order.
     pub wishes: Vec<Wish>,
+    /// What the agents of the run's gates measured since the last look.
+    pub measured: Vec<ClassCounts>,
     /// The operator asked this holder to end: no new act.
     pub is_interrupted: bool,
 }
@@ -122,7 +125,12 @@ pub async fn drive<C: Cluster>(
             Ok(observation) => observation,
             Err(why) => return DriveEnd { run, reason: why, status: last, decisions },
         };
+        news.measure(&observation.measured);
         if observation.is_interrupted {
+            let counted = last.as_ref().and_then(|last| news.count(last, observation.world.now, true));
+            if let Some(event) = counted {
+                cluster.note(&event).await;
+            }
             return DriveEnd { run, reason: EndReason::Interrupted, status: last, decisions };
         }
         let world = &*observation.world;
@@ -269,6 +277,7 @@ fn is_bridged(world: &World, memory: &Memory, run: &Run, order: &Order<'_>) -> b
 mod tests {
     use super::*;
     use crate::roll::run::RunRequest;
+    use futures_util::FutureExt as _;
     use serde_json::json;
     use types::policy::Phase;
 
@@ -289,6 +298,56 @@ mod tests {
             .apply_wish(&abort, &plan, is_bridged(&world, &memory, &done, &Order::new(&plan)))
             .expect("a run");
         assert_eq!(back.targets, [Phase::Old]);
+    }
+
+    /// A cluster of which one look is known before its operator interrupts.
+    #[derive(Default)]
+    struct InterruptedCluster {
+        looks: u32,
+        events: Vec<Event>,
+    }
+
+    impl Cluster for InterruptedCluster {
+        async fn look(&mut self, run: &Run, _: &Plan) -> Result<Observation, EndReason> {
+            self.looks += 1;
+            let row = json!({"class": {"from": "old", "to": "service", "place": "any", "family": "IPv4", "packet": "udp"}, "counts": {"answered": 9}});
+            let measured = vec![serde_json::from_value(row).expect("a row")];
+            let is_interrupted = self.looks > 1;
+            Ok(Observation { run: Some(run.clone()), measured, is_interrupted, ..Observation::default() })
+        }
+
+        fn act(&self, _: &Act) -> impl Future<Output = Outcome> + 'static {
+            std::future::ready(Outcome::Conflict)
+        }
+
+        fn cpu_time(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        async fn note(&mut self, event: &Event) {
+            self.events.push(event.clone());
+        }
+    }
+
+    #[test]
+    fn what_agents_measured_is_noted_when_the_holder_is_interrupted() {
+        let plan: Plan = serde_json::from_value(json!({
+            "version": 1, "cluster": "c", "from": "calico", "to": "cilium", "strategy": "double", "settings": "s", "start": "old",
+            "passes": ["both-old"], "waves": [], "leftOut": [], "pools": [], "limits": {}, "pods": {}, "gates": [],
+            "dns": {"namespace": "kube-system", "labels": {}}, "policies": [], "networks": {"old": [], "new": []}, "agents": [], "unenforced": [], "waivers": [],
+        }))
+        .expect("a plan");
+        let hash = "4be1".repeat(16);
+        let mut cluster = InterruptedCluster::default();
+        let ended = drive(&mut cluster, Run::new("r-1", hash.clone(), &plan), &plan, &hash, &mut |_| {})
+            .now_or_never()
+            .expect("nothing waits");
+        assert_eq!((ended.reason, cluster.looks), (EndReason::Interrupted, 2));
+        let measured = cluster.events.iter().filter_map(|event| match event {
+            Event::Counted(count) => Some(count.measured.iter().map(|class| class.sent).collect::<Vec<_>>()),
+            _ => None,
+        });
+        assert_eq!(measured.collect::<Vec<_>>(), [[9], [9]]);
     }
 
     /// A rotation gives back what it kept nodes with between both.

@@ -296,7 +296,7 @@ pub fn report(sources: Sources) -> Report {
             .then(|| Evictions { workloads: listed(evictions.workloads, &mut not_listed), ..evictions }),
         reasons: waits::totals(&waits),
         waits: listed(waits, &mut not_listed),
-        probes: measure::classes(plan.map(|(_, plan)| plan), &measured),
+        probes: measure::classes(plan.map(|(_, plan)| plan), &measured, &entries),
         gates: gates.into_iter().map(|(name, verdict)| (text(&name), verdict.shortened())).collect(),
         unenforced: windows(plan.map(|(_, plan)| plan), run.as_ref(), &entries),
         versions: Versions {

@@ -393,6 +393,7 @@ impl History {
             world: Arc::clone(&driver.world),
             run,
             wishes,
+            measured: Vec::new(),
             is_interrupted: driver.is_interrupted,
         };
         if let Some(tamper) = self.tamper {

@@ -122,7 +122,8 @@ impl Cluster for LiveCluster<'_> {
     async fn look(&mut self, run: &Run, plan: &Plan) -> Result<Observation, EndReason> {
         loop {
             if self.interrupt.is_set() {
-                return Ok(Observation { is_interrupted: true, ..Observation::default() });
+                let measured = self.session.take_measured();
+                return Ok(Observation { measured, is_interrupted: true, ..Observation::default() });
             }
             if let Some(Standing::Lost(why)) = self.session.lease().map(lease::HeldLease::standing) {
                 return Err(EndReason::Gone(format!("the Lease is lost: {why}")));
@@ -164,7 +165,8 @@ impl Cluster for LiveCluster<'_> {
                 return Err(EndReason::Gone("another program has written the run".into()));
             }
             let wishes = stored.wishes.into_iter().filter(|wish| wish.seq > run.wish).collect();
-            return Ok(Observation { world, run: Some(stored.run), wishes, is_interrupted: false });
+            let measured = self.session.take_measured();
+            return Ok(Observation { world, run: Some(stored.run), wishes, measured, is_interrupted: false });
         }
     }
 

@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use migration::config::ProbeGate;
-use migration::drive::gate::{Sight, probe};
+use migration::drive::gate::{Sight, measured_rows, probe};
 use migration::plan::{Gate, GateSource, Plan};
 use migration::roll::world::{Color, Verdict};
 use reachability::Kind;
 use reachability::manifests::{HUB, NAME, NAMESPACE, ROLE, collection, read_zones};
-use reachability::measurement::Measurement;
+use reachability::measurement::{Follower, Measurement};
 use reachability::report::Report;
 use serde::Deserialize;
 
 use super::reports::{self, is_running, list_pods, name, node_name};
 use crate::live::api::call::{ApiRequest, Caller};
 use crate::live::api::path::pod;
+use crate::live::session::state::Event;
 
 /// The time by which gates go.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -29,31 +30,45 @@ pub(in crate::live) async fn watch_gates(
     plan: Plan,
     port: u16,
     caller: Caller,
-    sink: impl Fn(String, Verdict) + Send,
+    send: impl Fn(Event) + Send,
 ) {
     let turn = gates.iter().map(|gate| gate.every_seconds).min().unwrap_or(1).max(1);
     let turn = Duration::from_secs(turn.into());
     let source = |gate: &Gate| if let GateSource::Probe(source) = gate.source { Some(source) } else { None };
     let sources: Vec<ProbeGate> = gates.iter().filter_map(source).collect();
+    let mut follower = Follower::default();
+    let mut has_looked = false;
     loop {
         let time = caller.clock().now();
-        let sight = look(&caller, port, &sources).await;
+        let hubs = reports::read(&caller, WINDOW).await;
+        if let Ok(hubs) = &hubs {
+            let new = follower.take(hubs.clone());
+            // What was reported before the first look, an earlier holder of the run may have counted.
+            if std::mem::replace(&mut has_looked, true) {
+                send(Event::Measured(new.iter().flat_map(|report| measured_rows(report, &plan)).collect()));
+            }
+        }
+        let sight = look(&caller, port, &sources, hubs).await;
         for (gate, source) in gates.iter().filter_map(|gate| Some((gate, source(gate)?))) {
             let verdict = match &sight {
                 Ok(sight) => probe(source, sight, &plan, time),
                 Err(why) => Verdict { color: Color::Unknown, checked_at: time, why: why.clone() },
             };
-            sink(gate.name.clone(), verdict);
+            send(Event::Verdict(gate.name.clone(), verdict));
         }
         tokio::time::sleep(turn.saturating_sub(caller.clock().now().saturating_sub(time))).await;
     }
 }
 
 /// What agents saw within the last minute, as far as these gates go by it.
-async fn look(caller: &Caller, port: u16, gates: &[ProbeGate]) -> Result<Sight, String> {
-    let hubs = reports::read(caller, WINDOW)
-        .await
-        .map_err(|why| format!("no agents report: {why}; start them: kubectl crossfade probe --keep"))?;
+async fn look(
+    caller: &Caller,
+    port: u16,
+    gates: &[ProbeGate],
+    hubs: Result<BTreeMap<String, Vec<Report>>, String>,
+) -> Result<Sight, String> {
+    let hubs =
+        hubs.map_err(|why| format!("no agents report: {why}; start them: kubectl crossfade probe --keep"))?;
     // Every hub has what all agents report that are registered with it.
     let best = hubs
         .into_values()

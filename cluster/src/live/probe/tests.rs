@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::live::api::test_server::{Answer, RecordedRequest, Server, run};
+use crate::live::session::state::Event;
 
 /// A line of a hub's log.
 fn line(interval: u64, answered: u64, lost: u64) -> String {
@@ -225,6 +226,41 @@ fn lines_that_are_no_reports_are_passed_over() {
     let intervals: Vec<u64> =
         reports::parse(log.as_bytes()).into_iter().map(|report| report.interval).collect();
     assert_eq!(intervals, [1, 2]);
+}
+
+/// What the gates of a holder count within four looks; the n-th report has 2^n answers.
+async fn counted(server: &Server) -> (u64, usize) {
+    let plan = json!({
+        "version": 1, "cluster": "c", "from": "calico", "to": "cilium", "strategy": "double", "settings": "s", "start": "old",
+        "passes": ["both-old"], "waves": [], "leftOut": [], "pools": [], "limits": {}, "pods": {}, "gates": [],
+        "dns": {"namespace": "kube-system", "labels": {}}, "policies": [], "agents": [], "unenforced": [],
+        "networks": {"old": [], "new": []}, "waivers": [],
+    });
+    let gate =
+        json!({"name": "packets", "source": {"probe": "packets"}, "everySeconds": 15, "freshSeconds": 60});
+    let (plan, gate) = (serde_json::from_value(plan), serde_json::from_value(gate));
+    let events = Mutex::new(Vec::new());
+    let send = |event| events.lock().expect("events").push(event);
+    let gates = watch_gates(vec![gate.expect("a gate")], plan.expect("a plan"), 9797, server.caller(), send);
+    assert!(tokio::time::timeout(Duration::from_secs(50), gates).await.is_err(), "gates watch on");
+    let (mut answered, mut verdicts) = (0, 0);
+    for event in events.into_inner().expect("events") {
+        match event {
+            Event::Measured(rows) => answered += rows.iter().map(|row| row.counts.answered).sum::<u64>(),
+            Event::Verdict(..) => verdicts += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    (answered, verdicts)
+}
+
+#[test]
+fn the_gates_of_a_run_count_each_report_once_and_none_from_before_their_holder() {
+    run(async {
+        let server = cluster(|number| (1 << number, 0), true);
+        assert_eq!(counted(&server).await, (4 + 8 + 16, 4));
+        assert_eq!(counted(&server).await, (64 + 128 + 256, 4), "the next holder");
+    });
 }
 
 #[test]

@@ -11,6 +11,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
 use crate::live::session::clock::Clock;
+use crate::live::session::state::Event;
 
 /// A command is not asked more often than this.
 const SHORTEST: Duration = Duration::from_secs(2);
@@ -20,14 +21,14 @@ const WORDS: usize = 200;
 const KEPT: usize = 64 << 10;
 
 /// Asks a gate's command again and again, until it is dropped. A gate of another source is not asked.
-pub(in crate::live) async fn ask(gate: Gate, clock: Clock, sink: impl Fn(String, Verdict) + Send) {
+pub(in crate::live) async fn ask(gate: Gate, clock: Clock, send: impl Fn(Event) + Send) {
     let GateSource::Command(words) = &gate.source else { return };
     let turn = Duration::from_secs(gate.every_seconds.into()).max(SHORTEST);
     let within = Duration::from_secs(gate.fresh_seconds.into()).max(turn);
     loop {
         let time = clock.now();
         let (color, why) = verdict(words, within).await;
-        sink(gate.name.clone(), Verdict { color, checked_at: time, why });
+        send(Event::Verdict(gate.name.clone(), Verdict { color, checked_at: time, why }));
         tokio::time::sleep(turn.saturating_sub(clock.now().saturating_sub(time))).await;
     }
 }

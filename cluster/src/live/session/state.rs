@@ -11,6 +11,7 @@ use migration::roll::run::Run;
 use migration::roll::world::{
     Availability, Census, Machine, Node, Owner, Permits, Pod, Trait, Verdict, World,
 };
+use reachability::report::{ClassCounts, Totals};
 use serde_json::Value;
 use snapshot::model::{Kind, Text};
 use types::api::step::State;
@@ -61,6 +62,8 @@ pub(in crate::live) enum Event {
     /// The run as this holder has just written it.
     Recorded(StoredRun),
     Verdict(String, Verdict),
+    /// What agents reported since the last event of this kind.
+    Measured(Vec<ClassCounts>),
     Census(Census),
 }
 
@@ -82,6 +85,8 @@ pub(in crate::live) struct ClusterState {
     drifted: BTreeMap<Text, Text>,
     /// Verdicts of commands.
     verdicts: BTreeMap<String, Verdict>,
+    /// What agents measured, and no driver has taken yet.
+    measured: Totals,
     /// What makes pods that a node in transit has, or had, and how many pods it wanted when it had all of them last, or when that was first seen; none if nothing
     /// counts its pods.
     touched: BTreeMap<Owner, Option<u32>>,
@@ -166,11 +171,21 @@ impl ClusterState {
                 self.verdicts.insert(name, verdict);
                 true
             }
+            // It is for the journal.
+            Event::Measured(rows) => {
+                self.measured.add(&rows, Vec::new());
+                false
+            }
             Event::Census(census) => {
                 Arc::make_mut(&mut self.world).census = Some(census);
                 true
             }
         }
+    }
+
+    /// What agents measured since it was taken last.
+    pub(in crate::live) fn take_measured(&mut self) -> Vec<ClassCounts> {
+        std::mem::take(&mut self.measured).rows()
     }
 
     /// Whether a place is known again that was not.

@@ -143,20 +143,20 @@ impl Session {
         }
         self.gate_tasks.drain(..).for_each(|task| task.abort());
         self.gates = own_gates.into_iter().cloned().collect();
-        let sink = || {
+        let send = || {
             let sender = self.sender.clone();
-            move |name, verdict| drop(sender.send(Event::Verdict(name, verdict)))
+            move |event| drop(sender.send(event))
         };
         let is_of_agents = |gate: &Gate| matches!(gate.source, GateSource::Probe(_));
         let (of_agents, commands): (Vec<Gate>, Vec<Gate>) =
             self.gates.iter().cloned().partition(is_of_agents);
         for gate in commands {
-            let task = gates::ask(gate, self.caller.clock().clone(), sink());
+            let task = gates::ask(gate, self.caller.clock().clone(), send());
             self.gate_tasks.push(tokio::spawn(task));
         }
         if !of_agents.is_empty() {
             let (port, caller) = (self.settings.probe_port, self.caller.clone());
-            let task = watch_gates(of_agents, plan.clone(), port, caller, sink());
+            let task = watch_gates(of_agents, plan.clone(), port, caller, send());
             self.gate_tasks.push(tokio::spawn(task));
         }
     }

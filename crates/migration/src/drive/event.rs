@@ -10,6 +10,7 @@ use types::policy::Phase;
 
 use super::Outcome;
 use crate::drive::status::Status;
+use crate::report::measure::MeasuredClass;
 use crate::roll::invariant::Violation;
 use crate::roll::run::Wish;
 use crate::roll::step::{Act, Change, Hook, Patch, PodId};
@@ -38,7 +39,7 @@ pub enum Event {
         object: String,
         reason: Reason,
     },
-    /// What is attached to the nodes has changed.
+    /// What is attached to the nodes has changed, or agents have measured something since the last count.
     Counted(Count),
     /// The run took up a wish, or refused it.
     Wished { wish: Wish, refused: Option<String> },
@@ -75,6 +76,9 @@ pub struct Count {
     /// How many nodes do not say what is attached to them.
     #[serde(default)]
     pub silent: usize,
+    /// What the agents of the run's gates measured since the last count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measured: Vec<MeasuredClass>,
 }
 
 /// A call, as a history tells it.

@@ -11,6 +11,6 @@ mod workload;
 pub use api::Pulse;
 pub use availability::decide;
 pub use dns::dns;
-pub use probe::{Sight, probe};
+pub use probe::{Sight, measured_rows, probe};
 pub use window::{LocalTime, is_open};
 pub use workload::Shortages;

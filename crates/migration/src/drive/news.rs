@@ -3,20 +3,26 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use reachability::report::{ClassCounts, Totals};
+
 use super::event::{Count, Event};
 use super::status::Status;
+use crate::report::measure::MeasuredClass;
 use crate::roll::wait::{Reason, Wait};
 
 /// A wait that is over sooner is not reported: every pod that moves makes some, and each would be a line.
 const PASSING: Duration = Duration::from_secs(10);
 /// Attachments are reported this often at most: they change with every pod.
 const COUNTED: Duration = Duration::from_secs(60);
+/// What agents measured is reported this often at least, also if no attachment changes: it is lost if this holder is killed.
+const MEASURED: Duration = Duration::from_secs(300);
 
-/// What the run waits for, and since when; and the attachments of the nodes in the last report.
+/// What the run waits for, and since when; the attachments of the nodes in the last report, and what agents measured since.
 #[derive(Debug, Default)]
 pub(super) struct News {
     waits: BTreeMap<WaitKey, WaitEntry>,
     count: Option<(Count, Duration)>,
+    measured: Totals,
 }
 
 /// The object, the reason, and whether a person has to act.
@@ -49,34 +55,45 @@ impl News {
         over.map(|((object, reason, _), _)| Event::Over { object, reason }).chain(news).collect()
     }
 
-    /// What is attached to the nodes, if it is worth a line: it has changed, and was not reported lately or the pass is another one. At the end it is reported in any
-    /// case.
+    /// Takes up what agents measured since the last look.
+    pub(super) fn measure(&mut self, rows: &[ClassCounts]) {
+        self.measured.add(rows, Vec::new());
+    }
+
+    /// What is attached to the nodes, if it is worth a line: it has changed, and was not reported lately or the pass is another one; or agents have measured
+    /// something for a while. At the end it is reported in any case.
     pub(super) fn count(&mut self, status: &Status, now: Duration, is_last: bool) -> Option<Event> {
         let count = Count {
             pass: status.pass,
             to: status.to,
             attached: status.attached.clone(),
             silent: status.silent.len(),
+            measured: Vec::new(),
         };
         let is_due = self.count.as_ref().is_none_or(|(last_count, since)| {
-            let is_old = now.saturating_sub(*since) >= COUNTED;
-            *last_count != count
-                && (is_last || is_old || (last_count.pass, last_count.to) != (count.pass, count.to))
+            let age = now.saturating_sub(*since);
+            let is_other_pass = (last_count.pass, last_count.to) != (count.pass, count.to);
+            let has_measured = !self.measured.classes.is_empty();
+            *last_count != count && (is_last || age >= COUNTED || is_other_pass)
+                || has_measured && (is_last || age >= MEASURED)
         });
         if !is_due {
             return None;
         }
         self.count = Some((count.clone(), now));
-        Some(Event::Counted(count))
+        let measured = MeasuredClass::sums(std::mem::take(&mut self.measured).rows());
+        Some(Event::Counted(Count { measured, ..count }))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use reachability::Kind;
+    use reachability::class::{Class, Family, Packet, Place, Target};
+    use reachability::report::Counts;
     use types::policy::Phase;
 
     use super::*;
-    use crate::drive::status::Counts;
     use crate::roll::run::State;
 
     fn objects(news: &mut News, waits: &[Wait], second: u64) -> Vec<String> {
@@ -115,9 +132,8 @@ mod tests {
         assert_eq!(objects(&mut news, &node(true), 1), ["Node/a"]);
     }
 
-    #[test]
-    fn what_is_attached_is_told_once_a_minute_and_when_a_pass_begins_or_the_run_ends() {
-        let status = |pass, old| Status {
+    fn status(pass: u32, old: u32) -> Status {
+        Status {
             run: "r-1".into(),
             plan: "4be1".into(),
             pass,
@@ -131,7 +147,7 @@ mod tests {
             holder: None,
             held_since: None,
             renewed_at: None,
-            nodes: Counts::default(),
+            nodes: crate::drive::status::Counts::default(),
             zones: BTreeMap::new(),
             pools: Vec::new(),
             attached: [(Phase::Old, old)].into(),
@@ -141,7 +157,11 @@ mod tests {
             unenforced: Vec::new(),
             gates: Vec::new(),
             waits: Vec::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn what_is_attached_is_told_once_a_minute_and_when_a_pass_begins_or_the_run_ends() {
         let mut news = News::default();
         let mut is_reported = |pass, old, second, is_last| {
             let report = news.count(&status(pass, old), Duration::from_secs(second), is_last);
@@ -159,6 +179,53 @@ mod tests {
             (2, 7, 904, true, false),
         ] {
             assert_eq!(is_reported(pass, old, second, is_last), expected, "{pass} {old} {second} {is_last}");
+        }
+    }
+    #[test]
+    fn what_agents_measured_is_told_with_what_is_attached_every_five_minutes_and_at_the_end() {
+        let old = Kind::Pod(Phase::Old);
+        let row = |to, packet, answered| ClassCounts {
+            class: Class { from: old, to, place: Place::OtherNode, family: Family::IPv4, packet },
+            counts: Counts { answered, lost: 1, longest_gap: answered, ..Counts::default() },
+        };
+        let rows = |answered| {
+            let agents = Target::Agent(old);
+            [
+                row(agents, Packet::Udp, answered),
+                row(agents, Packet::HeldTcp, answered),
+                row(agents, Packet::DeniedUdp, 900),
+                row(Target::Dns, Packet::Udp, 5),
+            ]
+        };
+        let mut news = News::default();
+        let mut sent = |old, answered: Option<u64>, second, is_last| {
+            answered.iter().for_each(|answered| news.measure(&rows(*answered)));
+            let event = news.count(&status(1, old), Duration::from_secs(second), is_last)?;
+            let Event::Counted(Count { attached, measured, .. }) = event else { panic!("{event:?}") };
+            assert_eq!(attached[&Phase::Old], old);
+            let class = |class: &MeasuredClass| {
+                let MeasuredClass { from, to, sent, lost, longest_gap_millis } = class;
+                assert_eq!(from, "old");
+                (to.clone(), *sent, *lost, *longest_gap_millis)
+            };
+            Some(measured.iter().map(class).collect::<Vec<_>>())
+        };
+        let all = |sent, lost, gap| {
+            let dns = ("dns".to_owned(), lost / 2 * 6, lost / 2, Some(5));
+            Some(vec![("old".to_owned(), sent, lost, Some(gap)), dns])
+        };
+        for (old, answered, second, is_last, expected) in [
+            (9, None, 100, false, Some(vec![])),
+            (9, Some(10), 115, false, None),
+            (9, Some(20), 399, false, None),
+            (9, None, 400, false, all(64, 4, 20)),
+            (9, None, 900, false, None),
+            (9, Some(10), 901, false, all(22, 2, 10)),
+            (8, Some(10), 961, false, all(22, 2, 10)),
+            (8, Some(10), 962, true, all(22, 2, 10)),
+            (8, None, 963, true, None),
+        ] {
+            assert_eq!(sent(old, answered, second, is_last), expected, "{second}");
         }
     }
 }

@@ -2,8 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use reachability::class::{Packet, Target};
+use reachability::report::{ClassCounts, Counts};
+use reachability::{Kind, Phase};
 use serde::{Deserialize, Serialize};
 
+use super::journal::{Entry, JournalEvent};
 use super::text;
 use crate::plan::Plan;
 
@@ -11,6 +15,10 @@ use crate::plan::Plan;
 const CLASSES: usize = 1_000;
 /// Longest name of an end, in bytes.
 const NAME: usize = 64;
+/// Ends that are no pods, as agents name them.
+const NODE: &str = "node";
+const SERVICE: &str = "service";
+const DNS: &str = "dns";
 
 /// A file that a probe or a gate wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,8 +57,10 @@ pub struct ClassReport {
     pub from: String,
     /// Who answered.
     pub to: String,
-    /// What was measured; none if nothing was.
+    /// What was measured, by the files; none if nothing was.
     pub measured: Option<Figures>,
+    /// What the agents of the run's gates measured, by its journal; none if nothing was. Files may have the same probes.
+    pub gates: Option<Figures>,
 }
 
 /// What was measured of a class.
@@ -97,26 +107,71 @@ impl Measurements {
     }
 }
 
+impl MeasuredClass {
+    /// Adds probes up by who asked and who answered, without what a policy denies.
+    #[must_use]
+    pub fn sums(rows: impl IntoIterator<Item = ClassCounts>) -> Vec<Self> {
+        let mut sums: BTreeMap<(Kind, Target), Counts> = BTreeMap::new();
+        for ClassCounts { class, counts } in rows {
+            if class.packet != Packet::DeniedUdp {
+                *sums.entry((class.from, class.to)).or_default() += counts;
+            }
+        }
+        let name = |kind: Kind| match kind {
+            Kind::Host => NODE.to_owned(),
+            Kind::Pod(phase) => phase.to_string(),
+        };
+        let class = |((from, to), counts): ((Kind, Target), Counts)| Self {
+            from: name(from),
+            to: match to {
+                Target::Agent(kind) => name(kind),
+                Target::Service => SERVICE.to_owned(),
+                Target::Dns => DNS.to_owned(),
+            },
+            sent: counts.judged(),
+            lost: counts.lost,
+            longest_gap_millis: Some(counts.longest_gap),
+        };
+        sums.into_iter().map(class).collect()
+    }
+
+    /// Whether agents may have measured it. In a journal, others may name as many ends as they like.
+    fn is_of_agents(&self) -> bool {
+        let is_end =
+            |end: &String| Phase::parse(end).is_some() || [NODE, SERVICE, DNS].contains(&end.as_str());
+        is_end(&self.from) && is_end(&self.to) && self.lost <= self.sent
+    }
+}
+
 /// The classes that the plan's passes make pods need, in both directions, and all others that were measured.
-pub(super) fn classes(plan: Option<&Plan>, measured: &[Measurements]) -> Vec<ClassReport> {
+pub(super) fn classes(plan: Option<&Plan>, files: &[Measurements], entries: &[Entry]) -> Vec<ClassReport> {
+    let counted = entries.iter().filter_map(|entry| {
+        let JournalEvent::Counted { count } = &entry.event else { return None };
+        Some(&count.measured)
+    });
+    let files = sums(files.iter().flat_map(|file| &file.classes));
+    let gates = sums(counted.flatten().filter(|class| class.is_of_agents()));
+    let mut ends: BTreeSet<(String, String)> = files.keys().chain(gates.keys()).cloned().collect();
+    for (from, to, _) in plan.iter().flat_map(|plan| plan.steps()) {
+        ends.insert((from.to_string(), to.to_string()));
+        ends.insert((to.to_string(), from.to_string()));
+    }
+    let class = |ends: (String, String)| {
+        let [measured, gates] = [&files, &gates].map(|figures| figures.get(&ends).copied());
+        ClassReport { from: ends.0, to: ends.1, measured, gates }
+    };
+    ends.into_iter().map(class).collect()
+}
+
+fn sums<'a>(classes: impl Iterator<Item = &'a MeasuredClass>) -> BTreeMap<(String, String), Figures> {
     let mut figures: BTreeMap<(String, String), Figures> = BTreeMap::new();
-    for class in measured.iter().flat_map(|file| &file.classes).filter(|class| class.sent > 0) {
+    for class in classes.filter(|class| class.sent > 0) {
         let MeasuredClass { sent, lost, longest_gap_millis, .. } = *class;
         let key = (text(&class.from), text(&class.to));
         let new = Figures { sent, lost, longest_gap_millis };
         figures.entry(key).and_modify(|sum| *sum = sum.with(new)).or_insert(new);
     }
-    let mut ends: BTreeSet<(String, String)> = figures.keys().cloned().collect();
-    for (from, to, _) in plan.iter().flat_map(|plan| plan.steps()) {
-        ends.insert((from.to_string(), to.to_string()));
-        ends.insert((to.to_string(), from.to_string()));
-    }
-    let class = |(from, to): (String, String)| {
-        let key = (from, to);
-        let measured = figures.get(&key).copied();
-        ClassReport { from: key.0, to: key.1, measured }
-    };
-    ends.into_iter().map(class).collect()
+    figures
 }
 
 impl Figures {

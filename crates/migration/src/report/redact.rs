@@ -17,7 +17,7 @@ use crate::roll::wait::Reason;
 /// What stands for a text that is not kept.
 pub const REMOVED: &str = "[removed]";
 /// Keys whose values are words of this program, numbers of others, or hashes.
-const WORDS: [&str; 22] = [
+const WORDS: [&str; 25] = [
     "event",
     "act",
     "state",
@@ -40,6 +40,9 @@ const WORDS: [&str; 22] = [
     "uid",
     "hash",
     "settings",
+    "measured",
+    "sent",
+    "lost",
 ];
 /// Keys of texts that people and other programs wrote, or that quote them.
 const TEXTS: [&str; 6] = ["why", "help", "accepted", "refused", "command", "finding"];

@@ -8,7 +8,7 @@ use types::policy::Phase;
 use super::journal::Piece;
 use super::measure::Measurements;
 use super::redact::redacted;
-use super::{Report, Sources, report};
+use super::{ClassReport, Report, Sources, report};
 use crate::drive::Outcome;
 use crate::drive::event::CallResult;
 use crate::plan::Plan;
@@ -59,6 +59,16 @@ fn counted(second: u32, pass: u32, attached: &Value) -> String {
     line(
         second,
         &json!({"event": "counted", "count": {"pass": pass, "to": "both-new", "attached": attached, "silent": 0}}),
+    )
+}
+
+/// A count with what the agents of gates measured: who asked, who answered, how many probes were sent and lost, and the longest gap.
+fn measured(second: u32, classes: &[(&str, &str, u64, u64, u64)]) -> String {
+    let class = |(from, to, sent, lost, gap): &(&str, &str, u64, u64, u64)| json!({"from": from, "to": to, "sent": sent, "lost": lost, "longestGapMillis": gap});
+    let classes: Vec<Value> = classes.iter().map(class).collect();
+    line(
+        second,
+        &json!({"event": "counted", "count": {"pass": 1, "to": "both-old", "attached": {}, "silent": 0, "measured": classes}}),
     )
 }
 
@@ -470,6 +480,70 @@ fn what_no_probe_measured_is_no_zero() {
     }
 }
 
+/// What gates measured of each class: sent, lost and the longest gap.
+fn gates(report: &Report) -> BTreeMap<String, Option<(u64, u64, Option<u64>)>> {
+    let class = |class: &ClassReport| {
+        let figures = class.gates.map(|figures| (figures.sent, figures.lost, figures.longest_gap_millis));
+        (format!("{} {}", class.from, class.to), figures)
+    };
+    report.probes.iter().map(class).collect()
+}
+
+#[test]
+fn what_gates_measured_is_added_up_by_class_and_never_with_a_file() {
+    let lines = [
+        counted(1, 1, &json!({"old": 4})),
+        measured(2, &[("old", "both-old", 100, 2, 1500), ("node", "service", 5, 0, 0)]),
+        // The run is taken up by another holder.
+        holds(3, false),
+        measured(
+            4,
+            &[("old", "both-old", 50, 1, 900), ("both-old", "old", 0, 0, 0), ("old", "dns", 7, 0, 0)],
+        ),
+        // Others may write into a journal, too.
+        measured(5, &[("old", "bob", 9, 0, 0), ("carol", "old", 9, 0, 0), ("node", "dns", 1, 2, 0)]),
+    ];
+    let without = report_of_lines(&lines);
+    let expected = [
+        ("both-new both-old", None),
+        ("both-old both-new", None),
+        ("both-old old", None),
+        ("node service", Some((5, 0, Some(0)))),
+        ("old both-old", Some((150, 3, Some(1500)))),
+        ("old dns", Some((7, 0, Some(0)))),
+    ];
+    assert_eq!(gates(&without), expected.map(|(name, figures)| (name.to_owned(), figures)).into());
+    assert!(without.missing.is_empty() && without.probes.iter().all(|class| class.measured.is_none()));
+    // It may have the same probes.
+    let file = r#"{"version":1,"classes":[{"from":"old","to":"both-old","sent":90,"lost":0},{"from":"pod","to":"pod","sent":3,"lost":0}]}"#;
+    let measured = vec![Measurements::parse(file.as_bytes()).expect("a file")];
+    let with = report(Sources { measured, ..sources(&[(Some(1), lines.concat())]) });
+    assert_eq!(gates(&with), {
+        let mut all = gates(&without);
+        all.insert("pod pod".into(), None);
+        all
+    });
+    let by_files: Vec<(&str, u64)> =
+        with.probes.iter().filter_map(|class| Some((&*class.to, class.measured?.sent))).collect();
+    assert_eq!(by_files, [("both-old", 90), ("pod", 3)]);
+}
+
+#[test]
+fn what_gates_measured_counts_once_and_is_too_little_where_the_journal_lacks_lines() {
+    let pass = [("old", "both-old", 100, 1, 0)];
+    let lines = [measured(1, &pass), measured(2, &pass), measured(3, &pass)];
+    let sent = |pieces: &[(Option<u32>, String)]| {
+        let report = report(sources(pieces));
+        let figures = gates(&report)["old both-old"];
+        (figures.map(|(sent, lost, _)| (sent, lost)), report.missing.len())
+    };
+    let all = lines.concat();
+    assert_eq!(sent(&[(Some(1), all.clone()), (None, all)]), (Some((300, 3)), 0));
+    let [first, _, third] = lines;
+    assert_eq!(sent(&[(Some(1), first), (Some(3), third)]), (Some((200, 2)), 1));
+    assert_eq!(sent(&[]), (None, 1));
+}
+
 #[test]
 fn lists_are_bounded_and_what_is_beyond_is_counted() {
     let lines: String = (0..super::LISTED as u32 + 5)
@@ -543,8 +617,14 @@ fn pseudonyms_are_the_same_everywhere_and_texts_of_people_are_gone() {
 fn names_that_are_words_of_a_report_leave_its_words_alone() {
     let lines =
         [step(1, "old", "claimed"), step(2, "state", "claimed"), counted(3, 1, &json!({"old": 4}))].concat();
-    let sources = sources(&[(Some(1), lines)]);
-    let made = serde_json::to_value(report(redacted(sources).0)).expect("JSON");
+    let nodes = ["measured", "sent", "lost", "from", "to"].map(|name| step(4, name, "claimed")).concat();
+    let measured = measured(5, &[("old", "both-old", 100, 2, 1500), ("node", "service", 5, 0, 0)]);
+    let sources = sources(&[(Some(1), [lines, nodes, measured].concat())]);
+    let figures = gates(&report(sources.clone()));
+    let harmless = report(redacted(sources).0);
+    assert_eq!(gates(&harmless), figures);
+    assert_eq!(figures["old both-old"], Some((100, 2, Some(1500))));
+    let made = serde_json::to_value(harmless).expect("JSON");
     assert_eq!(made["attached"][0]["attached"]["old"], 4);
     assert_eq!((&made["plan"]["passes"][0]["from"], &made["state"]), (&"old".into(), &"running".into()));
     assert!(

@@ -108,7 +108,8 @@ pub(crate) fn a_run_goes_by_its_agents_alone() -> Result<()> {
         let there = waits_for_enforcement(&cluster, &operator, &api, &mut company).and_then(|()| {
             all_on(&cluster, &api, namespace, "new")?;
             all_open(&api)?;
-            company.finish()
+            company.finish()?;
+            gates_lost_none(&operator)
         });
         ended(there, &operator, &api)?;
         operator.ends(&operator.about(&["probe", "--remove"]), 0)?;
@@ -145,6 +146,18 @@ fn waits_for_enforcement(
     nodes(cluster).try_for_each(|node| node.run(&words_of(&rule, "-D")).map(drop))?;
     let ended = ended?;
     ensure!(ended.stderr.contains("the last pass is done"), "{ended:#?}");
+    Ok(())
+}
+
+/// The mesh of the pods has lost no probe, and neither have the agents, by the report of the run.
+fn gates_lost_none(operator: &Operator) -> Result<()> {
+    let report = operator.ends(&["report"], 0)?.answer;
+    let probes = report["probes"].as_array().context("classes")?;
+    for (from, to) in [("old", "old"), ("old", "new"), ("new", "old"), ("new", "new")] {
+        let class = probes.iter().find(|class| class["from"] == from && class["to"] == to);
+        let gates = &class.with_context(|| format!("no class {from} -> {to}: {probes:#?}"))?["gates"];
+        ensure!(gates["sent"].as_u64() > Some(0) && gates["lost"] == 0, "{from} -> {to}: {gates}");
+    }
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use super::*;
 use crate::live::api::test_server::{Answer, RecordedRequest, Server, run};
 use crate::live::lease::Patience;
 use crate::live::session::Settings;
+use migration::plan::Gate;
 
 const MAPS: &str = "/api/v1/namespaces/crossfade/configmaps";
 
@@ -17,6 +18,13 @@ fn plan() -> Plan {
         "networks": {"old": [], "new": []}, "waivers": [],
     }))
     .expect("a plan")
+}
+
+/// A gate that goes by agents, which only the plan of one test has.
+fn packets() -> Gate {
+    let gate =
+        json!({"name": "packets", "source": {"probe": "packets"}, "everySeconds": 15, "freshSeconds": 60});
+    serde_json::from_value(gate).expect("a gate")
 }
 
 fn a_run() -> Run {
@@ -67,7 +75,8 @@ fn cluster(
 async fn with_hand<T>(server: &Server, act: impl AsyncFnOnce(&mut LiveCluster<'_>) -> T) -> (T, Vec<String>) {
     let caller = server.caller();
     let watcher = caller.with_client(server.client());
-    let mut session = Session::open(caller, watcher, Settings::default()).await.expect("a session");
+    let settings = Settings { gates: vec![packets()], ..Settings::default() };
+    let mut session = Session::open(caller, watcher, settings).await.expect("a session");
     session.take_lease(Patience::None, std::future::pending(), &mut |_, _| {}).await.expect("taken");
     let journal = session.store().journal("r-1").await.expect("a journal").without_mirror();
     let lines: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -181,6 +190,53 @@ fn a_run_that_is_as_it_was_goes_on() {
     });
 }
 
+/// The n-th report has n answers, the first one is from before the holder, and the operator interrupts when the third one is read.
+#[test]
+fn what_agents_measured_is_looked_at_once_and_at_the_latest_by_a_holder_that_is_interrupted() {
+    for is_blind in [false, true] {
+        run(async {
+            let (interrupt, mut interval) = (Interrupt::new(), 0);
+            let ctrl_c = interrupt.clone();
+            let server = cluster(&[], move |request| match request.line.as_str() {
+                line if line.contains("/pods/hub-a/log") => {
+                    interval += 1;
+                    if interval == 3 {
+                        ctrl_c.set();
+                    }
+                    let class = json!({"from": "old", "to": "dns", "place": "any", "family": "IPv4", "packet": "udp"});
+                    let report = json!({
+                        "hub": "hub-a", "interval": interval, "length": 5000, "agents": {}, "isFull": true, "unproven": [], "troubles": [],
+                        "classes": [{"class": class, "counts": {"answered": interval}}], "moreTroubles": 0, "arrived": [], "departed": [],
+                    });
+                    Some(Answer::text(200, &format!("{report}\n")))
+                }
+                line if line.contains("/namespaces/crossfade-probe/pods") => {
+                    let hub = json!({"metadata": {"name": "hub-a"}, "status": {"phase": "Running"}});
+                    Some(Answer::json(200, &json!({ "items": [hub] })))
+                }
+                line if is_blind && line.starts_with("GET /api/v1/nodes") => {
+                    Some(Answer::refusal(503, "ServiceUnavailable", "so"))
+                }
+                _ => None,
+            });
+            let plan = Plan { gates: vec![packets()], ..plan() };
+            let looks = async |hand: &mut LiveCluster<'_>| {
+                hand.interrupt = interrupt;
+                let mut looks: Vec<Vec<u64>> = Vec::new();
+                loop {
+                    let observation = hand.look(&a_run(), &plan).await.expect("a look");
+                    looks.push(observation.measured.iter().map(|row| row.counts.answered).collect());
+                    if observation.is_interrupted {
+                        return looks;
+                    }
+                }
+            };
+            let (looks, _) = with_hand(&server, looks).await;
+            assert_eq!((looks.concat(), looks.last() == Some(&vec![2])), (vec![2], is_blind), "{looks:?}");
+        });
+    }
+}
+
 /// The journal cannot be written, twice, and then it can.
 #[test]
 fn the_operator_hears_once_that_the_journal_fails_and_once_that_it_works_again() {
@@ -248,7 +304,8 @@ fn the_operator_hears_of_a_mirror_that_cannot_be_written() {
 #[test]
 fn every_event_of_the_journal_is_read_again() {
     use migration::drive::event::ActRecord;
-    use migration::report::{Piece, Sources, report};
+    use migration::report::measure::MeasuredClass;
+    use migration::report::{Figures, Piece, Sources, report};
     use migration::roll::run::{RunRequest, Wish};
     use migration::roll::wait::Reason;
     use types::api::step::State;
@@ -273,7 +330,15 @@ fn every_event_of_the_journal_is_read_again() {
     };
     let acted = |act, outcome| Event::Acted { act, outcome };
     let budget = Outcome::Answered(types::api::eviction::Answer::Budget(Some(10)));
-    let count = Count { pass: 1, to: Some(Phase::BothOld), attached: [(Phase::Old, 3)].into(), silent: 1 };
+    let class = MeasuredClass {
+        from: "old".into(),
+        to: "dns".into(),
+        sent: 7,
+        lost: 1,
+        longest_gap_millis: Some(900),
+    };
+    let attached = [(Phase::Old, 3)].into();
+    let count = Count { pass: 1, to: Some(Phase::BothOld), attached, silent: 1, measured: vec![class] };
     let wish =
         Wish { seq: 1, operator: "bob".into(), reason: "so".into(), what: RunRequest::Skip("b".into()) };
     let broken = migration::roll::invariant::Violation { name: "R1", why: "so".into() };
@@ -310,5 +375,7 @@ fn every_event_of_the_journal_is_read_again() {
         assert_eq!((made.nodes.len(), refused, made.attached.len()), (1, Some(1), 1));
         assert_eq!((made.waits[0].until.is_some(), made.wishes.len(), made.broken.len()), (true, 1, 1));
         assert_eq!(made.nodes[0].spans[0].to, Some(Phase::BothOld));
+        let measured = Figures { sent: 7, lost: 1, longest_gap_millis: Some(900) };
+        assert_eq!((made.probes[0].gates, made.probes[0].measured), (Some(measured), None));
     });
 }

@@ -199,6 +199,20 @@ fn what_pipelines_ask_for_comes_and_goes() {
     assert_eq!(requested(Change::Gone(permits_for("u"))), (true, vec![]));
 }
 
+/// It is for the journal: no decision waits for it.
+#[test]
+fn what_agents_measured_is_taken_once_and_is_no_news() {
+    let row = |answered: u64| -> Event {
+        let class = json!({"from": "old", "to": "dns", "place": "any", "family": "IPv4", "packet": "udp"});
+        let row = json!({"class": class, "counts": {"answered": answered}});
+        Event::Measured(vec![serde_json::from_value(row).expect("a row")])
+    };
+    let mut known = ClusterState::default();
+    assert!(!known.apply(row(1), NOW) && !known.apply(row(2), NOW));
+    let answered: Vec<u64> = known.take_measured().iter().map(|row| row.counts.answered).collect();
+    assert_eq!((answered, known.take_measured()), (vec![3], vec![]));
+}
+
 /// A NodeClaim whose Node has the name of an earlier one may go after the new one has come.
 #[test]
 fn drifted_nodes_are_known_by_their_node_claims() {

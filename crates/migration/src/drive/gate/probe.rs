@@ -10,7 +10,7 @@ use crate::roll::world::{Color, Verdict};
 use reachability::class::{Class, Packet, Place, Target};
 use reachability::diagnosis::Diagnosis;
 use reachability::measurement::{self, Measurement, judge};
-use reachability::report::Counts;
+use reachability::report::{ClassCounts, Counts, Report};
 use reachability::stream::OUTAGE;
 use reachability::{Kind, Phase};
 use types::text::list::first_few;
@@ -55,17 +55,29 @@ pub fn probe(gate: ProbeGate, sight: &Sight, plan: &Plan, now: Duration) -> Verd
     Verdict { color, checked_at: now, why }
 }
 
+fn packets(measurement: &Measurement, plan: &Plan) -> (Color, String) {
+    by_classes(measurement, |class| must_pass(class, plan), "packets")
+}
+
 /// All classes but those that only nodes make possible which forward between both networks, unless the plan needs such nodes anyway; what policies deny has a gate
 /// of its own.
-fn packets(measurement: &Measurement, plan: &Plan) -> (Color, String) {
-    let counts = |class: &Class| match (class.from, class.to) {
+fn must_pass(class: &Class, plan: &Plan) -> bool {
+    match (class.from, class.to) {
         _ if class.packet == Packet::DeniedUdp => false,
         (Kind::Pod(client), Target::Agent(Kind::Pod(server))) => {
             plan.bridge.is_some() || !reach::needs_bridge(client, server)
         }
         _ => true,
+    }
+}
+
+/// What a report says of the packets by which [`ProbeGate::Packets`] goes, without classes that have never passed.
+#[must_use]
+pub fn measured_rows(report: &Report, plan: &Plan) -> Vec<ClassCounts> {
+    let is_measured = |row: &&ClassCounts| {
+        row.counts.judged() > 0 && must_pass(&row.class, plan) && !report.unproven.contains(&row.class)
     };
-    by_classes(measurement, counts, "packets")
+    report.classes.iter().filter(is_measured).copied().collect()
 }
 
 /// Red if a class has an outage, amber if it loses more than one in a thousand, green otherwise; unknown if no class was measured. A class that has never passed is
@@ -348,6 +360,31 @@ mod tests {
         assert_eq!(color(ProbeGate::Packets, &sight, &plan(None, "calico", &[])), Color::Green);
         let bridged = plan(Some("forwarding"), "calico", &[]);
         assert_eq!(color(ProbeGate::Packets, &sight, &bridged), Color::Red);
+    }
+
+    /// Rows are told apart by their answers.
+    #[test]
+    fn what_is_measured_is_what_the_gate_for_packets_goes_by() {
+        let row = |class, counts| json!({"class": class, "counts": counts});
+        let query = class(OLD, Target::Dns, Packet::Udp);
+        let report: Report = serde_json::from_value(json!({
+            "hub": "a", "interval": 1, "length": 5000, "agents": {}, "isFull": true, "unproven": [class(NEW, Target::Service, Packet::Udp)],
+            "classes": [
+                row(udp(OLD, OLD), counts(1, 7, 1)),
+                row(udp(OLD, NEW), counts(2, 0, 0)),
+                row(class(OLD, Target::Agent(OLD), Packet::DeniedUdp), counts(3, 0, 0)),
+                row(class(NEW, Target::Service, Packet::Udp), counts(0, 60, 1)),
+                row(query, counts(4, 0, 0)),
+                row(udp(NEW, NEW), Counts { restarting: 9, ..Counts::default() }),
+            ],
+            "troubles": [], "moreTroubles": 0, "arrived": [], "departed": [],
+        }))
+        .expect("a report");
+        let answered = |plan: &Plan| -> Vec<u64> {
+            measured_rows(&report, plan).iter().map(|row| row.counts.answered).collect()
+        };
+        assert_eq!(answered(&plan(None, "calico", &[])), [1, 4]);
+        assert_eq!(answered(&plan(Some("forwarding"), "calico", &[])), [1, 2, 4]);
     }
 
     #[test]
