@@ -280,12 +280,12 @@ impl Session {
         let end = tokio::time::Instant::now() + at_most;
         loop {
             self.take_changes();
-            self.attend(plan);
+            self.attend(run, plan);
             let is_blind = self.cluster.blind(self.caller.clock().now()).is_some();
             if self.is_new && !is_blind {
                 tokio::time::sleep_until(end.min(tokio::time::Instant::now() + BURST)).await;
                 self.take_changes();
-                self.attend(plan);
+                self.attend(run, plan);
                 break;
             }
             match tokio::time::timeout_at(end, self.changes.recv()).await {

@@ -14,7 +14,6 @@ use migration::roll::world::{
 use reachability::report::{ClassCounts, Totals};
 use serde_json::Value;
 use snapshot::model::{Kind, Text};
-use types::api::step::State;
 
 use crate::live::api::watch::Change;
 use crate::live::session::health::{BlindSpot, Health};
@@ -22,8 +21,6 @@ use crate::live::store::{StoredRun, UnreadableRun};
 
 /// How many bytes of names a run remembers of workloads that missed pods at its start.
 const SHORT_BYTES: usize = 32 << 10;
-/// On how many new nodes pods are watched at once: more than a pipeline launches ahead.
-const ARRIVING: usize = 100;
 
 /// The objects that one watch follows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -364,19 +361,6 @@ impl ClusterState {
     /// The Nodes that a run moves, this one or another.
     pub(in crate::live) fn nodes_in_transit(&self) -> impl Iterator<Item = &Text> {
         self.world.nodes.iter().filter(|(_, node)| is_in_transit(node)).map(|(name, _)| name)
-    }
-
-    /// Nodes that may replace others: of pools that a pipeline rotates, later than the plan or of their image, and not proven yet. Their agents have to be Ready.
-    pub(in crate::live) fn arriving(&self, plan: &Plan) -> impl Iterator<Item = &Text> {
-        let waves = plan.waves.iter().filter(|_| plan.image.is_some());
-        let planned: BTreeSet<&Text> =
-            waves.flat_map(|wave| &wave.nodes).map(|planned| &planned.uid).collect();
-        let is_proven = |node: &Node| node.step.as_ref().is_some_and(|step| step.state == State::Done);
-        // A plan that is made in the middle of a rotation has nodes of the image, too.
-        let is_new =
-            move |node: &Node| !planned.contains(&node.uid) || node.phase() == plan.image_phase(&node.pool);
-        let arrives = move |node: &Node| plan.rotates(&node.pool) && is_new(node) && !is_proven(node);
-        self.world.nodes.iter().filter(move |(_, node)| arrives(node)).map(|(name, _)| name).take(ARRIVING)
     }
 
     /// Pods on nodes in transit.

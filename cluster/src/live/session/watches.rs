@@ -6,6 +6,8 @@ use std::sync::Arc;
 use migration::drive::objects::{self, PodClassifier};
 use migration::drive::permit;
 use migration::plan::{Gate, GateSource, Plan};
+use migration::roll::replacement::arriving;
+use migration::roll::run::Run;
 use migration::roll::world::Pod;
 use snapshot::model::{Kind, Text};
 use tokio::task::JoinHandle;
@@ -24,7 +26,7 @@ const COUNTED: [Kind; 4] = [Kind::DEPLOYMENT, Kind::STATEFUL_SET, Kind::REPLICA_
 
 impl Session {
     /// Brings watches and gates in line with the plan and with what is known.
-    pub(super) fn attend(&mut self, plan: &Plan) {
+    pub(super) fn attend(&mut self, run: &Run, plan: &Plan) {
         let about = PodClassifier::from_plan(plan);
         if self.pod_classifier.as_ref() != Some(&about) {
             // Pods mean something else now.
@@ -34,7 +36,7 @@ impl Session {
             self.pod_classifier = Some(about.clone());
         }
         let about = Arc::new(about);
-        let scopes = self.wanted_scopes(plan);
+        let scopes = self.wanted_scopes(run, plan);
         let unwanted: Vec<WatchScope> =
             self.watches.keys().filter(|place| !scopes.contains(*place)).cloned().collect();
         unwanted.iter().for_each(|place| self.end(place));
@@ -47,12 +49,12 @@ impl Session {
     }
 
     /// All places to be watched now.
-    fn wanted_scopes(&self, plan: &Plan) -> BTreeSet<WatchScope> {
+    fn wanted_scopes(&self, run: &Run, plan: &Plan) -> BTreeSet<WatchScope> {
         let standing = [WatchScope::Nodes, WatchScope::Pending, WatchScope::Run];
         let counted = COUNTED.map(WatchScope::Workloads);
         // Without labels, it would be all pods of the namespace.
         let dns = (!plan.dns.labels.is_empty()).then_some(WatchScope::Dns);
-        let nodes = self.cluster.nodes_in_transit().chain(self.cluster.arriving(plan));
+        let nodes = self.cluster.nodes_in_transit().chain(arriving(&self.cluster.world, run, plan));
         let on_nodes = nodes.cloned().map(WatchScope::OnNode);
         let permits = plan.takes_requests().then_some(WatchScope::Permits);
         let is_managed = self.management.as_ref().is_some_and(|management| management.machines.is_some());

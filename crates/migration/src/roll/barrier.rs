@@ -5,6 +5,7 @@ use std::time::Duration;
 use snapshot::model::Text;
 
 use super::memory::{REPORT_TIME, counted_on, is_count_over};
+use super::replacement::arrival::other_network_waits;
 use super::replacement::open_places;
 use super::step::Act;
 use super::transit::DOWN;
@@ -30,7 +31,7 @@ pub enum Barrier {
 /// How far the end of the pass is.
 #[must_use]
 pub fn barrier(view: &View<'_>) -> Barrier {
-    let mut waits = Vec::new();
+    let mut waits = other_network_waits(view);
     if open_places(view) > 0 {
         return Barrier::NotYet;
     }

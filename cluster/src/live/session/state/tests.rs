@@ -1,3 +1,4 @@
+use migration::roll::replacement::arriving;
 use migration::roll::world::{Color, PermitRequest};
 use serde_json::json;
 use types::api::step::{State, Step};
@@ -24,7 +25,7 @@ fn seen(name: &str, version: &str, state: Option<State>) -> ObservedNode {
         run: "r".into(),
         plan: String::new(),
         epoch: 1,
-        claim: "c".into(),
+        claim: "r.1.1".into(),
         to: Phase::BothOld,
         state,
         cordon: None,
@@ -135,7 +136,7 @@ fn a_node_is_in_transit_until_it_is_done() {
 fn new_nodes_of_a_rotated_pool_are_watched_until_they_are_proven() {
     let plan: Plan = {
         let mut plan = serde_json::to_value(plan()).expect("JSON");
-        plan["image"] = json!("both-old");
+        (plan["image"], plan["ways"]) = (json!("both-old"), json!(["replace"]));
         plan["pools"] = ["blue", "kept"]
             .map(|name| json!({"name": name, "nodes": 1, "zones": [""], "method": if name == "blue" { "permit" } else { "drain" }}))
             .to_vec()
@@ -166,7 +167,8 @@ fn new_nodes_of_a_rotated_pool_are_watched_until_they_are_proven() {
         of_image("f"),
     ];
     known.apply(Event::Nodes(Change::All(nodes)), NOW);
-    let names: Vec<&str> = known.arriving(&plan).map(AsRef::as_ref).collect();
+    let names: Vec<&str> =
+        arriving(&known.world, &Run::new("r", "", &plan), &plan).map(AsRef::as_ref).collect();
     assert_eq!(names, ["b", "e", "f"], "f is planned, and of the image: the plan was made in the middle");
     for name in ["b", "e"] {
         known.begin(WatchScope::OnNode(name.into()));

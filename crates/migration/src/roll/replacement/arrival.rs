@@ -59,12 +59,8 @@ pub(in crate::roll) fn shortfall(view: &View<'_>, status: &NodeStatus<'_>) -> Op
             "its annotation {key} names {desired}, and it may follow that again; to remove it: kubectl annotate node {name} {key}-"
         ));
     }
-    let is_foreign = |pod: &&Pod| pod.has_trait(Trait::OtherNetwork) && !pod.has_trait(Trait::Finished);
-    if let Some(pod) = view.pods_on(status.name).find(is_foreign) {
-        let title = pod.title();
-        return Some(format!(
-            "pod {title} on it has an address that is not of the new network, so its image is no final one"
-        ));
+    if let Some(what) = other_network(view, status) {
+        return Some(what);
     }
     let is_known = |key: &&Text| is_startup(key) || view.plan.startup_taints.contains(key);
     if let Some(taint) = node.taints.iter().find(is_known) {
@@ -78,6 +74,33 @@ pub(in crate::roll) fn shortfall(view: &View<'_>, status: &NodeStatus<'_>) -> Op
     }
     let gate = unmet_gates(view, Way::Restart).into_iter().next()?;
     Some(format!("{}: {}", gate.object, gate.what))
+}
+
+/// What shows that a new node without Crossfade is not of the final image; none if nothing does.
+fn other_network(view: &View<'_>, status: &NodeStatus<'_>) -> Option<String> {
+    let is_foreign = |pod: &&Pod| pod.has_trait(Trait::OtherNetwork) && !pod.has_trait(Trait::Finished);
+    let pod = view.pods_on(status.name).find(is_foreign)?;
+    let title = pod.title();
+    Some(format!(
+        "pod {title} on it has an address that is not of the new network, so its image is no final one"
+    ))
+}
+
+/// Waits for nodes that are not of the final image. A pod may have come there once the node was proven.
+pub(in crate::roll) fn other_network_waits(view: &View<'_>) -> Vec<Wait> {
+    let new = view.nodes().filter(|status| status.turnover == Turnover::Arrives);
+    let wait = |status: &NodeStatus<'_>| {
+        let help = replacement_help(view, status);
+        Some(Wait::new_held(Subject::node(status.name), Reason::Arriving, other_network(view, status)?, help))
+    };
+    new.filter_map(wait).collect()
+}
+
+/// The commands that show why a new node is not proven, and that get another one in its place.
+fn replacement_help(view: &View<'_>, status: &NodeStatus<'_>) -> String {
+    let NodeStatus { name, node, .. } = *status;
+    let again = view.pipeline(node).replace(view.world, name);
+    format!("kubectl describe node {name}; for another one in its place: {again}")
 }
 
 /// The CNI whose agent a new node lacks, of those that the plan knows agents of: it has no Ready pod there.
@@ -114,17 +137,17 @@ pub(super) fn arrival_limit(view: &View<'_>) -> Duration {
 /// Waits for new nodes, each by name, and for those that have not come.
 pub(in crate::roll) fn waits(view: &View<'_>) -> Vec<Wait> {
     let (now, limit) = (view.world.now, arrival_limit(view));
-    let mut waits = Vec::new();
-    for status in view.nodes().filter(|status| is_arriving(status, view.run)) {
+    let mut waits = other_network_waits(view);
+    let is_shown = |status: &&NodeStatus<'_>| other_network(view, status).is_some();
+    for status in view.nodes().filter(|status| is_arriving(status, view.run) && !is_shown(status)) {
         let name = status.name;
         let Some(what) = shortfall(view, status) else { continue };
         let since = view.memory.since(name, now);
-        let again = view.pipeline(status.node).replace(view.world, name);
         // Nothing removes it from a node of the earlier image, and it comes back where a person does.
         let is_tainted = status.is_plain && status.node.taints.iter().any(|key| &**key == START_TAINT_CILIUM);
         let setting =
             if is_tainted { "operator.setNodeTaints=false of Cilium keeps the taint off; " } else { "" };
-        let help = format!("{setting}kubectl describe node {name}; for another one in its place: {again}");
+        let help = format!("{setting}{}", replacement_help(view, status));
         let wait = Wait::new(Subject::node(name), Reason::Arriving, what).help(help);
         waits.push(wait.limited(since, limit, now));
     }

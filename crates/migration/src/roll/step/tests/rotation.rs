@@ -28,6 +28,7 @@ use crate::config::roll::Method;
 use crate::plan::{Plan, Pool};
 use crate::roll::invariant;
 use crate::roll::memory::Memory;
+use crate::roll::replacement::arriving;
 use crate::roll::run::{Bounds, Run, RunRequest, State as RunState, Wish};
 use crate::roll::step::{Act, Change, Decision, End, Hook, Patch, step};
 use crate::roll::view::{Nodes, Order, View};
@@ -248,6 +249,11 @@ impl Rotation {
     fn undisturbed(&self) -> Vec<&str> {
         let nodes = self.world.nodes.iter().filter(|(_, node)| node.is_undisturbed);
         nodes.map(|(name, _)| &**name).collect()
+    }
+
+    /// New nodes whose pods are watched.
+    fn watched(&self) -> Vec<&str> {
+        arriving(&self.world, &self.run, &self.plan).map(|name| &**name).collect()
     }
 
     /// The conditions of a Node's lifecycle.

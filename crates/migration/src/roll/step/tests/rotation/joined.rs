@@ -21,6 +21,20 @@ fn a_node_that_comes_back_fills_its_own_place() {
     assert_eq!(rotation.permitted(), ["b"]);
 }
 
+/// A run replaces the nodes that the one before has left, and proves again what that has proven: the agents on it have to be known.
+#[test]
+fn pods_are_watched_on_a_node_that_an_earlier_run_has_proven() {
+    let mut rotation = Rotation::new("permit");
+    rotation.go_for(15);
+    let step = rotation.world.nodes["d"].step.clone().expect("a step");
+    let done = Step { run: "r-0".into(), claim: "r-0.1.1".into(), state: State::Done, ..step };
+    rotation.gain("d", Node { step: Some(done), ..new("uid-d") });
+    assert_eq!(rotation.watched(), ["d"]);
+    rotation.go_for(15);
+    let step = rotation.world.nodes["d"].step.clone().expect("a step");
+    assert_eq!((&*step.run, step.state, rotation.watched()), ("r-1", State::Done, vec![]));
+}
+
 #[test]
 fn a_step_without_a_place_is_no_permission() {
     let mut rotation = Rotation::new("permit");

@@ -89,6 +89,65 @@ fn one_more_node_of_the_migration_image_waits_for_its_turn() {
     assert!(wait(&decided, Reason::ReplacementMissing, "Pool/blue").is_some(), "{:?}", decided.waits);
 }
 
+/// Pods are watched on as many nodes as a pipeline launches, and the nodes that are replaced are more, and come first by name.
+#[test]
+fn pods_are_watched_on_nodes_without_a_report() {
+    let mut rotation = last("permit");
+    for index in 0..200 {
+        rotation.gain(&format!("m{index}"), new(&format!("uid-m{index}")));
+    }
+    rotation.go_for(15);
+    assert_eq!(rotation.state("m1"), Some(State::Waiting));
+    assert_eq!(rotation.watched(), [""; 0]);
+    rotation.lose("a");
+    rotation.gain("z", old("uid-z"));
+    assert_eq!(rotation.watched(), ["z"]);
+    rotation.go_for(100);
+    assert_eq!((rotation.state("z"), rotation.watched()), (Some(State::Done), vec!["z"]), "more pods come");
+    for index in 0..100 {
+        rotation.gain(&format!("{index}"), old(&format!("uid-{index}")));
+    }
+    assert!(!rotation.watched().contains(&"z"), "those that are not proven come first");
+}
+
+/// Pods come to a new node once it is proven, and the first of them may show that its image is another one.
+#[test]
+fn a_pod_of_another_network_on_a_proven_node_stops_the_run() {
+    let mut rotation = last("permit");
+    rotation.ask(&["a", "b", "c", "d"]);
+    rotation.go_for(15);
+    rotation.lose("a");
+    rotation.gain("e", old("uid-e"));
+    rotation.go_for(30);
+    assert_eq!(rotation.state("e"), Some(State::Done));
+    let pod = Pod {
+        namespace: "shop".into(),
+        name: "web-1".into(),
+        uid: "pod".into(),
+        node: "e".into(),
+        traits: [Trait::OtherNetwork].into(),
+        ..Pod::default()
+    };
+    rotation.world.pods.put(pod.clone());
+    let decided = rotation.go_for(100);
+    let named = wait(&decided, Reason::Arriving, "Node/e").expect("a wait");
+    assert!(named.is_held && named.what.contains("pod shop/web-1 on it has an address"), "{named:?}");
+    assert_eq!((rotation.permitted(), decided.end), (vec![], Some(End::Held)));
+    rotation.world.pods.remove("pod");
+    for (gone, came) in [("b", "f"), ("c", "g"), ("d", "h")] {
+        rotation.lose(gone);
+        rotation.gain(came, old(&format!("uid-{came}")));
+    }
+    rotation.go_for(10);
+    rotation.world.pods.put(pod);
+    let decided = rotation.go_for(100);
+    assert!(rotation.run.target().is_some() && decided.end == Some(End::Held), "{:?}", decided.waits);
+    rotation.lose("e");
+    rotation.gain("i", old("uid-i"));
+    rotation.go_for(60);
+    assert_eq!(rotation.run.target(), None);
+}
+
 /// Both images give pods the new network, so that an end of the run leaves nothing to be brought back.
 #[test]
 fn an_abort_gives_back_what_is_on_nodes_and_moves_nothing() {
