@@ -83,12 +83,6 @@ pub(crate) fn simulate(
         Ok(plan) => plan,
         Err(blockers) => return Ok(answer(None, blockers)),
     };
-    if plan.is_final() {
-        let problem = Problem::new("a rotation by the final image is not simulated: its nodes report nothing")
-            .with_place("roll.image")
-            .fix("simulate the rotation by the migration image; the first node of the final image is the scout of its run");
-        return Ok(answer(None, vec![problem]));
-    }
     let choice = if faults { Choice::Some } else { Choice::Quiet };
     let progress = Progress::new();
     let play = |time: u64| -> (u64, Outcome) {

@@ -249,7 +249,7 @@ impl History {
             .api
             .phases()
             .chain(node.api.desired)
-            .chain(is_silent.then_some(Phase::Old))
+            .chain(is_silent.then_some(self.plan.plain_phase()))
             .any(|phase| Some(phase) != run.target() && phase != run.from);
         // Where a run fixes stragglers, such nodes are all that it takes, and none of them goes before the others.
         if self.is_replaced_now(index, flight.nodes_seen) && !is_requested && !had_place {
@@ -413,6 +413,13 @@ impl History {
         self.tally.count("a node done");
         let node = &self.truth.nodes[index];
         let name = node.name.clone();
+        let is_in_place = node.api.step.as_ref().is_some_and(|before| before.state == State::Settling);
+        let is_new = self.replacing(&node.api.pool).is_some() && !is_in_place;
+        if self.plan.is_final()
+            && (is_new && !node.surprises(flight.nodes_seen) || !node.machine.has_crossfade)
+        {
+            return self.check_final(flight, index);
+        }
         if !node.machine.has_crossfade && step.to == Phase::Old {
             // It is of the earlier image, and fills a place on the way back.
             let is_known = |since: Option<Millis>| since.is_some_and(|since| since < flight.nodes_seen);
@@ -425,7 +432,6 @@ impl History {
             return;
         }
         // A new node has no claim to answer.
-        let is_in_place = node.api.step.as_ref().is_some_and(|before| before.state == State::Settling);
         let is_deaf = node.machine.watch_ended.is_some_and(|ended| ended < node.claimed);
         if is_in_place && is_deaf && !node.machine.has_watch {
             self.broken("R8", format!("{name} counts as done, and its watch ended before it was claimed"));
@@ -536,6 +542,12 @@ impl History {
                 }
                 continue;
             }
+            if self.is_of_other_network(index) {
+                if self.has_other_network(index, flight.pods_seen) {
+                    wrong = Some(format!("{} has pods of the old network at the end of the run", node.name));
+                }
+                continue;
+            }
             let phases = self.countable(index, is_late).into_iter().chain([node.machine.phase]);
             if let Some(other) = phases.into_iter().find(|phase| *phase != target) {
                 wrong = Some(format!("{} has {other} at the end of the pass to {target}", node.name));
@@ -552,7 +564,10 @@ impl History {
         let Some(run) = self.truth.record.run.clone() else { return };
         let wrong = self.knowable(self.passed_seen).find_map(|(index, node)| {
             let mut phases = self.countable(index, self.passed_late).into_iter().chain([node.machine.phase]);
-            let is_wrong = phases.any(|phase| phase != run.from) && !self.last_skipped.contains(&node.name);
+            // The end of the pass was asked of such a node.
+            let is_wrong = phases.any(|phase| phase != run.from)
+                && !self.last_skipped.contains(&node.name)
+                && !self.is_of_other_network(index);
             is_wrong.then(|| format!("{} is not in {} although the run is done", node.name, run.from))
         });
         wrong.into_iter().for_each(|why| self.broken("the run is done", why));

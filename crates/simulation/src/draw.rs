@@ -2,6 +2,7 @@
 
 mod faults;
 mod joins;
+mod last;
 mod plan;
 pub(crate) mod random;
 pub(crate) mod rotation;
@@ -34,6 +35,9 @@ pub struct Scenario {
     pub(super) faults: Faults,
     pub(super) seed: u64,
 }
+
+/// Draws which rotations are the last one: none of those whose seeds are kept.
+const LAST: u64 = 0x1726;
 
 /// The policy that all nodes have, without its phase.
 pub(super) const BASE: &str = "base-1";
@@ -78,6 +82,7 @@ impl Scenario {
         joins::draw(&mut random, &mut truth);
         let mut plan = plan::draw(&mut random, &mut truth, Phase::Old, Phase::New);
         rotation::draw(&mut random, &mut truth, &mut plan);
+        last::draw(&mut Random::new(seed ^ LAST), &mut truth, &mut plan);
         truth.settle();
         let mut faults = faults::draw(&mut random, choice);
         if choice == Choice::Some {

@@ -124,6 +124,9 @@ impl History {
             }
         }
         (self.truth.record.run, self.truth.record.version) = (Some(run), 1);
+        if self.plan.is_final() {
+            self.tally.count("a rotation to the final image");
+        }
         for gate in 0..self.truth.gates.len() {
             self.schedule_after(0, Event::Ask(gate));
         }

@@ -73,8 +73,10 @@ pub(super) struct Holder {
     pub(super) touched: BTreeMap<usize, TouchedWorkload>,
     /// Whether it does not know the newest run.
     pub(super) record: PendingChanges<()>,
-    /// Nodes whose pods it watches.
+    /// Nodes in transit, whose pods it watches.
     pub(super) watched: BTreeSet<usize>,
+    /// New nodes that the run has still to prove, whose pods it watches as well.
+    pub(super) arriving: BTreeSet<usize>,
     /// A person asked it to end.
     pub(super) is_interrupted: bool,
     pub(super) looks: u64,
@@ -190,6 +192,7 @@ impl Holder {
             touched: BTreeMap::new(),
             record: PendingChanges::default(),
             watched: BTreeSet::new(),
+            arriving: BTreeSet::new(),
             is_interrupted: false,
             looks: 0,
             look_basis: LookBasis::default(),

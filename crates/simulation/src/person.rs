@@ -5,6 +5,7 @@ use migration::roll::run::{Bounds, NodeRequest, RunRequest, State};
 use migration::roll::wait::{Reason, Subject, Wait};
 use migration::roll::world::{Color, Trait};
 use snapshot::model::Text;
+use types::api::observed;
 use types::api::step::State as StepState;
 use types::policy::Phase;
 
@@ -65,6 +66,12 @@ impl History {
         let is_requested = self.truth.run().is_some_and(|run| run.requests.contains_key(name));
         let name = self.truth.nodes[index].name.clone();
         let is_plain = !self.truth.nodes[index].machine.has_crossfade;
+        if is_plain && wait.help.contains(&format!("{}-", observed::KEY)) {
+            // Its machine has got an image without Crossfade, and its Node bears what the one before has reported.
+            let node = &mut self.truth.nodes[index].api;
+            (node.label, node.observed) = (None, None);
+            return self.touch_node(index);
+        }
         match wait.reason {
             Reason::Arriving | Reason::Leaving | Reason::Undisturbed if wait.is_held => {
                 self.help_rotation(index, wait.reason)
@@ -227,6 +234,7 @@ impl History {
         let now = self.now;
         let node = &self.truth.nodes[index];
         let is_new = self.replacing(&node.api.pool).is_none() || !self.is_left_behind(node);
+        let is_wrong = self.is_of_other_network(index);
         let node = &mut self.truth.nodes[index];
         if reason == Reason::Undisturbed {
             (node.api.is_undisturbed, node.undisturbed_by, node.released) = (false, None, now);
@@ -238,7 +246,7 @@ impl History {
             return;
         }
         if reason == Reason::Arriving
-            && (node.machine.works_from == NEVER || is_new && self.random.chance(200))
+            && (node.machine.works_from == NEVER || is_wrong || is_new && self.random.chance(200))
         {
             self.tally.count("a new node that a person deletes");
             self.remove(index);

@@ -17,6 +17,7 @@ mod permit;
 pub(crate) use launch::NEVER;
 use migration::config::roll::Method;
 use migration::roll::run::Run;
+use migration::workload::START_TAINT_CILIUM;
 use snapshot::model::Text;
 use types::policy::Phase;
 
@@ -99,7 +100,7 @@ impl Pipeline {
 impl Node {
     /// A taint keeps pods away that do not belong to the node.
     pub(crate) fn is_barred(&self) -> bool {
-        self.api.taints.iter().any(|key| matches!(&**key, STARTUP | DISRUPTED))
+        self.api.taints.iter().any(|key| matches!(&**key, STARTUP | START_TAINT_CILIUM | DISRUPTED))
     }
 
     /// kubelet is Ready, and the start-up taints are gone.
@@ -126,7 +127,15 @@ impl History {
     /// Whether a node was made from the image that the plan has for its pool.
     pub(crate) fn is_of_image(&self, index: usize) -> bool {
         let Node { machine, api, .. } = &self.truth.nodes[index];
-        machine.has_crossfade && self.plan.image_phase(&api.pool) == Some(machine.image)
+        machine.has_crossfade != self.plan.is_final()
+            && self.plan.image_phase(&api.pool) == Some(machine.image)
+    }
+
+    /// Whether a machine of the node's pool is made from the final image now.
+    pub(crate) fn gives_final_image(&self, index: usize) -> bool {
+        let pool = &self.truth.nodes[index].pool;
+        let gives = |acting: &Pipeline| acting.pool == *pool && acting.has_image;
+        self.plan.is_final() && self.truth.pipelines.iter().any(gives)
     }
 
     /// Nodes of a pipeline's pool that are there and of an earlier image, but those that the plan leaves out.
@@ -192,10 +201,10 @@ impl History {
         for pipeline in 0..self.truth.pipelines.len() {
             let pool = self.truth.pipelines[pipeline].pool.clone();
             let image = self.plan.image_phase(&pool);
-            let is_past =
-                self.truth.run().is_some_and(|run| Some(run.from) >= image && run.target() >= image);
-            self.truth.pipelines[pipeline].has_image |= is_past;
             if self.replacing(&pool).is_none() {
+                let is_past =
+                    self.truth.run().is_some_and(|run| Some(run.from) >= image && run.target() >= image);
+                self.truth.pipelines[pipeline].has_image |= is_past;
                 continue;
             }
             let skipped = self.truth.run().map(|run| run.skipped.clone()).unwrap_or_default();

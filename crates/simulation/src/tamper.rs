@@ -56,10 +56,12 @@ pub enum Tamper {
     Drift,
     /// The network of every node seems to work, and no taint seems to keep pods from it.
     Network,
+    /// Every agent of a CNI seems to be Ready.
+    Agents,
 }
 
 impl Tamper {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Uid,
         Self::Version,
         Self::Epoch,
@@ -81,6 +83,7 @@ impl Tamper {
         Self::Joins,
         Self::Drift,
         Self::Network,
+        Self::Agents,
     ];
 
     /// Hides it from what a run sees.
@@ -93,14 +96,11 @@ impl Tamper {
             Self::Census => world.census.iter_mut().for_each(|census| census.running.clear()),
             Self::Requests => world.census.iter_mut().for_each(|census| census.requests.clear()),
             Self::Freshness => world.verdicts.values_mut().for_each(|verdict| verdict.checked_at = world.now),
-            Self::Dns | Self::Undisturbed => {
-                let what = if self == Self::Dns { Trait::Dns } else { Trait::Undisturbed };
-                let blurred = |mut pod: Pod| {
-                    pod.traits.remove(&what);
-                    pod
-                };
-                world.pods = world.pods.values().cloned().map(blurred).collect();
-            }
+            Self::Dns => hide(world, Trait::Dns),
+            Self::Undisturbed => hide(world, Trait::Undisturbed),
+            Self::Agents => each_pod(world, |pod| {
+                pod.traits.extend(pod.has_trait(Trait::Agent).then_some(Trait::Ready));
+            }),
             Self::Stop => {
                 for wish in &mut observation.wishes {
                     if wish.what == RunRequest::PauseNow {
@@ -146,6 +146,20 @@ impl Tamper {
             Self::Policy => each_report(world, |observed| observed.base = policies.first().cloned()),
         }
     }
+}
+
+fn each_pod(world: &mut World, change: impl Fn(&mut Pod)) {
+    let changed = |mut pod: Pod| {
+        change(&mut pod);
+        pod
+    };
+    world.pods = world.pods.values().cloned().map(changed).collect();
+}
+
+fn hide(world: &mut World, what: Trait) {
+    each_pod(world, |pod| {
+        pod.traits.remove(&what);
+    });
 }
 
 fn each_node(world: &mut World, mut change: impl FnMut(&mut Node)) {

@@ -29,7 +29,12 @@ impl History {
     /// Whether a node is of a pool whose nodes are replaced, and not in the phase of its image.
     pub(crate) fn is_left_behind(&self, node: &Node) -> bool {
         let image = self.plan.image_phase(&node.api.pool);
-        let is_there = node.machine.has_crossfade && image == Some(node.machine.phase);
+        // Nothing but the addresses of its pods tells what image a node without Crossfade is of.
+        let is_there = if self.plan.is_final() {
+            !node.machine.has_crossfade
+        } else {
+            node.machine.has_crossfade && image == Some(node.machine.phase)
+        };
         self.plan.rotates(&node.api.pool) && !is_there && !self.is_left_out(&node.name)
     }
 
@@ -463,6 +468,47 @@ impl History {
         wrong.into_iter().for_each(|(rule, why)| self.broken(rule, format!("{name} may go: {why}")));
     }
 
+    /// Whether a machine is of an image without Crossfade that is not the final one.
+    pub(crate) fn is_of_other_network(&self, index: usize) -> bool {
+        let machine = &self.truth.nodes[index].machine;
+        self.plan.is_final() && !machine.has_crossfade && machine.phase != Phase::New
+    }
+
+    /// Whether a node has a pod of another network than the new one that a run could know which saw everything of pods up to then.
+    pub(super) fn has_other_network(&self, index: usize, observed_at: Millis) -> bool {
+        let pods = self.truth.nodes[index].pods.iter().filter_map(|id| self.truth.pods.get(id));
+        let mut attached = pods.filter_map(|pod| pod.attached);
+        attached.any(|attached| attached.phase != Phase::New && attached.since < observed_at)
+    }
+
+    /// R8 of a node that fills a place in a run to the final image: it reports nothing, and its agent and its pods prove it.
+    pub(super) fn check_final(&mut self, flight: &Flight, index: usize) {
+        let node = &self.truth.nodes[index];
+        let is_known = |since: Option<Millis>| since.is_some_and(|since| since < flight.nodes_seen);
+        let was_late = |time: Option<Millis>| time.is_some_and(|time| time >= flight.pods_seen);
+        let has_agent = match self.truth.agent_on(index) {
+            Some(agent) => agent.is_ready() || was_late(agent.shaken),
+            None => was_late(node.agent_lost),
+        };
+        let why = if node.machine.has_crossfade {
+            "is of the migration image"
+        } else if !node.api.is_silent() {
+            "bears what another machine has reported"
+        } else if is_known(node.going_since) || is_known(node.down_since) {
+            "is not Ready, or another actor takes it away"
+        } else if node.is_barred() {
+            "bears a start-up taint"
+        } else if !has_agent || node.machine.works_from > flight.pods_seen {
+            "has no agent of the new network that is Ready, so that pods on it get neither network"
+        } else if self.has_other_network(index, flight.pods_seen) {
+            "has a pod of another network"
+        } else {
+            return;
+        };
+        let why = format!("{} fills a place, and {why}", node.name);
+        self.broken("R8", why);
+    }
+
     /// A pod is about to get a node. One that is to be replaced gets it only where no new node has room.
     pub(crate) fn place_moving(&mut self, id: u32, index: usize) {
         let node = &self.truth.nodes[index];
@@ -482,7 +528,7 @@ impl History {
         // A step alone does not show that: a node may have written it itself.
         let is_proven = |(other, node): &(usize, &Node)| {
             node.api.step.as_ref().is_some_and(|step| step.state == State::Done && is_of_pass(step, run))
-                && node.api.label == image
+                && (node.api.label == image || self.plan.is_final() && node.api.is_silent())
                 && self.truth.attached_phases(*other).all(|phase| Some(phase) == image)
         };
         let has_room =
@@ -517,6 +563,17 @@ impl History {
         let old = self.knowable(flight.nodes_seen).find(is_old).map(|(_, node)| node.name.clone());
         if let Some(old) = old {
             self.broken("R8", format!("the pass ends, and {old} is not replaced"));
+        }
+        // Pods on such a node get neither network.
+        let is_dead = |(_, node): &(usize, &Node)| {
+            let is_of_image = self.plan.rotates(&node.api.pool) && !node.machine.has_crossfade;
+            is_of_image
+                && node.machine.works_from > flight.nodes_seen
+                && !run.skipped.contains_key(&node.name)
+        };
+        let dead = self.knowable(flight.nodes_seen).find(is_dead).map(|(_, node)| node.name.clone());
+        if let Some(dead) = dead.filter(|_| self.plan.is_final()) {
+            self.broken("R8", format!("the pass ends, and pods on {dead} get neither network"));
         }
     }
 

@@ -109,6 +109,7 @@ impl Truth {
             surprise: None,
             created_at: 0,
             published_at: (0, 0),
+            agent_lost: None,
             claimed: 0,
             resumed: 0,
             drained: 0,
@@ -130,6 +131,7 @@ impl Truth {
         self.workloads.push(Workload {
             blueprint,
             refuses: false,
+            agent_of: None,
             evicted: Vec::new(),
             is_over: false,
             pods: BTreeSet::new(),
@@ -171,7 +173,10 @@ impl Truth {
             let daemon = &*self.workloads[workload].blueprint.owner.kind == "DaemonSet";
             let replicas =
                 if daemon { self.nodes.len() } else { self.workloads[workload].blueprint.replicas as usize };
-            for ordinal in 0..replicas {
+            for ordinal in (0..replicas)
+                .filter(|ordinal| !daemon || self.has_daemon(workload, *ordinal))
+                .collect::<Vec<_>>()
+            {
                 let id = self.make(workload, u32::try_from(ordinal).unwrap_or_default());
                 self.settle_pod(id, daemon.then_some(ordinal));
             }

@@ -138,7 +138,7 @@ impl History {
             .truth
             .living_nodes()
             .map(|(index, _)| index)
-            .filter(|index| !there.contains(index))
+            .filter(|index| !there.contains(index) && self.truth.has_daemon(workload, *index))
             .collect();
         for node in missing {
             let id = self.truth.make(workload, 0);

@@ -1,13 +1,26 @@
 //! The simulated kubelet and plugin: pods get sandboxes, are attached in the phase of that moment, become Ready and end.
 
 use migration::roll::world::Trait;
-use types::policy::Phase;
+use types::policy::{Phase, Side};
 
-use crate::cluster::truth::{Attachment, Pod};
+use crate::cluster::truth::{Attachment, Pod, Truth};
 use crate::disturb::fault::CallFault;
 use crate::history::History;
 use crate::history::event::{Event, Sandbox, Turn};
-use crate::history::queue::{MINUTE, SECOND};
+use crate::history::queue::{MINUTE, Millis, SECOND};
+
+/// kubelet tries again after this time at the latest.
+const RETRY: Millis = 5 * MINUTE;
+
+impl Truth {
+    /// How long a pod with the node's network takes to become Ready, if it is the agent that makes the network of a node without Crossfade work.
+    fn agent_delay(&self, id: u32, node: usize, now: Millis) -> Millis {
+        let machine = &self.nodes[node].machine;
+        let workload = self.pods.get(&id).and_then(|pod| pod.workload);
+        let is_agent = workload.is_some_and(|workload| self.workloads[workload].agent_of == Some(Side::New));
+        if is_agent && !machine.has_crossfade { machine.works_from.saturating_sub(now) } else { 0 }
+    }
+}
 
 impl History {
     /// The pod, if this is still its sandbox.
@@ -44,14 +57,17 @@ impl History {
         let Some(pod) = self.pod_in_sandbox(sandbox) else { return };
         let (Some(node), start) = (pod.node, pod.start) else { return };
         if pod.api.has_trait(Trait::HostNetwork) {
-            self.schedule_after(start, Event::Ready(sandbox));
+            match self.truth.agent_delay(sandbox.pod, node, now) {
+                delay if delay > RETRY => self.schedule_after(RETRY, Event::Add(sandbox)),
+                delay => self.schedule_after(start.max(delay), Event::Ready(sandbox)),
+            }
             return;
         }
         let machine = &self.truth.nodes[node].machine;
         let (phase, works_from) = (machine.phase, machine.works_from);
         if now < works_from {
             // The network does not work yet, so the ADD fails, and kubelet tries again.
-            self.schedule_after((works_from - now + SECOND).min(5 * MINUTE), Event::Add(sandbox));
+            self.schedule_after((works_from - now + SECOND).min(RETRY), Event::Add(sandbox));
             return;
         }
         let gap = if self.strikes(CallFault::SlowAdd) { self.random.number_between(100, 2500) } else { 5 };
@@ -63,6 +79,8 @@ impl History {
         let since = self.now;
         let Some(pod) = self.pod_in_sandbox(sandbox) else { return };
         pod.attached = Some(Attachment::new(phase, since));
+        self.show_address(sandbox.pod, phase);
+        let Some(pod) = self.pod_in_sandbox(sandbox) else { return };
         let (start, node) = (pod.start, pod.node);
         let late =
             if self.strikes(CallFault::SlowAdd) { self.random.number_between(0, 2 * MINUTE) } else { 0 };
@@ -70,6 +88,21 @@ impl History {
         if let Some(node) = node {
             self.poke(node);
             self.join_later(node);
+        }
+    }
+
+    /// In a run to the final image, the address of a pod tells its network.
+    fn show_address(&mut self, id: u32, phase: Phase) {
+        if !self.plan.is_final() {
+            return;
+        }
+        let Some(pod) = self.truth.pods.get_mut(&id) else { return };
+        let changes = match phase {
+            Phase::Old | Phase::BothOld => pod.api.traits.insert(Trait::OtherNetwork),
+            Phase::BothNew | Phase::New => pod.api.traits.remove(&Trait::OtherNetwork),
+        };
+        if changes {
+            self.touch_pod(id);
         }
     }
 
@@ -87,6 +120,7 @@ impl History {
             pod.api.traits.insert(Trait::Ready);
         }
         self.touch_pod(sandbox.pod);
+        node.into_iter().for_each(|node| self.lift_later(node));
         self.plan_end(sandbox.pod);
         let workload = self.truth.pods.get(&sandbox.pod).and_then(|pod| pod.workload);
         workload.into_iter().for_each(|workload| self.wake(workload));
@@ -180,7 +214,13 @@ impl History {
         }
         self.truth.pending.remove(&id);
         if let Some(node) = pod.node {
+            let is_agent = pod
+                .workload
+                .is_some_and(|workload| self.truth.workloads[workload].agent_of == Some(Side::New));
             let node = &mut self.truth.nodes[node];
+            if is_agent {
+                node.agent_lost = Some(self.now);
+            }
             node.pods.remove(&id);
             node.machine.forgets.remove(&id);
         }
@@ -192,6 +232,7 @@ impl History {
     /// kubelet is there again: pods that were deleted meanwhile end, and all others run again.
     pub(crate) fn resume_pods(&mut self, turn: Turn) {
         let now = self.now;
+        self.lift_later(turn.node);
         let pods: Vec<u32> = self.truth.nodes[turn.node].pods.iter().copied().collect();
         for id in pods {
             let Some(pod) = self.truth.pods.get_mut(&id) else { continue };
@@ -200,7 +241,10 @@ impl History {
             } else if pod.api.has_trait(Trait::Finished) {
             } else if pod.attached.is_some() || pod.api.has_trait(Trait::HostNetwork) {
                 let sandbox = Sandbox { pod: id, number: pod.sandbox };
-                if !pod.api.has_trait(Trait::Ready) {
+                if pod.api.has_trait(Trait::Ready) {
+                } else if self.truth.agent_delay(id, turn.node, now) > 0 {
+                    self.schedule_after(0, Event::Add(sandbox));
+                } else {
                     self.schedule_within(SECOND, 5 * SECOND, Event::Ready(sandbox));
                 }
             } else {

@@ -37,11 +37,14 @@ impl History {
     pub(crate) fn reboot(&mut self, index: usize, away: Millis, is_fresh: bool) {
         self.surprise(index, Reporter::Kubelet);
         let turn = self.turns(index);
+        let is_final = is_fresh && self.gives_final_image(index);
         let node = &mut self.truth.nodes[index];
         node.machine.is_up = false;
         if is_fresh {
             node.machine.phase = node.machine.image;
         }
+        // Its Node keeps the label and the report.
+        node.machine.has_crossfade &= !is_final;
         // What a machine has attached does not outlive it.
         node.machine.leftovers.clear();
         node.machine.forgets.clear();

@@ -90,6 +90,8 @@ pub(crate) struct Node {
     pub(crate) created_at: Millis,
     /// When `watch` published last what it observes, and when it did before.
     pub(crate) published_at: (Millis, Millis),
+    /// When the pod of the new network's agent on it went last.
+    pub(crate) agent_lost: Option<Millis>,
     /// When the run claimed it last.
     pub(crate) claimed: Millis,
     /// When it began to take pods again after it had not.
@@ -237,6 +239,8 @@ pub(crate) struct Workload {
     pub(crate) blueprint: WorkloadBlueprint,
     /// No network joins or leaves its pods.
     pub(crate) refuses: bool,
+    /// It is the agent of this network, in a run to the final image.
+    pub(crate) agent_of: Option<Side>,
     /// How often each of its pods was restarted that the run evicted and that has no successor yet.
     pub(crate) evicted: Vec<u64>,
     /// The Job has ended.
@@ -373,11 +377,27 @@ impl Truth {
         let pods = || controller.pods.iter().filter_map(|pod| self.pods.get(pod));
         let ready = pods().filter(|pod| pod.is_ready()).count();
         let desired = match &*controller.blueprint.owner.kind {
-            "DaemonSet" => u32::try_from(self.living_nodes().count()).unwrap_or(u32::MAX),
+            "DaemonSet" => {
+                let nodes = self.living_nodes().filter(|(index, _)| self.has_daemon(workload, *index));
+                u32::try_from(nodes.count()).unwrap_or(u32::MAX)
+            }
             "Job" => 0,
             _ => controller.blueprint.replicas,
         };
         Availability { desired, ready: u32::try_from(ready).unwrap_or(u32::MAX) }
+    }
+
+    /// Whether a DaemonSet has a pod on a node: the old network's agent comes on no node of the final image.
+    pub(crate) fn has_daemon(&self, workload: usize, node: usize) -> bool {
+        self.workloads[workload].agent_of != Some(Side::Old) || self.nodes[node].machine.has_crossfade
+    }
+
+    /// The new network's agent on a node, in a run to the final image.
+    pub(crate) fn agent_on(&self, node: usize) -> Option<&Pod> {
+        let is_agent = |pod: &&Pod| {
+            pod.workload.is_some_and(|workload| self.workloads[workload].agent_of == Some(Side::New))
+        };
+        self.nodes[node].pods.iter().filter_map(|id| self.pods.get(id)).find(is_agent)
     }
 
     /// DNS pods that answer, with their zones.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use migration::roll::world::{Owner, Trait};
+use migration::workload::START_TAINT_CILIUM;
 use migration::workload::capacity::Request;
 use snapshot::model::Text;
 use types::api::step::{Cordon, State, Step};
@@ -273,8 +274,10 @@ impl History {
         let like = &self.truth.nodes[like];
         let (zone, pool, joins) = (like.api.zone.clone(), like.pool.clone(), like.machine.joins.clone());
         let (offers, room, mut taints) = (like.api.offers, like.room, like.api.taints.clone());
-        taints.retain(|key| !matches!(&**key, STARTUP | DISRUPTED));
-        let is_plain = !like.machine.has_crossfade && phase == like.machine.image;
+        taints.retain(|key| !matches!(&**key, STARTUP | START_TAINT_CILIUM | DISRUPTED));
+        // After the migration, an image in the phase `old` is one from before Crossfade.
+        let is_wrong = self.plan.is_final() && phase == Phase::Old;
+        let is_plain = is_wrong || !like.machine.has_crossfade && phase == like.machine.image;
         let index =
             self.truth.add_node(&NodeBlueprint { name, zone, pool, phase, base, joins, offers, room });
         self.truth.nodes[index].created_at = self.now;

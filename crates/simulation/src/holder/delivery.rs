@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use migration::config::roll::Method;
 use migration::plan::Pool;
+use migration::roll::replacement::arriving;
 use migration::roll::run::Run;
 use migration::roll::world::Trait;
 
@@ -12,14 +13,13 @@ use crate::cluster::controllers::uid;
 use crate::cluster::truth::{Truth, Workload};
 use crate::history::History;
 use crate::history::event::{Event, Stream};
-use crate::holder::TouchedWorkload;
+use crate::holder::{Holder, TouchedWorkload};
 
 impl Truth {
-    /// Whether a holder that watches these nodes has this pod.
-    fn is_watched(&self, watched: &BTreeSet<usize>, id: u32) -> bool {
-        self.pods.get(&id).is_some_and(|pod| {
-            pod.api.has_trait(Trait::Dns) || pod.node.is_none_or(|node| watched.contains(&node))
-        })
+    /// Whether a holder has this pod.
+    fn is_watched(&self, driver: &Holder, id: u32) -> bool {
+        let is_on = |node: usize| driver.watched.contains(&node) || driver.arriving.contains(&node);
+        self.pods.get(&id).is_some_and(|pod| pod.api.has_trait(Trait::Dns) || pod.node.is_none_or(is_on))
     }
 }
 
@@ -114,6 +114,33 @@ impl History {
                 }
             }
         }
+        self.watch_arriving(holder);
+    }
+
+    /// Watches the pods of new nodes, where the plan has agents that prove them.
+    fn watch_arriving(&mut self, holder: usize) {
+        if self.plan.agents.iter().all(|agent| agent.cni.is_none()) {
+            return;
+        }
+        let driver = &self.holders[holder];
+        let Some(run) = &driver.stored else { return };
+        let names = arriving(&driver.world, run, &self.plan);
+        let arriving: BTreeSet<usize> = names.filter_map(|name| self.truth.node_by_name(name)).collect();
+        let before = std::mem::replace(&mut self.holders[holder].arriving, arriving);
+        // What is not watched any more is not known any more.
+        let changed: Vec<usize> =
+            before.symmetric_difference(&self.holders[holder].arriving).copied().collect();
+        let pods: Vec<u32> =
+            changed.into_iter().flat_map(|index| &self.truth.nodes[index].pods).copied().collect();
+        let driver = &mut self.holders[holder];
+        let mut is_first = false;
+        for id in pods {
+            is_first |= driver.pods.mark(id, self.now);
+        }
+        if is_first {
+            let (from, to) = driver.lag;
+            self.schedule_within(from, to, Event::Deliver(holder, Stream::Pods));
+        }
     }
 
     fn deliver_machines(&mut self, holder: usize) {
@@ -139,7 +166,7 @@ impl History {
         let driver = &mut self.holders[holder];
         for id in changed {
             let uid = uid(id);
-            match self.truth.pods.get(&id).filter(|_| self.truth.is_watched(&driver.watched, id)) {
+            match self.truth.pods.get(&id).filter(|_| self.truth.is_watched(driver, id)) {
                 Some(pod) => {
                     let moves = ![Trait::HostNetwork, Trait::Finished, Trait::Static]
                         .into_iter()
@@ -178,5 +205,6 @@ impl History {
         driver.stored.clone_from(&self.truth.record.run);
         driver.wishes.clone_from(&self.truth.record.wishes);
         Arc::make_mut(&mut driver.world).permits.clone_from(&self.truth.permits);
+        self.watch_arriving(holder);
     }
 }

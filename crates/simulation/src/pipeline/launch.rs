@@ -2,12 +2,13 @@
 
 use migration::config::roll::Method;
 use migration::roll::world::Trait;
+use migration::workload::START_TAINT_CILIUM;
 use snapshot::model::Text;
 use types::policy::Phase;
 
 use super::{Pipeline, STARTUP, Stage};
 use crate::cluster::build::NodeBlueprint;
-use crate::cluster::truth::{Node, Reporter};
+use crate::cluster::truth::{Node, Pod, Reporter};
 use crate::disturb::fault::CallFault;
 use crate::history::History;
 use crate::history::event::{Event, Turn};
@@ -81,12 +82,13 @@ impl History {
         // Of an old one, the first node that the pool ever had.
         let like = self.truth.nodes.iter().position(|node| node.pool == pool)?;
         let node = &self.truth.nodes[like];
-        let is_plain = !node.machine.has_crossfade && image.is_none();
+        let is_final = image.is_some() && self.plan.is_final();
+        let is_plain = is_final || !node.machine.has_crossfade && image.is_none();
         let built = NodeBlueprint {
             name: Text::from(format!("n{}", self.truth.nodes.len())),
             zone,
             pool,
-            phase: image.unwrap_or(if is_plain { Phase::Old } else { node.machine.image }),
+            phase: image.unwrap_or(node.machine.image),
             base: if image.is_some() { IMAGE_BASE.into() } else { node.machine.image_base.clone() },
             joins: node.machine.joins.clone(),
             offers: node.api.offers,
@@ -96,20 +98,37 @@ impl History {
         self.enroll(index);
         let is_bad_image = self.now < bad_until && !self.is_calm();
         let is_bad = image.is_some() && (self.strikes(CallFault::BadLaunch) || is_bad_image);
+        // The image that is to be the final one gives pods the old network.
+        let is_wrong = is_final && is_bad && self.random.chance(500);
+        let is_bad = is_bad && !is_wrong;
         let (now, works) = (self.now, self.random.number_between(2 * SECOND, MINUTE));
         let node = &mut self.truth.nodes[index];
         node.created_at = now;
         node.machine.has_crossfade = !is_plain;
         node.machine.has_watch = !is_plain;
         node.machine.works_from = if is_bad { NEVER } else { now + works };
-        if image.is_some() {
+        if is_wrong {
+            (node.machine.phase, node.machine.image) = (Phase::Old, Phase::Old);
+        }
+        if is_final {
+            // Its network works once its agent does, which comes before kubelet is Ready. Some images have the taint that waits for the agent.
+            if self.random.chance(500) {
+                node.api.taints.push(START_TAINT_CILIUM.into());
+            }
+            (0..self.truth.workloads.len()).for_each(|workload| self.wake(workload));
+        } else if image.is_some() {
             // kubelet registers the label and the taint of the image.
             node.api.label = image;
             node.api.taints.push(STARTUP.into());
         }
         self.surprise(index, if is_plain { Reporter::Kubelet } else { Reporter::Watch });
         self.touch_node(index);
-        self.note(|history| format!("{} comes, bad: {is_bad}", history.truth.nodes[index].name));
+        self.note(|history| {
+            format!(
+                "{} comes, bad: {is_bad}, of another network: {is_wrong}",
+                history.truth.nodes[index].name
+            )
+        });
         let turn = self.truth.turn(index);
         // Where the runtime has no network before, kubelet is not Ready before.
         let is_private = self.random.chance(500);
@@ -120,13 +139,22 @@ impl History {
         Some(index)
     }
 
-    /// The start-up taint goes, since the node says that its network works.
+    /// The taint of a node of the final image goes soon, since its agent is Ready.
+    pub(crate) fn lift_later(&mut self, index: usize) {
+        let is_ready = self.truth.agent_on(index).is_some_and(Pod::is_ready);
+        if is_ready && self.truth.nodes[index].api.taints.iter().any(|key| **key == *START_TAINT_CILIUM) {
+            let turn = self.truth.turn(index);
+            self.schedule_within(500, 10 * SECOND, Event::Lift(turn));
+        }
+    }
+
+    /// The start-up taint goes, since the node says that its network works, or its agent does.
     pub(crate) fn lift(&mut self, turn: Turn) {
         let node = &mut self.truth.nodes[turn.node];
         if node.machine.turn != turn.number || node.gone_at.is_some() || !node.is_barred() {
             return;
         }
-        node.api.taints.retain(|key| **key != *STARTUP);
+        node.api.taints.retain(|key| !matches!(&**key, STARTUP | START_TAINT_CILIUM));
         self.touch_node(turn.node);
         self.wake_scheduler();
     }

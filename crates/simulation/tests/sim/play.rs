@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use simulation::{
-    Choice, Fault, History, HolderFault, MachineFault, NodeFault, Outcome, Scenario, Tamper, Violation,
+    Choice, Fault, History, HolderFault, MachineFault, NodeFault, Outcome, Scenario, Tally, Tamper, Violation,
 };
 
 /// Which runs are played.
@@ -37,16 +37,18 @@ impl Runs {
         guarded(|| self.draw(seed, choice), tamper)
     }
 
-    /// Fails with every history of these that does not end well.
-    pub(crate) fn must_end_well(self, histories: Vec<(u64, Choice)>) {
-        let bad: Vec<String> = all(histories, |(seed, choice)| {
+    /// Fails with every history of these that does not end well. Says what happened in all of them.
+    pub(crate) fn must_end_well(self, histories: Vec<(u64, Choice)>) -> Tally {
+        let played = all(histories, |(seed, choice)| {
             let outcome = self.play(*seed, *choice, None);
-            outcome.violations.first().map(|violation| self.describe(*seed, *choice, violation))
-        })
-        .into_iter()
-        .flatten()
-        .collect();
+            let bad = outcome.violations.first().map(|violation| self.describe(*seed, *choice, violation));
+            (outcome.tally, bad)
+        });
+        let mut tally = Tally::default();
+        played.iter().for_each(|(of_history, _)| tally.add(of_history));
+        let bad: Vec<String> = played.into_iter().filter_map(|(_, bad)| bad).collect();
         assert!(bad.is_empty(), "{}", bad.join("\n"));
+        tally
     }
 
     /// A history that did not end well, and the command that plays it again.

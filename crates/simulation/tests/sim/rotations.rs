@@ -4,6 +4,8 @@ use simulation::Choice;
 
 use crate::play::Runs;
 
+/// What a history tells that goes to the final image.
+pub(crate) const LAST: &str = "a rotation to the final image";
 /// How many histories without a fault are played.
 const QUIET: u64 = 60;
 /// How many with faults: of machines, objects and people as in all other histories, and of pipelines.
@@ -14,7 +16,8 @@ const KEPT: &[u64] =
 
 #[test]
 fn pipelines_replace_all_nodes() {
-    Runs::Rotations.must_end_well((0..QUIET).map(|seed| (seed, Choice::Quiet)).collect());
+    let tally = Runs::Rotations.must_end_well((0..QUIET).map(|seed| (seed, Choice::Quiet)).collect());
+    assert!(tally.times.get(LAST) > Some(&5), "{:?}", tally.times);
 }
 
 #[test]
@@ -24,7 +27,8 @@ fn pipelines_replace_all_nodes_whatever_goes_wrong() {
 
 #[test]
 fn rotations_that_once_did_not_end_well_are_played_again() {
-    Runs::Rotations.must_end_well(KEPT.iter().map(|seed| (*seed, Choice::Some)).collect());
+    let tally = Runs::Rotations.must_end_well(KEPT.iter().map(|seed| (*seed, Choice::Some)).collect());
+    assert_eq!(tally.times.get(LAST), None, "each of them went to a migration image");
 }
 
 /// Cluster API deletes Machines in an order of its own, and each waits at the run's hook.

@@ -13,6 +13,7 @@ use migration::workload::capacity::{Request, barring};
 use migration::workload::{Requests, owner, platform, pool_of};
 use snapshot::model::{self, Text};
 use types::api::observed::{self, NodeObservation};
+use types::policy::Side;
 
 use super::{NodeBlueprint, WorkloadBlueprint};
 use crate::cluster::truth::{Actor, Budget, Truth};
@@ -54,9 +55,8 @@ impl Scenario {
         rotation::pipelines(&mut likeness.random, &mut likeness.truth, plan, 0);
         rotation::machines(&mut likeness.truth);
         likeness.truth.publish_status();
-        // DaemonSets are not played, so no new node has an agent of its own.
-        let agents = plan.agents.iter().map(|agent| Agent { cni: None, ..agent.clone() });
-        Self::new(likeness.truth, Plan { agents: agents.collect(), ..plan.clone() }, seed, choice)
+        let agents = likeness.agents(plan);
+        Self::new(likeness.truth, Plan { agents, ..plan.clone() }, seed, choice)
     }
 }
 
@@ -140,12 +140,33 @@ impl Likeness {
         }
     }
 
+    /// The agents of a plan. One whose DaemonSet has no pod comes on no new node, and proves none.
+    fn agents(&mut self, plan: &Plan) -> Vec<Agent> {
+        let mut agents = plan.agents.clone();
+        for agent in &mut agents {
+            let owner = world::Owner {
+                kind: "DaemonSet".into(),
+                namespace: agent.namespace.clone(),
+                name: agent.name.clone(),
+            };
+            agent.cni = agent.cni.filter(|_| self.workloads.contains_key(&owner));
+            if let (Some(cni), Some(workload)) =
+                (agent.cni.filter(|_| plan.is_final()), self.workloads.get(&owner))
+            {
+                let side = if cni == plan.to { Side::New } else { Side::Old };
+                self.truth.workloads[*workload].agent_of = Some(side);
+            }
+        }
+        agents
+    }
+
     /// The workload that a pod is of, made with its first pod.
     fn workload(&mut self, owner: world::Owner, pod: &world::Pod, request: Request) -> usize {
         if let Some(index) = self.workloads.get(&owner) {
             return *index;
         }
-        let passing = [Trait::Ready, Trait::Terminating, Trait::Unschedulable, Trait::Finished];
+        let passing =
+            [Trait::Ready, Trait::Terminating, Trait::Unschedulable, Trait::Finished, Trait::OtherNetwork];
         let traits: BTreeSet<Trait> =
             pod.traits.iter().copied().filter(|pod_trait| !passing.contains(pod_trait)).collect();
         let lasts = (&*owner.kind == "Job").then(|| self.random.number_between(5, 90) * MINUTE);
@@ -202,35 +223,115 @@ mod tests {
 
     use super::*;
     use crate::history::History;
+    use crate::history::outcome::Outcome;
+    use crate::tamper::Tamper;
+
+    /// A rotation of three nodes.
+    struct Rotation {
+        snapshot: Snapshot,
+        config: Config,
+        plan: Plan,
+    }
+
+    impl Rotation {
+        /// The plan, with these changes; each node is as `node` makes it.
+        fn new(node: impl Fn(&str) -> Value, changes: Value) -> Self {
+            let names = ["a", "b", "c"];
+            let nodes = names.map(|name| serde_json::from_value(node(name)).expect("a node"));
+            let planned =
+                |name: &&str| json!({"name": name, "uid": format!("uid-{name}"), "pool": "blue", "why": ""});
+            let planned: Vec<Value> = names.iter().map(planned).collect();
+            let mut plan = json!({
+                "version": 1, "cluster": "c", "from": "calico", "to": "cilium", "strategy": "rotation", "settings": "s",
+                "start": "old", "passes": ["new"], "image": "new", "ways": ["replace"], "bridge": {"accepted": "so"},
+                "waves": [{"name": "zone", "kind": "zone", "atOnce": 2, "soakSeconds": 0, "nodes": planned}],
+                "leftOut": [], "pods": {}, "limits": {"inTransit": 2, "zonePercent": 100},
+                "pools": [{"name": "blue", "nodes": 3, "zones": [""], "method": "cluster-api"}], "marginPercent": 10, "gates": [],
+                "dns": {"namespace": "kube-system", "labels": {}}, "policies": [], "networks": {"old": [], "new": []},
+                "agents": [], "unenforced": [], "waivers": [],
+            });
+            for (key, value) in changes.as_object().expect("changes") {
+                plan[key] = value.clone();
+            }
+            let mut config = Config::default();
+            config.nodes.pool_labels = vec!["pool".into()];
+            let snapshot = Snapshot { nodes: nodes.into(), ..Snapshot::default() };
+            Self { snapshot, config, plan: serde_json::from_value(plan).expect("a plan") }
+        }
+
+        fn scenario(&self, seed: u64) -> Scenario {
+            let (from, to, strategy) = (Cni::Calico, Cni::Cilium, Strategy::Rotation);
+            let scene = Scene { snapshot: &self.snapshot, config: &self.config, from, to, strategy };
+            Scenario::like(&scene, &self.plan, seed, Choice::Quiet)
+        }
+
+        /// What became of it.
+        fn played(&self, seed: u64, tamper: Option<Tamper>) -> Outcome {
+            History::new(self.scenario(seed), tamper).play()
+        }
+    }
+
+    fn node(name: &str) -> Value {
+        json!({"metadata": {"name": name, "uid": format!("uid-{name}"), "labels": {"pool": "blue"}}})
+    }
 
     #[test]
     fn machines_of_cluster_api_wait_at_the_hook_of_the_run() {
-        let names = ["a", "b", "c"];
-        let node = |name: &str| json!({"metadata": {"name": name, "uid": format!("uid-{name}"), "labels": {"pool": "blue"}}});
-        let nodes = names.map(|name| serde_json::from_value(node(name)).expect("a node"));
-        let planned =
-            |name: &&str| json!({"name": name, "uid": format!("uid-{name}"), "pool": "blue", "why": ""});
-        let planned: Vec<Value> = names.iter().map(planned).collect();
-        let plan: Plan = serde_json::from_value(json!({
-            "version": 1, "cluster": "c", "from": "calico", "to": "cilium", "strategy": "rotation", "settings": "s",
-            "start": "old", "passes": ["new"], "image": "new", "ways": ["replace"], "bridge": {"accepted": "so"},
-            "waves": [{"name": "zone", "kind": "zone", "atOnce": 2, "soakSeconds": 0, "nodes": planned}],
-            "leftOut": [], "pods": {}, "limits": {"inTransit": 2, "zonePercent": 100},
-            "pools": [{"name": "blue", "nodes": 3, "zones": [""], "method": "cluster-api"}], "marginPercent": 10, "gates": [],
-            "dns": {"namespace": "kube-system", "labels": {}}, "policies": [], "networks": {"old": [], "new": []},
-            "agents": [], "unenforced": [], "waivers": [],
-        }))
-        .expect("a plan");
-        let mut config = Config::default();
-        config.nodes.pool_labels = vec!["pool".into()];
-        let snapshot = Snapshot { nodes: nodes.into(), ..Snapshot::default() };
-        let (from, to, strategy) = (Cni::Calico, Cni::Cilium, Strategy::Rotation);
-        let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
+        let rotation = Rotation::new(node, json!({}));
         for seed in 0..4 {
-            let outcome = History::new(Scenario::like(&scene, &plan, seed, Choice::Quiet), None).play();
+            let outcome = rotation.played(seed, None);
             assert_eq!(outcome.violations, []);
             let count = |what: &str| outcome.tally.times.get(what).copied();
             assert_eq!((count("a hook set"), count("a hook taken away")), (Some(3), Some(3)), "{seed}");
         }
+    }
+
+    /// Their agents and the addresses of their pods prove nodes of the final image. A pod that moves there from a node of the migration image has an address of the
+    /// new network, whatever the one before it had.
+    #[test]
+    fn the_last_rotation_is_played_with_the_agents_of_the_cluster() {
+        let observed =
+            json!({"bootId": "b", "phase": "new", "base": "p", "mints": ["new"], "attached": {"new": 1}});
+        let migrated = |name: &str| {
+            let mut node = node(name);
+            node["metadata"]["labels"]["crossfade/phase"] = "new".into();
+            node["metadata"]["annotations"] = json!({"crossfade/observed": observed.to_string()});
+            node["status"] = json!({"nodeInfo": {"bootID": "b"}, "allocatable": {"cpu": "8", "memory": "32Gi", "pods": "110"}});
+            node
+        };
+        let pod = |kind: &str, name: &str, node: &str, ip: &str| {
+            let pod = json!({
+                "metadata": {"name": format!("{name}-{node}"), "namespace": "x", "uid": format!("{name}-{node}"),
+                    "ownerReferences": [{"kind": kind, "name": name, "controller": true}]},
+                "spec": {"nodeName": node, "hostNetwork": kind == "DaemonSet"},
+                "status": {"phase": "Running", "podIPs": [{"ip": ip}], "conditions": [{"type": "Ready", "status": "True"}]},
+            });
+            serde_json::from_value(pod).expect("a pod")
+        };
+        let agent = |name: &str, cni: &str| json!({"namespace": "x", "name": name, "uid": "u", "generation": 1, "cni": cni});
+        let mut last = Rotation::new(
+            migrated,
+            json!({
+                "start": "new", "bridge": null, "policies": ["p"], "networks": {"old": ["10.1.0.0/16"], "new": ["10.2.0.0/16"]},
+                "agents": [agent("calico-node", "calico"), agent("cilium", "cilium")],
+                "pools": [{"name": "blue", "nodes": 3, "zones": [""], "method": "permit"}],
+            }),
+        );
+        for node in ["a", "b", "c"] {
+            let agents = ["calico-node", "cilium"].map(|name| pod("DaemonSet", name, node, "10.0.0.1"));
+            last.snapshot.pods.extend(agents);
+            last.snapshot.pods.push(pod("ReplicaSet", "web", node, "10.1.0.1"));
+        }
+        for seed in 0..4 {
+            let outcome = last.played(seed, None);
+            assert_eq!((outcome.violations, outcome.tally.holds), (vec![], BTreeMap::new()), "{seed}");
+            let count = |what: &str| outcome.tally.times.get(what).copied();
+            assert!(count("a node done") >= Some(3) && count("a run done") == Some(1), "{seed}");
+        }
+        let pods = last.scenario(0).truth.pods;
+        assert!(pods.len() > 8 && pods.values().all(|pod| !pod.api.has_trait(Trait::OtherNetwork)));
+        let is_noticed =
+            |seed| last.played(seed, Some(Tamper::Agents)).violations.iter().any(|why| why.invariant == "R8");
+        assert!((0..20).any(is_noticed), "each new node has to have its agent");
     }
 }
