@@ -315,11 +315,11 @@ impl Truth {
         Ok(())
     }
 
-    /// Pods that have gone to nodes which were to be replaced, and so moved twice.
-    pub fn double_moves(&self, cluster: &Cluster) -> Vec<String> {
+    /// How many pods have gone to nodes which were to be replaced, and so moved twice.
+    pub fn double_moves(&self, cluster: &Cluster) -> BTreeMap<String, usize> {
         let later = |(node, pods): (&String, &usize)| {
             let starts = cluster.hollow.starts(node).saturating_sub(*pods);
-            (starts > 0).then(|| format!("{starts} on {node}"))
+            (starts > 0).then(|| (node.clone(), starts))
         };
         self.old.iter().filter_map(later).collect()
     }
