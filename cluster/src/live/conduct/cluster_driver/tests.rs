@@ -190,7 +190,7 @@ fn a_run_that_is_as_it_was_goes_on() {
     });
 }
 
-/// The n-th report has n answers, the first one is from before the holder, and the operator interrupts when the third one is read.
+/// The n-th report has n answers, the first one is from before the holder, and the operator interrupts when there is no third one.
 #[test]
 fn what_agents_measured_is_looked_at_once_and_at_the_latest_by_a_holder_that_is_interrupted() {
     for is_blind in [false, true] {
@@ -202,6 +202,7 @@ fn what_agents_measured_is_looked_at_once_and_at_the_latest_by_a_holder_that_is_
                     interval += 1;
                     if interval == 3 {
                         ctrl_c.set();
+                        return Some(Answer::text(200, ""));
                     }
                     let class = json!({"from": "old", "to": "dns", "place": "any", "family": "IPv4", "packet": "udp"});
                     let report = json!({
@@ -214,7 +215,7 @@ fn what_agents_measured_is_looked_at_once_and_at_the_latest_by_a_holder_that_is_
                     let hub = json!({"metadata": {"name": "hub-a"}, "status": {"phase": "Running"}});
                     Some(Answer::json(200, &json!({ "items": [hub] })))
                 }
-                line if is_blind && line.starts_with("GET /api/v1/nodes") => {
+                line if is_blind && line.starts_with("GET /apis/apps/v1/deployments") => {
                     Some(Answer::refusal(503, "ServiceUnavailable", "so"))
                 }
                 _ => None,
