@@ -52,9 +52,6 @@ fn the_same_seeds_give_the_same_answer_and_others_another() {
     assert_ne!(object["seconds"], other["seconds"]);
 }
 
-/// The settings of the last rotation.
-const FINAL: &str = "image: final";
-
 /// The nodes of `plan-three` as a pipeline of this kind has them, and the history of their rotation by this image without faults.
 fn rotated(method: &str, image: &str) -> (Option<i32>, Value) {
     let dir = tempfile::tempdir().expect("a directory");
@@ -75,13 +72,6 @@ fn rotated(method: &str, image: &str) -> (Option<i32>, Value) {
             };
             text = text.replace("labels: {", &format!("labels: {{{label}"));
             text = text.replace("annotations:", &format!("annotations:{annotation}"));
-        }
-        if image == FINAL {
-            // The migration is over.
-            for old in ["crossfade/phase: old", r#""phase":"old""#, r#""mints":["old"]"#, r#"{"old":3}"#] {
-                text = text.replace(old, &old.replace("old", "new"));
-            }
-            text = text.replace("ip: 10.244.", "ip: 10.245.");
         }
         fs::write(to.join(file.file_name()), text).expect("a copy");
     }
@@ -107,10 +97,6 @@ fn a_rotation_by_each_method_ends() {
         ("follow", bridged, 1),
         ("permit", joined, 3),
         ("karpenter", joined, 3),
-        ("permit", FINAL, 1),
-        ("karpenter", FINAL, 1),
-        ("cluster-api", FINAL, 1),
-        ("follow", FINAL, 1),
     ] {
         let (status, answer) = rotated(method, image);
         assert_eq!((status, &answer["ok"]), (Some(0), &true.into()), "{method}, {image}: {answer:#}");
