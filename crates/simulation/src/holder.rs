@@ -75,7 +75,7 @@ pub(super) struct Holder {
     pub(super) record: PendingChanges<()>,
     /// Nodes in transit, whose pods it watches.
     pub(super) watched: BTreeSet<usize>,
-    /// New nodes that the run has still to prove, whose pods it watches as well.
+    /// New nodes of the pass, whose pods it watches as well.
     pub(super) arriving: BTreeSet<usize>,
     /// A person asked it to end.
     pub(super) is_interrupted: bool,

@@ -181,6 +181,7 @@ mod tests {
             assert_eq!(is_reported(pass, old, second, is_last), expected, "{pass} {old} {second} {is_last}");
         }
     }
+
     #[test]
     fn what_agents_measured_is_told_with_what_is_attached_every_five_minutes_and_at_the_end() {
         let old = Kind::Pod(Phase::Old);

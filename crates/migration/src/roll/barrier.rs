@@ -31,10 +31,10 @@ pub enum Barrier {
 /// How far the end of the pass is.
 #[must_use]
 pub fn barrier(view: &View<'_>) -> Barrier {
-    let mut waits = other_network_waits(view);
     if open_places(view) > 0 {
         return Barrier::NotYet;
     }
+    let mut waits = other_network_waits(view);
     for &NodeStatus { name, node, standing, is_plain, .. } in view.nodes() {
         match standing {
             // What it said is from before, and its machine may have been made anew since.

@@ -32,6 +32,7 @@ use types::api::observed::NodeObservation;
 use types::api::step::{State, Step};
 use types::policy::Phase;
 
+pub use self::arrival::arriving;
 use self::arrival::{arrival_limit, is_arriving, is_proven, shortfall};
 use self::pipeline::{PipelineRules, cluster_api};
 use super::budget::turn_wait;
@@ -49,8 +50,6 @@ use crate::plan::{Plan, PlannedNode, Pool, Wave, WaveKind, canon};
 /// How many nodes are kept from their pipelines in one step, and how many are named that a pipeline has still to ask for.
 pub(super) const LEVERS: usize = 50;
 const NAMED: usize = 3;
-/// On how many new nodes pods are watched at once: more than a pipeline launches ahead.
-const ARRIVING: usize = 100;
 
 /// Which nodes come in a pass that replaces nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -369,26 +368,6 @@ pub fn without_machines<'a>(world: &'a World, run: &Run, plan: &Plan) -> Option<
     };
     let is_unknown = world.machines.is_none();
     world.nodes.iter().find(is_held).map(|(name, _)| name).filter(|_| is_unknown)
-}
-
-/// New nodes of this pass whose pods are watched: those that are not proven, since their agents have to be Ready; and those that are, where pods alone tell what
-/// image a node is of. A plan that is made in the middle of a rotation has nodes of the image, too.
-pub fn arriving<'w>(world: &'w World, run: &Run, plan: &Plan) -> impl Iterator<Item = &'w Text> + use<'w> {
-    let directions = directions(plan, run);
-    let waves = plan.waves.iter().filter(|_| !directions.is_empty());
-    let planned: HashSet<&Text> = waves.flat_map(|wave| &wave.nodes).map(|planned| &planned.uid).collect();
-    let is_new = |node: &Node| match directions.get(&*node.pool) {
-        Some(Direction::Forth) => !planned.contains(&node.uid) || node.phase() == run.target(),
-        Some(Direction::Back) => !planned.contains(&node.uid),
-        Some(Direction::Final) => node.is_silent(),
-        None => false,
-    };
-    let is_done = |step: &Step| step.state == State::Done && is_of_pass(step, run);
-    let is_proven = |node: &Node| node.step.as_ref().is_some_and(is_done);
-    let new = world.nodes.iter().filter(|(_, node)| is_new(node));
-    let (proven, arriving): (Vec<_>, Vec<_>) = new.partition(|(_, node)| is_proven(node));
-    let proven = if plan.is_final() { proven } else { Vec::new() };
-    arriving.into_iter().chain(proven).take(ARRIVING).map(|(name, _)| name)
 }
 
 /// Whether a node waits for its turn in a run that goes on.

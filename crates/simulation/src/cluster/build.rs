@@ -173,10 +173,10 @@ impl Truth {
             let daemon = &*self.workloads[workload].blueprint.owner.kind == "DaemonSet";
             let replicas =
                 if daemon { self.nodes.len() } else { self.workloads[workload].blueprint.replicas as usize };
-            for ordinal in (0..replicas)
-                .filter(|ordinal| !daemon || self.has_daemon(workload, *ordinal))
-                .collect::<Vec<_>>()
-            {
+            for ordinal in 0..replicas {
+                if daemon && !self.has_daemon(workload, ordinal) {
+                    continue;
+                }
                 let id = self.make(workload, u32::try_from(ordinal).unwrap_or_default());
                 self.settle_pod(id, daemon.then_some(ordinal));
             }

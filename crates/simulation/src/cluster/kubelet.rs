@@ -1,7 +1,7 @@
 //! The simulated kubelet and plugin: pods get sandboxes, are attached in the phase of that moment, become Ready and end.
 
 use migration::roll::world::Trait;
-use types::policy::{Phase, Side};
+use types::policy::Phase;
 
 use crate::cluster::truth::{Attachment, Pod, Truth};
 use crate::disturb::fault::CallFault;
@@ -16,8 +16,7 @@ impl Truth {
     /// How long a pod with the node's network takes to become Ready, if it is the agent that makes the network of a node without Crossfade work.
     fn agent_delay(&self, id: u32, node: usize, now: Millis) -> Millis {
         let machine = &self.nodes[node].machine;
-        let workload = self.pods.get(&id).and_then(|pod| pod.workload);
-        let is_agent = workload.is_some_and(|workload| self.workloads[workload].agent_of == Some(Side::New));
+        let is_agent = self.pods.get(&id).is_some_and(|pod| self.is_new_agent(pod));
         if is_agent && !machine.has_crossfade { machine.works_from.saturating_sub(now) } else { 0 }
     }
 }
@@ -214,9 +213,7 @@ impl History {
         }
         self.truth.pending.remove(&id);
         if let Some(node) = pod.node {
-            let is_agent = pod
-                .workload
-                .is_some_and(|workload| self.truth.workloads[workload].agent_of == Some(Side::New));
+            let is_agent = self.truth.is_new_agent(&pod);
             let node = &mut self.truth.nodes[node];
             if is_agent {
                 node.agent_lost = Some(self.now);

@@ -392,12 +392,15 @@ impl Truth {
         self.workloads[workload].agent_of != Some(Side::Old) || self.nodes[node].machine.has_crossfade
     }
 
+    /// Whether a pod is the new network's agent, in a run to the final image.
+    pub(crate) fn is_new_agent(&self, pod: &Pod) -> bool {
+        pod.workload.is_some_and(|workload| self.workloads[workload].agent_of == Some(Side::New))
+    }
+
     /// The new network's agent on a node, in a run to the final image.
     pub(crate) fn agent_on(&self, node: usize) -> Option<&Pod> {
-        let is_agent = |pod: &&Pod| {
-            pod.workload.is_some_and(|workload| self.workloads[workload].agent_of == Some(Side::New))
-        };
-        self.nodes[node].pods.iter().filter_map(|id| self.pods.get(id)).find(is_agent)
+        let mut pods = self.nodes[node].pods.iter().filter_map(|id| self.pods.get(id));
+        pods.find(|pod| self.is_new_agent(pod))
     }
 
     /// DNS pods that answer, with their zones.

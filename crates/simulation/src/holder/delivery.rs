@@ -103,15 +103,7 @@ impl History {
                 && node.gone_at.is_none();
             let is_new = if is_moving { driver.watched.insert(index) } else { driver.watched.remove(&index) };
             if is_new {
-                let pods: Vec<u32> = node.pods.iter().copied().collect();
-                let mut is_first = false;
-                for id in pods {
-                    is_first |= driver.pods.mark(id, self.now);
-                }
-                if is_first {
-                    let (from, to) = driver.lag;
-                    self.schedule_within(from, to, Event::Deliver(holder, Stream::Pods));
-                }
+                self.mark_pods(holder, [index]);
             }
         }
         self.watch_arriving(holder);
@@ -130,12 +122,15 @@ impl History {
         // What is not watched any more is not known any more.
         let changed: Vec<usize> =
             before.symmetric_difference(&self.holders[holder].arriving).copied().collect();
-        let pods: Vec<u32> =
-            changed.into_iter().flat_map(|index| &self.truth.nodes[index].pods).copied().collect();
+        self.mark_pods(holder, changed);
+    }
+
+    /// The pods of these nodes are to reach a holder.
+    fn mark_pods(&mut self, holder: usize, nodes: impl IntoIterator<Item = usize>) {
         let driver = &mut self.holders[holder];
         let mut is_first = false;
-        for id in pods {
-            is_first |= driver.pods.mark(id, self.now);
+        for id in nodes.into_iter().flat_map(|index| &self.truth.nodes[index].pods) {
+            is_first |= driver.pods.mark(*id, self.now);
         }
         if is_first {
             let (from, to) = driver.lag;

@@ -43,7 +43,7 @@ pub fn probe(gate: ProbeGate, sight: &Sight, plan: &Plan, now: Duration) -> Verd
             (Color::Unknown, why)
         }
         _ => match gate {
-            ProbeGate::Packets => packets(&sight.measurement, plan),
+            ProbeGate::Packets => by_classes(&sight.measurement, |class| must_pass(class, plan), "packets"),
             ProbeGate::Forwarding => forwarding(sight),
             ProbeGate::DnsQueries => {
                 by_classes(&sight.measurement, |class| class.to == Target::Dns, "DNS queries")
@@ -55,11 +55,7 @@ pub fn probe(gate: ProbeGate, sight: &Sight, plan: &Plan, now: Duration) -> Verd
     Verdict { color, checked_at: now, why }
 }
 
-fn packets(measurement: &Measurement, plan: &Plan) -> (Color, String) {
-    by_classes(measurement, |class| must_pass(class, plan), "packets")
-}
-
-/// All classes but those that only nodes make possible which forward between both networks, unless the plan needs such nodes anyway; what policies deny has a gate
+/// Whether a class is none of those that only nodes make possible which forward between both networks, unless the plan needs such nodes anyway; what policies deny has a gate
 /// of its own.
 fn must_pass(class: &Class, plan: &Plan) -> bool {
     match (class.from, class.to) {

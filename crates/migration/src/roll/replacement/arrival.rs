@@ -1,38 +1,64 @@
 //! New nodes of a rotation: what each of them lacks until it is proven, and what waits for it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use snapshot::model::Text;
 use types::api::node_keys;
 use types::api::observed;
-use types::api::step::{State, Step};
+use types::api::step::State;
 use types::policy::Phase;
 
 use crate::cni::reach::Way;
 use crate::cni::support::Cni;
-use crate::roll::replacement::{Direction, Exchange, Turnover};
+use crate::plan::Plan;
+use crate::roll::replacement::{Direction, Exchange, Turnover, directions};
 use crate::roll::run::Run;
 use crate::roll::start::unmet_gates;
 use crate::roll::start::wave::done_ago;
 use crate::roll::transit::STEADY;
 use crate::roll::view::{NodeStatus, Standing, View, is_done, is_of_pass};
 use crate::roll::wait::{Reason, Subject, Wait};
-use crate::roll::world::{Owner, Pod, Trait};
+use crate::roll::world::{Node, Owner, Pod, Trait, World};
 use crate::workload::{START_TAINT_CILIUM, is_startup};
 
 /// How many Nodes with an earlier report are named.
 const NAMED: usize = 3;
+/// On how many new nodes pods are watched at once: more than a pipeline launches ahead.
+const ARRIVING: usize = 100;
+
+/// Whether a node is done in this pass, by its step.
+fn has_proof(node: &Node, run: &Run) -> bool {
+    node.step.as_ref().is_some_and(|step| step.state == State::Done && is_of_pass(step, run))
+}
 
 /// Whether the run has seen the proof of a new node.
 pub(in crate::roll) fn is_proven(status: &NodeStatus<'_>, run: &Run) -> bool {
-    let is_done = |step: &Step| step.state == State::Done && is_of_pass(step, run);
-    status.standing == Standing::Done && status.node.step.as_ref().is_some_and(is_done)
+    status.standing == Standing::Done && has_proof(status.node, run)
 }
 
 /// Whether a node is new, and not proven yet.
 pub(in crate::roll) fn is_arriving(status: &NodeStatus<'_>, run: &Run) -> bool {
     let is_at_rest = matches!(status.standing, Standing::Done | Standing::Pending);
     status.turnover == Turnover::Arrives && is_at_rest && !is_proven(status, run)
+}
+
+/// New nodes of this pass whose pods are watched: those that are not proven, since their agents have to be Ready; and those that are, where pods alone tell what
+/// image a node is of. A plan that is made in the middle of a rotation has nodes of the image, too.
+pub fn arriving<'w>(world: &'w World, run: &Run, plan: &Plan) -> impl Iterator<Item = &'w Text> + use<'w> {
+    let directions = directions(plan, run);
+    let waves = plan.waves.iter().filter(|_| !directions.is_empty());
+    let planned: HashSet<&Text> = waves.flat_map(|wave| &wave.nodes).map(|planned| &planned.uid).collect();
+    let is_new = |node: &Node| match directions.get(&*node.pool) {
+        Some(Direction::Forth) => !planned.contains(&node.uid) || node.phase() == run.target(),
+        Some(Direction::Back) => !planned.contains(&node.uid),
+        Some(Direction::Final) => node.is_silent(),
+        None => false,
+    };
+    let new = world.nodes.iter().filter(|(_, node)| is_new(node));
+    let (proven, arriving): (Vec<_>, Vec<_>) = new.partition(|(_, node)| has_proof(node, run));
+    let proven = if plan.is_final() { proven } else { Vec::new() };
+    arriving.into_iter().chain(proven).take(ARRIVING).map(|(name, _)| name)
 }
 
 /// What a new node lacks to fill a place; none if it has everything that a node in place would have at the end.
@@ -90,8 +116,9 @@ fn other_network(view: &View<'_>, status: &NodeStatus<'_>) -> Option<String> {
 pub(in crate::roll) fn other_network_waits(view: &View<'_>) -> Vec<Wait> {
     let new = view.nodes().filter(|status| status.turnover == Turnover::Arrives);
     let wait = |status: &NodeStatus<'_>| {
+        let what = other_network(view, status)?;
         let help = replacement_help(view, status);
-        Some(Wait::new_held(Subject::node(status.name), Reason::Arriving, other_network(view, status)?, help))
+        Some(Wait::new_held(Subject::node(status.name), Reason::Arriving, what, help))
     };
     new.filter_map(wait).collect()
 }
