@@ -72,6 +72,9 @@ impl History {
             (node.label, node.observed) = (None, None);
             return self.touch_node(index);
         }
+        if !is_plain && wait.help.contains("systemctl status crossfade-watch") {
+            return self.repair(index);
+        }
         match wait.reason {
             Reason::Arriving | Reason::Leaving | Reason::Undisturbed if wait.is_held => {
                 self.help_rotation(index, wait.reason)

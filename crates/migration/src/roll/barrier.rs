@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use snapshot::model::Text;
-
 use super::memory::{REPORT_TIME, counted_on, is_count_over};
-use super::replacement::arrival::other_network_waits;
+use super::replacement::arrival::{other_network_waits, outdated_report};
 use super::replacement::open_places;
 use super::step::Act;
 use super::transit::DOWN;
@@ -61,13 +59,16 @@ pub fn barrier(view: &View<'_>) -> Barrier {
     let now = view.world.now;
     // A node without Crossfade has no account of its pods, and no pod of another network than the old one.
     let reporting = view.nodes().filter(|status| !status.is_plain);
-    let uncounted: Vec<&Text> =
-        reporting.map(|status| status.name).filter(|name| !view.memory.is_counted(name, now)).collect();
+    let uncounted: Vec<&NodeStatus<'_>> =
+        reporting.filter(|status| !view.memory.is_counted(status.name, now)).collect();
     if uncounted.is_empty() {
         return Barrier::Over;
     }
     let is_later = |census: &&Census| {
-        uncounted.iter().all(|name| view.memory.since(name, now) > now.saturating_sub(census.started_at))
+        let is_older = |status: &&NodeStatus<'_>| {
+            view.memory.since(status.name, now) > now.saturating_sub(census.started_at)
+        };
+        uncounted.iter().all(is_older)
             && view.memory.pass_since().is_none_or(|since| census.started_at > since)
     };
     let Some(census) = view.world.census.as_ref().filter(is_later) else {
@@ -81,7 +82,13 @@ pub fn barrier(view: &View<'_>) -> Barrier {
         let wait = Wait::new(Subject::Run, Reason::Census, what).with_time(census.started_at + REPORT_TIME);
         return Barrier::Almost(Vec::new(), vec![wait]);
     }
-    for name in uncounted {
+    for status in uncounted {
+        // The machine that it is now may have no Crossfade, which no count of it agrees with.
+        if let Some(wait) = outdated_report(view, status) {
+            waits.push(wait);
+            continue;
+        }
+        let name = status.name;
         let running = counted_on(census, name);
         if !view.memory.disagrees(name) {
             let what = format!(

@@ -2,6 +2,7 @@
 
 use migration::roll::world::Trait;
 use snapshot::model::Text;
+use types::policy::Phase;
 
 use crate::cluster::truth::{Reporter, Surprise};
 use crate::cluster::watch;
@@ -40,6 +41,9 @@ impl History {
         let is_final = is_fresh && self.gives_final_image(index);
         let node = &mut self.truth.nodes[index];
         node.machine.is_up = false;
+        if is_final {
+            node.machine.image = Phase::New;
+        }
         if is_fresh {
             node.machine.phase = node.machine.image;
         }

@@ -147,7 +147,9 @@ fn missing_agent(view: &View<'_>, name: &str) -> Option<Cni> {
             let is_of = |owner: &Owner| {
                 agents().any(|agent| agent.namespace == owner.namespace && agent.name == owner.name)
             };
+            // kubelet has a pod Ready until it has ended.
             pod.has_trait(Trait::Ready)
+                && !pod.has_trait(Trait::Terminating)
                 && pod.owner.as_ref().is_some_and(|owner| owner.is_daemon_set() && is_of(owner))
         };
         agents().next().is_none() || view.pods_on(name).any(runs)

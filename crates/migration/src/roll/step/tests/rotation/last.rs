@@ -1,5 +1,7 @@
 //! The last rotation: nodes in phase `new` are replaced by nodes of the final image, which report nothing.
 
+use types::api::observed::AttachmentCounts;
+
 use super::*;
 
 /// A rotation of nodes in phase `new`.
@@ -203,6 +205,30 @@ fn a_node_that_reports_nothing_in_this_boot_is_named() {
     back.gain("e", old("uid-e"));
     back.go_for(100);
     assert_eq!(back.state("e"), Some(State::Done));
+}
+
+/// Its machine has booted the final image, which gives pods the new network and reports nothing, so that no count of pods agrees with what the one before reported.
+#[test]
+fn a_skipped_node_that_reports_nothing_in_this_boot_is_named_at_the_end() {
+    let mut rotation = last("permit");
+    rotation.wish(RunRequest::Skip("d".into()));
+    let mut outlived = Node { boot: "c".into(), is_cordoned: true, ..new("uid-d") };
+    outlived.observed.as_mut().expect("a report").attached = Some(AttachmentCounts::default());
+    rotation.gain("d", outlived);
+    rotation.ask(&["a", "b", "c"]);
+    for (gone, came) in [("a", "e"), ("b", "f"), ("c", "g")] {
+        rotation.go_for(100);
+        rotation.lose(gone);
+        rotation.gain(came, old(&format!("uid-{came}")));
+    }
+    rotation.go_for(100);
+    // Pods are counted again and again meanwhile.
+    let named = (0..20).find_map(|_| wait(&rotation.go_for(5), Reason::Arriving, "Node/d").cloned());
+    let named = named.expect("a wait");
+    assert!(named.help.contains("kubectl annotate node d crossfade/observed-"), "{named:?}");
+    rotation.lose("d");
+    rotation.go_for(60);
+    assert_eq!(rotation.run.target(), None);
 }
 
 /// Its machine has booted the system without Crossfade, under the Node that the plan has. The run holds a node that it is bringing back in place, and has brought back.

@@ -209,7 +209,7 @@ fn a_new_node_is_not_proven_before_its_agents_run_and_its_taints_are_gone() {
     rotation.go_for(15);
     rotation.lose("a");
     rotation.gain("e", Node { taints: vec!["example.com/starting".into()], ..new("uid-e") });
-    let run = |rotation: &mut Rotation, name: &str, is_ready: bool| {
+    let run = |rotation: &mut Rotation, name: &str, traits: &[Trait]| {
         rotation.world.pods.put(Pod {
             namespace: "kube-system".into(),
             name: format!("{name}-x").into(),
@@ -220,7 +220,7 @@ fn a_new_node_is_not_proven_before_its_agents_run_and_its_taints_are_gone() {
                 namespace: "kube-system".into(),
                 name: name.into(),
             }),
-            traits: [Some(Trait::Agent), is_ready.then_some(Trait::Ready)].into_iter().flatten().collect(),
+            traits: [Trait::Agent].iter().chain(traits).copied().collect(),
         });
     };
     let why = |rotation: &mut Rotation| {
@@ -230,11 +230,13 @@ fn a_new_node_is_not_proven_before_its_agents_run_and_its_taints_are_gone() {
     assert!(why(&mut rotation).contains("example.com/starting"));
     rotation.world.node("e").taints.clear();
     assert!(why(&mut rotation).contains("agent of cilium"));
-    run(&mut rotation, "cilium", true);
+    run(&mut rotation, "cilium", &[Trait::Ready, Trait::Terminating]);
+    assert!(why(&mut rotation).contains("agent of cilium"), "it is about to end");
+    run(&mut rotation, "cilium", &[Trait::Ready]);
     assert!(why(&mut rotation).contains("agent of calico"), "nodes forward between both networks");
-    run(&mut rotation, "calico-node", false);
+    run(&mut rotation, "calico-node", &[]);
     assert_eq!(rotation.state("e"), None);
-    run(&mut rotation, "calico-node", true);
+    run(&mut rotation, "calico-node", &[Trait::Ready]);
     rotation.go_for(30);
     assert_eq!(rotation.state("e"), Some(State::Done));
 }
