@@ -51,7 +51,10 @@ impl History {
             let machine = &node.machine;
             // What a node has forgotten is not known before the pods are counted.
             kinds.extend(self.truth.published_of(index, observed_at, such));
-            kinds.insert(machine.phase);
+            // Nothing but the addresses of its pods tells what image a node without Crossfade is of.
+            if !self.is_of_other_network(index) {
+                kinds.insert(machine.phase);
+            }
             kinds.extend(node.api.desired.filter(|to| machine.follows.contains(to)));
         }
         kinds

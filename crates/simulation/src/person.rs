@@ -263,6 +263,13 @@ impl History {
         if let Some(acting) = pipeline.filter(|acting| is_begun && !acting.has(index)) {
             acting.jobs.push(Job { old: index, new: None, stage: Stage::Drains, since: now });
         }
+        let node = &self.truth.nodes[index];
+        if reason == Reason::Leaving
+            && self.plan.method(&node.api.pool) == Method::Karpenter
+            && !node.is_drifted
+        {
+            self.uncordon(index);
+        }
         let node = &mut self.truth.nodes[index];
         // What was flipped by hand is flipped back.
         let image = node.machine.image;

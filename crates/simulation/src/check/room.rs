@@ -69,7 +69,9 @@ impl History {
         }
         let is_open = |node: &Node| {
             let api = &node.api;
-            let takes_pods = api.is_ready && !api.is_cordoned && !api.is_going && node.gone_at.is_none();
+            // Which of the nodes that a pipeline has marked is drained shows nothing but its cordon, which a person may have undone.
+            let is_going = api.is_going && !self.is_marked(node);
+            let takes_pods = api.is_ready && !api.is_cordoned && !is_going && node.gone_at.is_none();
             let is_new = node.shut_since.is_some_and(|since| since >= flight.nodes_seen);
             // What the run itself did it knows.
             takes_pods || (is_new && node.drained < flight.nodes_seen)

@@ -29,9 +29,9 @@ impl History {
     /// Whether a node is of a pool whose nodes are replaced, and not in the phase of its image.
     pub(crate) fn is_left_behind(&self, node: &Node) -> bool {
         let image = self.plan.image_phase(&node.api.pool);
-        // Nothing but the addresses of its pods tells what image a node without Crossfade is of.
+        // Nothing but the addresses of its pods tells what image a node without Crossfade is of, and its Node may bear what an earlier machine has reported.
         let is_there = if self.plan.is_final() {
-            !node.machine.has_crossfade
+            node.api.is_silent()
         } else {
             node.machine.has_crossfade && image == Some(node.machine.phase)
         };
@@ -102,7 +102,7 @@ impl History {
     }
 
     /// Whether a pipeline that cannot be held will replace the node, and has not begun to: it marks all of its nodes at once.
-    fn is_marked(&self, node: &Node) -> bool {
+    pub(super) fn is_marked(&self, node: &Node) -> bool {
         self.is_followed(node) && node.api.is_ready && self.is_to_leave(node)
     }
 
@@ -192,10 +192,11 @@ impl History {
                 is_there && is_other && (holds_place || fills())
             };
             let unreplaced = gone.saturating_sub(self.truth.nodes.iter().filter(is_new).count());
-            // One that may go has its place already, whatever a person made of it since.
+            // One that may go or that the run itself moves has its place already, whatever a person made of it since.
+            let has_place = |step: &Step| step.run == run.id && step.state.is_in_transit();
             let is_coming = |(_, node): &(usize, &Node)| {
                 node.api.pool == pool.name
-                    && !Self::is_permitted(node, run)
+                    && !node.api.step.as_ref().is_some_and(has_place)
                     && node.down_since.is_some_and(|since| since < observed_at)
                     && self.is_arriving(node, run)
                     && !run.skipped.contains_key(&node.name)
@@ -338,6 +339,7 @@ impl History {
         let observed_at = flight.nodes_seen;
         let is_free = |(other, node): &(usize, &Node)| {
             let is_new = node.created_at > observed_at
+                || node.forged.as_ref().is_some_and(|(time, ..)| *time >= observed_at)
                 || node.opened.max(node.released) >= observed_at
                 || !self.could_know(node, observed_at);
             let is_counted = *other != index
@@ -402,9 +404,10 @@ impl History {
         }
         self.check_scouts(index, permitted, open, run);
         // One that has gone since the run looked was on its way for it.
+        let has_place = |step: &Step| step.run == run.id && step.state.is_in_transit();
         let is_moving = |node: &Node| {
             node.gone_at.is_none_or(|gone| gone >= observed_at)
-                && node.api.step.as_ref().is_some_and(|step| step.run == run.id && step.state.is_in_transit())
+                && (node.api.step.as_ref().is_some_and(has_place) || node.unclaimed >= observed_at)
         };
         if !self.truth.nodes.iter().any(is_moving) {
             self.check_owners(flight, index);
@@ -422,11 +425,9 @@ impl History {
         // Where all of them are skipped, the plan has no scouts for those that joined: these go in a wave that is the run's to say.
         let Some(first) = self.plan.waves.iter().find(|wave| wave.nodes.iter().any(counts)) else { return };
         let most = first.at_once as usize;
-        // One that a person brought to the image's phase, and that counts as new, has its place filled by itself.
-        let is_replaced = |node: &Node| {
-            let is_done = |step: &Step| step.state == State::Done && is_of_pass(step, run);
-            node.gone_at.is_some() || self.is_planned(node) && node.api.step.as_ref().is_some_and(is_done)
-        };
+        // One that a person brought to the image's phase counts as new, and has its place filled by itself or by a proven one.
+        let is_replaced =
+            |node: &Node| node.gone_at.is_some() || self.is_planned(node) && !self.is_left_behind(node);
         let is_first = !self.truth.nodes.iter().any(|node| node.api.pool == *pool && is_replaced(node));
         if is_first && permitted + open >= most {
             let name = self.truth.nodes[index].name.clone();

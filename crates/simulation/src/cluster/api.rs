@@ -79,6 +79,9 @@ impl History {
             if matches!(&patch.step, Change::Set(step) if step.state == State::Claimed) {
                 self.truth.nodes[index].claimed = self.now;
             }
+            if matches!(patch.step, Change::Remove) {
+                self.truth.nodes[index].unclaimed = self.now;
+            }
             self.poke(index);
         }
         if patch.desired.is_some() {

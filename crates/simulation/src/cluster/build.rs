@@ -111,6 +111,7 @@ impl Truth {
             published_at: (0, 0),
             agent_lost: None,
             claimed: 0,
+            unclaimed: 0,
             resumed: 0,
             drained: 0,
             opened: 0,

@@ -115,6 +115,9 @@ impl History {
         if is_finished || !answers(self, node) {
             return;
         }
+        if node.is_some_and(|node| self.truth.agent_delay(sandbox.pod, node, self.now) > 0) {
+            return self.schedule_after(0, Event::Add(sandbox));
+        }
         if let Some(pod) = self.pod_in_sandbox(sandbox) {
             pod.api.traits.insert(Trait::Ready);
         }
@@ -238,10 +241,7 @@ impl History {
             } else if pod.api.has_trait(Trait::Finished) {
             } else if pod.attached.is_some() || pod.api.has_trait(Trait::HostNetwork) {
                 let sandbox = Sandbox { pod: id, number: pod.sandbox };
-                if pod.api.has_trait(Trait::Ready) {
-                } else if self.truth.agent_delay(id, turn.node, now) > 0 {
-                    self.schedule_after(0, Event::Add(sandbox));
-                } else {
+                if !pod.api.has_trait(Trait::Ready) {
                     self.schedule_within(SECOND, 5 * SECOND, Event::Ready(sandbox));
                 }
             } else {

@@ -94,6 +94,8 @@ pub(crate) struct Node {
     pub(crate) agent_lost: Option<Millis>,
     /// When the run claimed it last.
     pub(crate) claimed: Millis,
+    /// When the run took its step away last.
+    pub(crate) unclaimed: Millis,
     /// When it began to take pods again after it had not.
     pub(crate) opened: Millis,
     /// When a person took away the annotation that kept Karpenter from it.

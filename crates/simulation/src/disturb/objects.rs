@@ -139,9 +139,11 @@ impl History {
 
     /// A node's report and its pool are as they were.
     pub(crate) fn unforge(&mut self, index: usize) {
+        let now = self.now;
         let node = &mut self.truth.nodes[index];
         if node.api.pool != node.pool {
-            node.api.pool = node.pool.clone();
+            let forged = std::mem::replace(&mut node.api.pool, node.pool.clone());
+            node.forged = Some((now, forged, node.api.step.clone()));
             self.touch_node(index);
         }
         self.poke(index);

@@ -69,7 +69,7 @@ impl PipelineRules for Karpenter {
         (
             "Karpenter may replace it, and has not taken it away yet",
             format!(
-                "kubectl describe node {name} and kubectl get nodeclaims show what Karpenter waits for: it replaces nodes that are drifted, within the budgets of their NodePool"
+                "kubectl describe node {name} and kubectl get nodeclaims show what Karpenter waits for: it replaces nodes that are drifted, within the budgets of their NodePool; if it is cordoned and not drifted: kubectl uncordon {name}"
             ),
         )
     }
