@@ -47,14 +47,13 @@ impl History {
         such: impl Fn(&Pod) -> bool + Copy,
     ) -> BTreeSet<Phase> {
         let mut kinds = BTreeSet::new();
-        for (index, node) in self.knowable(observed_at).filter(|(index, _)| Some(*index) != without) {
+        // Nothing but the addresses of its pods tells what image a node without Crossfade is of.
+        let is_asked = |index: usize| Some(index) != without && !self.is_of_other_network(index);
+        for (index, node) in self.knowable(observed_at).filter(|(index, _)| is_asked(*index)) {
             let machine = &node.machine;
             // What a node has forgotten is not known before the pods are counted.
             kinds.extend(self.truth.published_of(index, observed_at, such));
-            // Nothing but the addresses of its pods tells what image a node without Crossfade is of.
-            if !self.is_of_other_network(index) {
-                kinds.insert(machine.phase);
-            }
+            kinds.insert(machine.phase);
             kinds.extend(node.api.desired.filter(|to| machine.follows.contains(to)));
         }
         kinds

@@ -58,10 +58,12 @@ pub enum Tamper {
     Network,
     /// Every agent of a CNI seems to be Ready.
     Agents,
+    /// No pod seems to have an address of another network.
+    OtherNetwork,
 }
 
 impl Tamper {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Uid,
         Self::Version,
         Self::Epoch,
@@ -84,6 +86,7 @@ impl Tamper {
         Self::Drift,
         Self::Network,
         Self::Agents,
+        Self::OtherNetwork,
     ];
 
     /// Hides it from what a run sees.
@@ -97,6 +100,7 @@ impl Tamper {
             Self::Requests => world.census.iter_mut().for_each(|census| census.requests.clear()),
             Self::Freshness => world.verdicts.values_mut().for_each(|verdict| verdict.checked_at = world.now),
             Self::Dns => hide(world, Trait::Dns),
+            Self::OtherNetwork => hide(world, Trait::OtherNetwork),
             Self::Undisturbed => hide(world, Trait::Undisturbed),
             Self::Agents => each_pod(world, |pod| {
                 pod.traits.extend(pod.has_trait(Trait::Agent).then_some(Trait::Ready));

@@ -216,7 +216,7 @@ impl History {
         let kinds = self.kinds(flight.nodes_seen, goes_along, |pod| !pod.api.has_trait(Trait::Dns));
         let is_starved = |client: &Phase| {
             let own = phase(going).is_some_and(|own| !reach::needs_bridge(*client, own));
-            own && !ready().any(|(other, pod, _)| serves(*client, *other, pod))
+            own && !is_doubtful(id, going) && !ready().any(|(other, pod, _)| serves(*client, *other, pod))
         };
         let starved = kinds.into_iter().find(is_starved);
         let describe = |(_, pod, _): &(u32, &Pod, &snapshot::model::Text)| {

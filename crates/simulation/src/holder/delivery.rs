@@ -49,8 +49,9 @@ impl History {
         self.deliver_workloads(holder);
         self.deliver_nodes(holder);
         self.deliver_machines(holder);
-        self.deliver_pods(holder);
+        // The run tells on which new nodes pods are watched, and nothing is decided before these are known.
         self.deliver_run(holder);
+        self.deliver_pods(holder);
     }
 
     /// What changed reaches a holder.

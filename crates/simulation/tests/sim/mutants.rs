@@ -14,7 +14,7 @@ type Row = (Tamper, Choice, &'static str, u64);
 const SEEDS: u64 = 400;
 
 /// Those of which one of the first histories notices.
-const QUICK: [Row; 20] = [
+const QUICK: [Row; 21] = [
     (Tamper::Version, Choice::Only(Fault::Call(CallFault::LostAnswer)), "R5", 0),
     (Tamper::Epoch, Choice::Only(Fault::Person(PersonFault::ForcedTakeover)), "R1", 0),
     (Tamper::Trouble, Choice::Only(Fault::Node(NodeFault::Cordon)), "R2", 0),
@@ -50,6 +50,7 @@ const QUICK: [Row; 20] = [
     (Tamper::Drift, Choice::Quiet, "R15", 0),
     (Tamper::Network, Choice::Only(Fault::Pipeline(PipelineFault::BadImage)), "R8", 0),
     (Tamper::Agents, Choice::Only(Fault::Call(CallFault::BadLaunch)), "R8", 0),
+    (Tamper::OtherNetwork, Choice::Only(Fault::Call(CallFault::BadLaunch)), "R8", 0),
 ];
 
 /// Those that take dozens or hundreds of histories; `make soak` plays them.
@@ -71,7 +72,8 @@ const SLOW: [Row; 2] = [
 /// How one of them came out: what is wrong, if something is.
 fn tried((tamper, choice, invariant, from): &Row) -> Option<String> {
     let with = name(*choice);
-    let is_rotation = matches!(tamper, Tamper::Drift | Tamper::Network | Tamper::Agents);
+    let is_rotation =
+        matches!(tamper, Tamper::Drift | Tamper::Network | Tamper::Agents | Tamper::OtherNetwork);
     let runs = if is_rotation { Runs::Rotations } else { Runs::Clusters };
     for seed in *from..*from + SEEDS {
         if let Some(violation) = runs.play(seed, *choice, None).violations.first() {
