@@ -73,6 +73,18 @@ fn rotated(method: &str, image: &str) -> (Option<i32>, Value) {
             text = text.replace("labels: {", &format!("labels: {{{label}"));
             text = text.replace("annotations:", &format!("annotations:{annotation}"));
         }
+        if image == "image: final" {
+            // The migration is done, and pods have addresses of the new network.
+            for (old, new) in [
+                ("phase: old", "phase: new"),
+                (r#""phase":"old""#, r#""phase":"new""#),
+                (r#""mints":["old"]"#, r#""mints":["new"]"#),
+                (r#""attached":{"old""#, r#""attached":{"new""#),
+                ("ip: 10.244.", "ip: 10.245."),
+            ] {
+                text = text.replace(old, new);
+            }
+        }
         fs::write(to.join(file.file_name()), text).expect("a copy");
     }
     let settings = format!(
@@ -97,6 +109,8 @@ fn a_rotation_by_each_method_ends() {
         ("follow", bridged, 1),
         ("permit", joined, 3),
         ("karpenter", joined, 3),
+        ("permit", "image: final", 1),
+        ("karpenter", "image: final", 1),
     ] {
         let (status, answer) = rotated(method, image);
         assert_eq!((status, &answer["ok"]), (Some(0), &true.into()), "{method}, {image}: {answer:#}");

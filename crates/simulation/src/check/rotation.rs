@@ -499,7 +499,7 @@ impl History {
             "is not Ready, or another actor takes it away"
         } else if node.is_barred() {
             "bears a start-up taint"
-        } else if !has_agent || node.machine.works_from > flight.pods_seen {
+        } else if self.truth.has_new_agents() && (!has_agent || node.machine.works_from > flight.pods_seen) {
             "has no agent of the new network that is Ready, so that pods on it get neither network"
         } else if self.has_other_network(index, flight.pods_seen) {
             "has a pod of another network"
@@ -573,7 +573,7 @@ impl History {
                 && !run.skipped.contains_key(&node.name)
         };
         let dead = self.knowable(flight.nodes_seen).find(is_dead).map(|(_, node)| node.name.clone());
-        if let Some(dead) = dead.filter(|_| self.plan.is_final()) {
+        if let Some(dead) = dead.filter(|_| self.plan.is_final() && self.truth.has_new_agents()) {
             self.broken("R8", format!("the pass ends, and pods on {dead} get neither network"));
         }
     }

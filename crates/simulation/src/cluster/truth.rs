@@ -399,6 +399,11 @@ impl Truth {
         pod.workload.is_some_and(|workload| self.workloads[workload].agent_of == Some(Side::New))
     }
 
+    /// Whether the run to the final image knows agents of the new network, which prove nodes. A snapshot may have none of their pods.
+    pub(crate) fn has_new_agents(&self) -> bool {
+        self.workloads.iter().any(|workload| workload.agent_of == Some(Side::New))
+    }
+
     /// The new network's agent on a node, in a run to the final image.
     pub(crate) fn agent_on(&self, node: usize) -> Option<&Pod> {
         let mut pods = self.nodes[node].pods.iter().filter_map(|id| self.pods.get(id));
