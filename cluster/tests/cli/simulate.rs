@@ -84,6 +84,15 @@ fn rotated(method: &str, image: &str) -> (Option<i32>, Value) {
             ] {
                 text = text.replace(old, new);
             }
+            if file.file_name() == "cilium.yaml" {
+                for (node, addresses) in [("n1", &[1, 3][..]), ("n2", &[2, 4, 5]), ("n3", &[6, 7, 8])] {
+                    let ranges = addresses.iter().map(|last| format!("10.245.9.{last}/32"));
+                    let ranges = ranges.collect::<Vec<_>>().join(", ");
+                    text += &format!(
+                        "---\napiVersion: cilium.io/v2\nkind: CiliumNode\nmetadata: {{name: {node}}}\nspec: {{ipam: {{podCIDRs: [{ranges}]}}}}\n"
+                    );
+                }
+            }
         }
         fs::write(to.join(file.file_name()), text).expect("a copy");
     }
