@@ -268,7 +268,8 @@ impl History {
         if if runs_on { flight.is_gated_beside } else { flight.is_gated } {
             self.broken("R9", format!("{name} starts although a gate is red or unknown"));
         }
-        if !matches!(run.state, RunState::Running) {
+        let is_known = self.truth.record.changed_at <= flight.sent;
+        if is_known && !matches!(run.state, RunState::Running) {
             self.broken("R12", format!("{name} starts although the run is {:?}", run.state));
         }
         self.check_places(flight, index, run);

@@ -549,8 +549,8 @@ fn decide_standing<'a>(epoch: u64, run: &Run, is_there: bool, name: &str, node: 
         Some(step) if is_later(node, run, epoch) => Standing::Foreign(step),
         // Its step stays on it, for a later retry.
         Some(step) if is_held(step) && is_skipped => Standing::Skipped,
-        // It was left behind in an earlier pass, or the run turned back: it starts like any other.
-        Some(step) if is_held(step) && !is_of_pass(step, run) => at_rest(),
+        // It was left behind in an earlier pass, or the run turned back: it starts like any other. What it said last may be older than what it was asked for.
+        Some(step) if is_held(step) && !is_of_pass(step, run) => Standing::Pending,
         Some(step) if step.state.is_in_transit() && is_of_run(step, run) => Standing::Transit(step),
         Some(step) if step.state.is_in_transit() => Standing::Foreign(step),
         Some(_) | None if is_skipped => Standing::Skipped,

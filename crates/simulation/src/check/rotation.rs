@@ -457,7 +457,9 @@ impl History {
             // A person may have brought it to the image's phase before its pipeline began.
             let has_begun = node.api.is_going || self.truth.pipelines.iter().any(|acting| acting.has(*other));
             let may_go = self.is_to_leave(node) || has_begun;
-            *other != index && Self::is_permitted(node, run) && may_go && has
+            // One whose pool another actor has changed is of no pipeline that the run knows.
+            let is_of_pool = node.api.pool == node.pool;
+            *other != index && Self::is_permitted(node, run) && may_go && is_of_pool && has
         };
         let other = self.truth.living_nodes().find(elsewhere).map(|(_, node)| node.name.clone());
         let name = self.truth.nodes[index].name.clone();

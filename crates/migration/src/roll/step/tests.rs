@@ -540,3 +540,18 @@ fn status_names_the_policies_that_came_after_the_plan() {
     let status = crate::drive::status::status(&View::new(&world, &memory, &run, &nodes), &[]);
     assert_eq!(status.unenforced, unenforced);
 }
+
+/// It was asked for another phase in a pass before, and has said nothing since: what it said last may be older.
+#[test]
+fn a_node_held_in_an_earlier_pass_is_asked_again_whatever_it_said() {
+    for (why, claim, claims) in
+        [(Some("NodeSilent"), "r-1.0.1", &["a", "b", "c"][..]), (None, "r-1.1.1", &["b", "c"])]
+    {
+        let mut world = world();
+        *world.node("a") = node("a", Phase::BothOld, &json!({"both-old": 2}));
+        let state = if why.is_some() { NodeState::Held } else { NodeState::Done };
+        world.node("a").step =
+            Some(Step { claim: claim.into(), why: why.map(Into::into), ..a_step("r-1", state) });
+        assert_eq!(claimed(&decided(&world, &run()), &world), claims, "{why:?}");
+    }
+}
