@@ -193,7 +193,9 @@ fn may_permit(view: &View<'_>, status: &NodeStatus<'_>) -> Result<(), Violation>
     let places = count_places(view, Some(name));
     let has_room =
         if is_begun(view, status) { places.has_room_beside_begun(status) } else { places.has_room(status) };
-    if !has_room {
+    // One that may go already keeps its place, whatever came since: that its cordon is gone is noted.
+    let had_place = matches!(status.standing, Standing::Transit(step) if step.state == State::Permitted);
+    if !has_room && !had_place {
         return violation(
             "R2",
             format!("Node {name} would be one too many: {} are in transit or in trouble", places.occupied),

@@ -274,3 +274,19 @@ fn pods_are_counted_before_a_node_is_drained_whose_pipeline_asks() {
         assert_eq!(rotation.world.census.is_some(), is_counted, "{method}");
     }
 }
+
+/// It had been moved in place before its pipeline might have it. A person takes the run's cordon away, and more nodes are in trouble by now than may be.
+#[test]
+fn a_node_that_may_go_keeps_its_place_without_the_cordon() {
+    let mut rotation = Rotation::new("permit");
+    rotation.plan.limits.in_transit = 1;
+    rotation.ask(&["a"]);
+    rotation.go_for(30);
+    for name in ["b", "c"] {
+        rotation.world.node(name).is_ready = false;
+    }
+    rotation.world.node("a").step.as_mut().expect("a step").cordon = Some(Cordon::Ours);
+    rotation.go_for(30);
+    let step = rotation.world.nodes["a"].step.as_ref().expect("a step");
+    assert_eq!((step.state, step.cordon), (State::Permitted, None));
+}
