@@ -180,13 +180,13 @@ fn a_viewer_reads_what_checks_need_and_nothing_else() -> Result<()> {
     };
     ensure!(codes(&live).contains(&"\"cidr-overlap-services\"".to_owned()), "{live:#}");
     ensure!(!codes(&live).contains(&"\"not-checked\"".to_owned()), "{live:#}");
-    // They also make and delete objects: a comparison counts where the snapshots before and after it agree.
+    let offline = || -> Result<Value> {
+        viewer.answer(&["snapshot", "--out", "taken.jsonl"])?;
+        Ok(viewer.answer(&[&check[..], &["--snapshot", "taken.jsonl"]].concat())?.1)
+    };
+    // Other cases also make and delete objects there: a comparison counts where the snapshots before and after it agree.
     for _ in 0..QUIET_WITHIN {
-        let offline = |viewer: &Operator| -> Result<Value> {
-            viewer.answer(&["snapshot", "--out", "taken.jsonl"])?;
-            Ok(viewer.answer(&[&check[..], &["--snapshot", "taken.jsonl"]].concat())?.1)
-        };
-        let (before, (_, live, _), after) = (offline(&viewer)?, viewer.answer(&check)?, offline(&viewer)?);
+        let (before, (_, live, _), after) = (offline()?, viewer.answer(&check)?, offline()?);
         if codes(&before) == codes(&after) {
             ensure!(codes(&before) == codes(&live), "live {:?}, offline {:?}", codes(&live), codes(&before));
             return Ok(());
