@@ -127,6 +127,11 @@ impl History {
         node.api.step.as_ref().is_some_and(|step| step.state == State::Permitted && is_of_pass(step, run))
     }
 
+    /// Whether a node is in transit by the run's step on it.
+    fn has_place(node: &Node, run: &Run) -> bool {
+        node.api.step.as_ref().is_some_and(|step| step.run == run.id && step.state.is_in_transit())
+    }
+
     /// Whether a node is new in this pass and not proven yet, or may be: nothing tells what a node is that has joined without a word, as long as kubelet
     /// waits for its network. Its place is one of those that are open.
     pub(super) fn is_arriving(&self, node: &Node, run: &Run) -> bool {
@@ -193,10 +198,9 @@ impl History {
             };
             let unreplaced = gone.saturating_sub(self.truth.nodes.iter().filter(is_new).count());
             // One that may go or that the run itself moves has its place already, whatever a person made of it since.
-            let has_place = |step: &Step| step.run == run.id && step.state.is_in_transit();
             let is_coming = |(_, node): &(usize, &Node)| {
                 node.api.pool == pool.name
-                    && !node.api.step.as_ref().is_some_and(has_place)
+                    && !Self::has_place(node, run)
                     && node.down_since.is_some_and(|since| since < observed_at)
                     && self.is_arriving(node, run)
                     && !run.skipped.contains_key(&node.name)
@@ -404,10 +408,9 @@ impl History {
         }
         self.check_scouts(index, permitted, open, run);
         // One that has gone since the run looked was on its way for it.
-        let has_place = |step: &Step| step.run == run.id && step.state.is_in_transit();
         let is_moving = |node: &Node| {
             node.gone_at.is_none_or(|gone| gone >= observed_at)
-                && (node.api.step.as_ref().is_some_and(has_place) || node.unclaimed >= observed_at)
+                && (Self::has_place(node, run) || node.unclaimed >= observed_at)
         };
         if !self.truth.nodes.iter().any(is_moving) {
             self.check_owners(flight, index);
