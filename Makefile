@@ -61,9 +61,13 @@ bench-live: setup build ## kubectl crossfade snapshot and check of 1,000 nodes o
 bench-policies: setup ## two sets of network policies are compared: 1,000 for 10,000 pods and 5,000 for 100,000; BENCH_ARGS='100 1000' for less
 	@cargo bench --locked --quiet -p netpol --bench policies -- $(BENCH_ARGS)
 
+# A rotation by machines is part of it. Where that is run on its own: `make test-cluster ROTATION=:`.
+ROTATION ?= $(MAKE) --no-print-directory demo-rotation
+
 .PHONY: test-cluster
-test-cluster: setup build ## Crossfade on a real Kubernetes: kubelet, scheduler, controllers, kube-proxy (five minutes)
+test-cluster: setup build ## Crossfade on a real Kubernetes: kubelet, scheduler, controllers, kube-proxy, and machines that replace nodes (half an hour)
 	tests/cluster
+	@$(ROTATION)
 
 .PHONY: test-real
 test-real: setup build ## the same with real Flannel and Cilium, where CROSSFADE_CNIS names their programs (docs/proof/real-cnis.md)
