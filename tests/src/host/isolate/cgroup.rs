@@ -73,7 +73,8 @@ impl Parent {
             for (file, weight) in WEIGHTS {
                 let file = below(hierarchy, &self.path).join(file);
                 if file.exists() {
-                    fs::write(&file, weight).with_context(|| format!("writing {weight} to {}", file.display()))?;
+                    fs::write(&file, weight)
+                        .with_context(|| format!("writing {weight} to {}", file.display()))?;
                 }
             }
         }
