@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::cluster::Host;
 use super::strategy::{Arrival, Phase};
+use crate::host::deadline::{LIMIT, until};
 use crate::install::crossfade::POLICY;
 use crate::install::package;
 
@@ -67,9 +68,14 @@ fn write_policy(host: &Host, policy: &Value) -> Result<()> {
     host.node.write(POLICY, serde_json::to_vec_pretty(policy)?)
 }
 
+/// As the DaemonSet does, it tries again where a busy runtime did not answer in time.
 fn install_conf(host: &Host) -> Result<()> {
     let endpoint = endpoint(host);
-    bootstrap(host, &["install", "--runtime-endpoint", &endpoint])
+    let install = || bootstrap(host, &["install", "--runtime-endpoint", &endpoint]);
+    until("crossfade-bootstrap install", LIMIT, || match install() {
+        Err(error) if format!("{error:#}").contains("no answer within") => Ok(None),
+        result => result.map(Some),
+    })
 }
 
 /// Flips a node's policy; new pods follow it, running ones do not notice.
