@@ -61,12 +61,14 @@ pub fn cgroup_parent() -> Result<String> {
     std::env::var(cgroup::VARIABLE).context("not inside a lab: call lab::isolate::enter() first")
 }
 
-/// Makes a cgroup in every hierarchy, by its path below their roots, which is one below [`cgroup_parent`].
+/// Makes the cgroup of a node's pods in every hierarchy, by its path below their roots, which is one below [`cgroup_parent`]. That one gets the
+/// weight of such nodes.
 ///
 /// # Errors
 /// What the file system says.
 pub fn make_cgroup(path: &str) -> Result<()> {
-    cgroup::make(path)
+    cgroup::make(path)?;
+    cgroup::weigh(&cgroup_parent()?)
 }
 
 /// What only the lab's init does: its namespaces, mounts and loopback.

@@ -11,19 +11,19 @@ pub(super) const VARIABLE: &str = "CROSSFADE_LAB_CGROUP";
 
 const PREFIX: &str = "crossfade-lab-";
 
-/// What the pods of all nodes weigh against the other processes of the machine, each of which weighs 1: 16 processors' worth.
+/// What the pods of all nodes with a kubelet weigh against the other processes of the machine, each of which weighs 1,024 shares: 8 processors' worth.
 ///
 /// kubelet gives a node's pods 1,024 shares for each of its processors, beside its own daemons. In a lab, they are below one
 /// directory, and without a weight of its own, forty pods together get as much time as one compiler that runs beside them: agents
 /// then miss their probes on a network that loses nothing.
-const WEIGHTS: [(&str, &str); 2] = [("cpu.shares", "16384"), ("cpu.weight", "1600")];
+const WEIGHTS: [(&str, &str); 2] = [("cpu.shares", "8192"), ("cpu.weight", "800")];
 
 /// How long a killed process may take to leave its cgroup.
 const EMPTY_WITHIN: Duration = Duration::from_secs(10);
 
 /// The directory, of the same name in every hierarchy, that the runtimes of one lab put their cgroups in.
 ///
-/// It is named after the lab's launcher (pid and start time), so that a later reader can tell
+/// Runtimes create it; it is named after the lab's launcher (pid and start time), so that a later reader can tell
 /// whether that lab still lives.
 #[derive(Debug)]
 pub(super) struct Parent {
@@ -32,7 +32,7 @@ pub(super) struct Parent {
 }
 
 impl Parent {
-    /// Makes the parent of the calling launcher and removes what labs that are dead left beside it.
+    /// Names the parent of the calling launcher and removes what labs that are dead left beside it.
     pub(super) fn claim() -> Result<Parent> {
         let hierarchies = hierarchies()?;
         let pid = std::process::id();
@@ -41,8 +41,6 @@ impl Parent {
         let base = std::env::var(VARIABLE).unwrap_or_default();
         let parent = Parent { path: format!("{base}/{PREFIX}{pid}-{start}"), hierarchies };
         parent.sweep(&base);
-        make(&parent.path)?;
-        parent.weigh()?;
         Ok(parent)
     }
 
@@ -67,20 +65,6 @@ impl Parent {
         }
     }
 
-    /// In the hierarchy that shares the processors, of version 1, or of version 2 where the controller is there.
-    fn weigh(&self) -> Result<()> {
-        for hierarchy in &self.hierarchies {
-            for (file, weight) in WEIGHTS {
-                let file = below(hierarchy, &self.path).join(file);
-                if file.exists() {
-                    fs::write(&file, weight)
-                        .with_context(|| format!("writing {weight} to {}", file.display()))?;
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Removes the parents of dead labs. One that is still busy stays for the next sweep.
     fn sweep(&self, base: &str) {
         for hierarchy in &self.hierarchies {
@@ -102,6 +86,20 @@ pub(super) fn make(path: &str) -> Result<()> {
     for hierarchy in hierarchies()? {
         let directory = below(&hierarchy, path);
         fs::create_dir_all(&directory).with_context(|| format!("creating cgroup {}", directory.display()))?;
+    }
+    Ok(())
+}
+
+/// Gives a directory its weight, in the hierarchy that shares the processors: that of version 1, or that of version 2 where the controller is there.
+pub(super) fn weigh(path: &str) -> Result<()> {
+    for hierarchy in hierarchies()? {
+        for (file, weight) in WEIGHTS {
+            let file = below(&hierarchy, path).join(file);
+            if file.exists() {
+                fs::write(&file, weight)
+                    .with_context(|| format!("writing {weight} to {}", file.display()))?;
+            }
+        }
     }
     Ok(())
 }
