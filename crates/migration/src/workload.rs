@@ -17,7 +17,7 @@ pub use agent::{Agent, agents, look_alikes};
 pub use evict::{asks_to_stay, has_empty_dir, is_bound_to_node, is_dns, is_movable, is_ready};
 pub use group::{Group, Owner, groups, owner};
 pub use karpenter::{Karpenter, Voluntary, budget_patch, budgets_hold, pool_patch};
-pub use place::{Place, Refusal, tolerates, tolerates_everything, toleration_patch};
+pub use place::{Place, Refusal, label_command, tolerates, tolerates_everything, toleration_patch};
 pub use plain::{
     NetworkRanges, describe_images, has_left, image, is_final, is_plain, lives_in, reported_now,
 };

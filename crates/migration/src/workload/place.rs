@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use snapshot::model::{Labels, PodSpec, Requirement, Taint, Toleration};
+use types::text::quote::shell_word;
 
 /// Taints that Kubernetes itself sets for a while, by how their keys begin. They say how a node is now, not which pods belong on it.
 ///
@@ -164,6 +165,20 @@ pub fn toleration_patch(tolerations: &[Toleration], key: &str, effect: &str) -> 
     operation.to_string()
 }
 
+/// How many nodes a command names before it says that there are more.
+const NAMED: usize = 20;
+
+/// The command that changes a label of these nodes; `label` is as kubectl reads it, quoted for a shell: `key=value`, `key-`.
+#[must_use]
+pub fn label_command(nodes: &[&str], label: &str) -> String {
+    let names: Vec<String> = nodes.iter().take(NAMED).map(|name| shell_word(name)).collect();
+    let rest = match nodes.len() - names.len() {
+        0 => String::new(),
+        others => format!(" (and {others} more nodes)"),
+    };
+    format!("kubectl label node {} {label}{rest}", names.join(" "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,6 +205,14 @@ mod tests {
             assert_eq!(tolerates(std::slice::from_ref(&toleration), &taint), tolerated, "{toleration:?}");
         }
         assert!(!tolerates(&[], &taint));
+    }
+
+    #[test]
+    fn a_command_names_no_more_nodes_than_a_person_reads() {
+        let names: Vec<String> = (0..=NAMED + 1).map(|number| format!("n{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert_eq!(label_command(&names[..2], "a=1"), "kubectl label node n0 n1 a=1");
+        assert!(label_command(&names, "a-").ends_with(" n19 a- (and 2 more nodes)"));
     }
 
     #[test]

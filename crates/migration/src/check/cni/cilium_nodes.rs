@@ -17,7 +17,7 @@ use crate::cni::cidr;
 use crate::cni::cilium;
 use crate::cni::network::subject;
 use crate::cni::support::{Cni, Stage};
-use crate::workload::{is_final, platform};
+use crate::workload::{is_final, label_command, platform};
 
 pub(in crate::check) const CHECK: Check = Check {
     name: "cilium-nodes",
@@ -63,8 +63,6 @@ fn moves(object: &Object) -> bool {
 
 /// The label by which Cilium's guide, and docs/migrate-in-place.md, let an agent write its configuration.
 const LABEL: &str = "io.cilium.migration/cilium-default";
-/// How many nodes a command names before it says that there are more.
-const NAMED: usize = 20;
 
 /// Whether the node's pods live in the new network without Crossfade: it is of a final image, whose agent is to write its configuration.
 fn is_of_new_network(scene: &Scene<'_>, node: &Node) -> bool {
@@ -116,12 +114,7 @@ fn config_of_all_nodes(scene: &Scene<'_>, selected: &[(&Object, Vec<&Node>)]) ->
     let labelled: Vec<&str> =
         bare.iter().filter(|node| node.metadata.label(LABEL).is_some()).map(|node| node.name()).collect();
     if !labelled.is_empty() {
-        let names = labelled.iter().take(NAMED).map(|name| shell_word(name)).collect::<Vec<_>>().join(" ");
-        let more = match labelled.len().saturating_sub(NAMED) {
-            0 => String::new(),
-            more => format!(" (and {more} more nodes)"),
-        };
-        steps.push(format!("kubectl label node {names} {LABEL}-{more}"));
+        steps.push(label_command(&labelled, &format!("{LABEL}-")));
     }
     let fix = format!(
         "Install Crossfade on these nodes before Cilium writes its configuration there (docs/migrate-in-place.md, steps 3 to 6). Until then: {}. Then restart Cilium's agents on these nodes, and remove the configuration that they wrote.",

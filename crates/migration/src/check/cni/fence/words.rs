@@ -8,10 +8,7 @@ use types::text::quote::shell_word;
 
 use crate::check::finding::{Finding, Rule, Severity, Subject};
 use crate::cni::support::{Cni, Strategy};
-use crate::workload::{Agent, Refusal, toleration_patch};
-
-/// How many nodes a command names before it says that there are more.
-const NAMED: usize = 20;
+use crate::workload::{Agent, Refusal, label_command, toleration_patch};
 
 pub(crate) const AGENT_OLD_ABSENT: Rule = Severity::Risk.rule(
     "agent-old-absent",
@@ -71,9 +68,6 @@ pub(super) fn missing_finding(
 fn remedy(daemon_set: &str, refusal: &Refusal, nodes: &[String], tolerations: &[Toleration]) -> String {
     let (namespace, name) = daemon_set.split_once('/').unwrap_or(("", daemon_set));
     let present: Vec<&str> = nodes.iter().filter_map(|node| node.strip_prefix("Node/")).collect();
-    let more = present.len().saturating_sub(NAMED);
-    let list = present[..present.len() - more].join(" ");
-    let rest = if more > 0 { format!(" (and {more} more nodes)") } else { String::new() };
     match refusal {
         Refusal::Label { key, value, .. } if present.is_empty() => {
             format!("give the nodes of {} the label {key}={value}", nodes.join(", "))
@@ -81,7 +75,7 @@ fn remedy(daemon_set: &str, refusal: &Refusal, nodes: &[String], tolerations: &[
         Refusal::Label { key, value, actual } => {
             let overwrite = if actual.is_some() { " --overwrite" } else { "" };
             let label = shell_word(&format!("{key}={value}"));
-            format!("kubectl label node {list} {label}{overwrite}{rest}")
+            label_command(&present, &format!("{label}{overwrite}"))
         }
         Refusal::Affinity(_) => format!(
             "kubectl -n {namespace} edit daemonset {name}, and correct spec.template.spec.affinity.nodeAffinity"
