@@ -1,7 +1,7 @@
 //! The points that are played: all of them, or what fits into `make test`.
 //!
-//! Every kill is always played. Of everything else a run that is not told otherwise plays a part, chosen
-//! by a seed that it prints: `CROSSFADE_SEED` repeats a run, `CROSSFADE_ENUMERATE=all` plays everything, `=none` only counts.
+//! A run that is not told otherwise plays a part of the kills and a smaller one of everything else, chosen by a seed that it prints:
+//! `CROSSFADE_SEED` repeats a run, `CROSSFADE_ENUMERATE=all` plays everything, `=none` only counts.
 
 use std::{
     fmt,
@@ -12,17 +12,19 @@ use std::{
 
 use crate::point::{Fault, Point};
 
-/// One in so many is played.
-const ONE_IN: u64 = 12;
+/// One kill in so many is played.
+const KILLS: u64 = 3;
+/// One in so many of everything else.
+const FAULTS: u64 = 36;
 
-/// What is played of the points that need not be.
+/// What is played of the points.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Share {
     /// Everything.
     All,
     /// Nothing: the points are counted.
     Nothing,
-    /// One in [`ONE_IN`], by this seed.
+    /// One in [`KILLS`] and one in [`FAULTS`], by this seed.
     Part { seed: u64 },
 }
 
@@ -49,12 +51,10 @@ impl Share {
             Self::Nothing => return false,
             Self::Part { seed } => seed,
         };
-        if point.fault == Fault::Kill {
-            return true;
-        }
+        let one_in = if point.fault == Fault::Kill { KILLS } else { FAULTS };
         let mut hasher = DefaultHasher::new();
         (seed, point.to_string()).hash(&mut hasher);
-        hasher.finish().is_multiple_of(ONE_IN)
+        hasher.finish().is_multiple_of(one_in)
     }
 }
 
@@ -64,7 +64,7 @@ impl fmt::Display for Share {
             Self::All => f.write_str("every point"),
             Self::Nothing => f.write_str("nothing, only counted"),
             Self::Part { seed } => {
-                write!(f, "every kill, one in {ONE_IN} of the rest (CROSSFADE_SEED={seed})")
+                write!(f, "one kill in {KILLS}, one in {FAULTS} of the rest (CROSSFADE_SEED={seed})")
             }
         }
     }
