@@ -61,12 +61,12 @@ bench-live: setup build ## kubectl crossfade snapshot and check of 1,000 nodes o
 bench-policies: setup ## two sets of network policies are compared: 1,000 for 10,000 pods and 5,000 for 100,000; BENCH_ARGS='100 1000' for less
 	@cargo bench --locked --quiet -p netpol --bench policies -- $(BENCH_ARGS)
 
-# A rotation by machines is part of it. Where that is run on its own: `make test-cluster ROTATION=:`.
+# A rotation by machines is part of it. Where that is run on its own: `make test-cluster ROTATION=:`; some of the cases: `TESTS='--skip a_run_'`.
 ROTATION ?= $(MAKE) --no-print-directory demo-rotation
 
 .PHONY: test-cluster
 test-cluster: setup build ## Crossfade on a real Kubernetes: kubelet, scheduler, controllers, kube-proxy, and machines that replace nodes (half an hour)
-	tests/cluster
+	tests/cluster $(TESTS)
 	@$(ROTATION)
 
 .PHONY: test-real
